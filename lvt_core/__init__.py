@@ -1,0 +1,32 @@
+"""LVT, the Lite Vision Transformer: one definition of the network for every task.
+
+Importing this package registers ``lvt`` and ``lvt_cls`` with timm.
+"""
+
+from lvt_core.backbone import LVT
+from lvt_core.checkpoint import CheckpointError, LoadReport, load_checkpoint, save_checkpoint
+from lvt_core.classifier import LVTClassifier, TokenLogits
+from lvt_core.complexity import Complexity, complexity
+from lvt_core.config import LVTConfig
+from lvt_core.layers import CSA, RASA
+from lvt_core.models import lvt, lvt_cls
+from lvt_core.pooled import LVTPooled
+
+__all__ = [
+    "CSA",
+    "LVT",
+    "RASA",
+    "CheckpointError",
+    "Complexity",
+    "LVTClassifier",
+    "LVTConfig",
+    "LVTPooled",
+    "LoadReport",
+    "TokenLogits",
+    "complexity",
+    "load_checkpoint",
+    "lvt",
+    "lvt_cls",
+    "save_checkpoint",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,133 @@
+"""LVT, the backbone: an image becomes four maps (paper, section 3.3).
+
+Legend: B batch, H W the image's height and width, C_i the channels of stage i.
+"""
+
+from __future__ import annotations
+
+from timm.layers import calculate_drop_path_rates
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from lvt_core.config import MIN_INPUT_SIZE, NUM_STAGES, LVTConfig
+from lvt_core.layers import CSA, RASA, Block, DepthwiseMlp, Mlp, PatchEmbed
+from lvt_core.layers.init import init_linear_
+
+
+class LVT(nn.Module):
+    """Lite Vision Transformer, 3.4 M parameters as published.
+
+    Args:
+        config: The architecture; `num_classes` is not used here.
+    """
+
+    def __init__(self, config: LVTConfig | None = None) -> None:
+        super().__init__()
+        config = config or LVTConfig()
+        self.config = config
+        rates = calculate_drop_path_rates(config.drop_path_rate, list(config.depths), stagewise=True)
+        self.stages = nn.ModuleList(Stage(config, i, rates[i]) for i in range(NUM_STAGES))
+        self.feature_info = [
+            {"num_chs": dim, "reduction": 4 * 2**i, "module": f"stages.{i}"}
+            for i, dim in enumerate(config.embed_dims)
+        ]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Image ``(B, in_chans, H, W)`` to four maps ``(B, C_i, H / 2^(i+2), W / 2^(i+2))``, rounded up.
+
+        Raises:
+            ValueError: The image is smaller than 32 x 32.
+        """
+        check_input_size(x)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters with two or more dimensions that take no weight decay: none."""
+        return set()
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Trade compute for memory: recompute each block's activations in the backward pass."""
+        for stage in self.stages:
+            stage.grad_checkpointing = enable
+
+
+class Stage(nn.Module):
+    """Patch embedding and blocks of one stage.
+
+    Args:
+        config: The architecture.
+        index: Which stage, from 0.
+        drop_path: Stochastic-depth rate of each block.
+    """
+
+    def __init__(self, config: LVTConfig, index: int, drop_path: list[float]) -> None:
+        super().__init__()
+        first = index == 0
+        dim = config.embed_dims[index]
+        self.patch_embed = PatchEmbed(
+            config.in_chans if first else config.embed_dims[index - 1],
+            embed_dim=dim,
+            kernel_size=7 if first else 3,
+            stride=4 if first else 2,
+        )
+        self.blocks = nn.ModuleList(
+            Block(dim, attn=_mixer(config, index), mlp=_mlp(config, index), drop_path=rate)
+            for rate in drop_path
+        )
+        self.grad_checkpointing = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C_in, H, W)`` to ``(B, C, H/stride, W/stride)``, rounded up."""
+        return self.run_blocks(self.patch_embed(x))
+
+    def run_blocks(self, x: Tensor) -> Tensor:
+        """Embedded patches ``(B, H, W, C)`` to the stage's map ``(B, C, H, W)``."""
+        for block in self.blocks:
+            if self.grad_checkpointing and self.training:
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
+        return x.permute(0, 3, 1, 2)
+
+
+def check_input_size(x: Tensor) -> None:
+    """Refuse images on which the last stages would have nothing to see.
+
+    Raises:
+        ValueError: Height or width is below 32 pixels.
+    """
+    height, width = x.shape[-2:]
+    if height < MIN_INPUT_SIZE or width < MIN_INPUT_SIZE:
+        raise ValueError(
+            f"input of {height} x {width} pixels: LVT takes images of at least "
+            f"{MIN_INPUT_SIZE} x {MIN_INPUT_SIZE}"
+        )
+
+
+def _mixer(config: LVTConfig, index: int) -> nn.Module:
+    dim, heads = config.embed_dims[index], config.num_heads[index]
+    drops = {"attn_drop": config.attn_drop_rate, "proj_drop": config.drop_rate}
+    if config.mixers[index] == "csa":
+        return CSA(dim, num_heads=heads, **drops)
+    return RASA(
+        dim,
+        num_heads=heads,
+        sr_ratio=config.sr_ratios[index],
+        atrous_rates=config.atrous_rates,
+        num_recursions=config.num_recursions,
+        **drops,
+    )
+
+
+def _mlp(config: LVTConfig, index: int) -> nn.Module:
+    dim = config.embed_dims[index]
+    hidden_dim = int(dim * config.mlp_ratios[index])
+    if config.mixers[index] == "rasa":
+        return DepthwiseMlp(dim, hidden_dim=hidden_dim, drop=config.drop_rate)
+    mlp = Mlp(dim, hidden_dim, drop=config.drop_rate)
+    init_linear_(mlp.fc1, mlp.fc2)
+    return mlp

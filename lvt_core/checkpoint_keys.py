@@ -1,0 +1,116 @@
+"""Parameter names: ours, and the original release's, both ways.
+
+Names are a contract: users must be able to load the published files. The original's names appear in
+this file alone. Three layouts are known:
+
+* ``lvt``: a classifier of ours (``backbone.stages.0.patch_embed.proj.weight``, ``head.weight``);
+* ``lvt_backbone``: `LVT` alone (``stages.0.patch_embed.proj.weight``);
+* ``original``: the original release, classifier or backbone (``backbone.0.0.proj.weight``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+StateDict = dict[str, Tensor]
+
+BACKBONE = "backbone."
+_WRAPPERS = ("module.", "_orig_mod.", "model.")  # DDP, torch.compile, timm's feature getter
+
+# (ours, original), `#` stands for a number; the first rule that fits the start of a key counts.
+_PREFIXES = (
+    ("backbone.stages.#.patch_embed.", "backbone.#.0."),
+    ("backbone.stages.#.blocks.#.", "backbone.#.1.#."),
+    ("class_blocks.#.", "post_network.#."),
+)
+# (ours, original) at the end of a key, after the prefix.
+_SUFFIXES = (
+    ("attn.tap_weight", "attn.weight.weight"),
+    ("attn.atrous.conv.weight", "attn.ds.weight"),
+    ("mlp.dwconv.weight", "mlp.depconv.weight"),
+    ("mlp.dwconv.bias", "mlp.depconv.bias"),
+)
+
+
+def layout_of(state_dict: Mapping[str, Tensor]) -> str | None:
+    """Which layout the keys are in; ``None`` if they are no LVT's."""
+    if any(re.match(r"backbone\.\d+\.[01]\.", key) for key in state_dict):
+        return "original"
+    if any(key.startswith("backbone.stages.") for key in state_dict):
+        return "lvt"
+    if any(key.startswith("stages.") for key in state_dict):
+        return "lvt_backbone"
+    return None
+
+
+def strip_wrappers(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """Remove the prefixes that DDP, ``torch.compile`` and timm's feature getter put before keys."""
+    state_dict = dict(state_dict)
+    while prefix := next((p for p in _WRAPPERS if _all_start_with(state_dict, p)), None):
+        state_dict = {key[len(prefix) :]: value for key, value in state_dict.items()}
+    return state_dict
+
+
+def to_lvt(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """Any known layout to ``lvt``; keys that no rule names are kept as they are."""
+    state_dict = strip_wrappers(state_dict)
+    layout = layout_of(state_dict)
+    if layout == "lvt_backbone":
+        return {BACKBONE + key: value for key, value in state_dict.items()}
+    if layout == "original":
+        return {_rename(key, 1, 0): _shape_to_lvt(key, value) for key, value in state_dict.items()}
+    return state_dict
+
+
+def to_original(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """Any known layout to the original release's."""
+    state_dict = to_lvt(state_dict)
+    depthwise = {key[: -len("dwconv.weight")] for key in state_dict if key.endswith("mlp.dwconv.weight")}
+    return {
+        _rename(key, 0, 1): _shape_to_original(key, value, depthwise)
+        for key, value in state_dict.items()
+    }
+
+
+def to_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """The backbone's part of any known layout, as `LVT` names it."""
+    state_dict = to_lvt(state_dict)
+    return {k[len(BACKBONE) :]: v for k, v in state_dict.items() if k.startswith(BACKBONE)}
+
+
+def _all_start_with(state_dict: Mapping[str, Tensor], prefix: str) -> bool:
+    return bool(state_dict) and all(key.startswith(prefix) for key in state_dict)
+
+
+def _rename(key: str, source: int, target: int) -> str:
+    for rule in _PREFIXES:
+        pattern = re.escape(rule[source]).replace(r"\#", "#").replace("#", r"(\d+)")
+        if match := re.match(pattern, key):
+            numbers = iter(match.groups())
+            start = re.sub("#", lambda _: next(numbers), rule[target])  # noqa: B023
+            rest = key[match.end() :]
+            for suffix in _SUFFIXES:
+                if rest == suffix[source]:
+                    rest = suffix[target]
+            return start + rest
+    return key
+
+
+def _shape_to_lvt(key: str, value: Tensor) -> Tensor:
+    """The original stores some matrices as 1x1 convolutions."""
+    if key.endswith("attn.weight.weight"):
+        return value.reshape(-1, value.shape[1], value.shape[1])  # (9 * C, C, 1, 1) to (9, C, C)
+    if re.search(r"mlp\.fc[12]\.weight$", key):
+        return value.flatten(1)  # (out, in, 1, 1) to (out, in)
+    return value
+
+
+def _shape_to_original(key: str, value: Tensor, depthwise: set[str]) -> Tensor:
+    if key.endswith("attn.tap_weight"):
+        return value.flatten(0, 1)[:, :, None, None]
+    if (match := re.match(r"(.*mlp\.)fc[12]\.weight$", key)) and match[1] in depthwise:
+        return value[:, :, None, None]
+    return value

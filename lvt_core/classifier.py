@@ -1,0 +1,150 @@
+"""The published classifier: LVT, class attention, and a head on every token (as in VOLO).
+
+Legend: B batch, H W the image, h = ceil(H/32), w = ceil(W/32), L = h * w tokens, C = embed_dims[-1],
+K classes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lvt_core.backbone import check_input_size
+from lvt_core.config import LVTConfig
+from lvt_core.layers import ClassBlock
+from lvt_core.layers.init import init_linear_
+from lvt_core.mix_token import sample_box, swap_box
+from lvt_core.timm_contract import TimmClassifier
+
+MIX_SCALE = 8  # cells of the first stage's map (stride 4) per token of the last (stride 32)
+NUM_CLASS_BLOCKS = 2
+
+
+class TokenLogits(NamedTuple):
+    """What training with token labels needs.
+
+    Attributes:
+        cls: Class logits ``(B, K)``.
+        tokens: Token logits ``(B, L, K)``, row-major, already swapped back.
+        box: The MixToken box ``(y0, x0, y1, x1)`` on the ``h x w`` grid.
+    """
+
+    cls: Tensor
+    tokens: Tensor
+    box: Tensor
+
+
+class LVTClassifier(TimmClassifier):
+    """`lvt_cls`: 5,521,844 parameters at 1000 classes.
+
+    ``forward`` gives logits in training and evaluation alike, so that any training loop can use it;
+    `forward_tokens` gives what the token-labelling loss needs.
+
+    Args:
+        config: The architecture; ``num_classes=0`` leaves the heads away.
+        global_pool: ``'token'`` (the class token), or ``''`` for all tokens from `forward_head`.
+
+    Raises:
+        ValueError: ``global_pool`` is neither.
+    """
+
+    pools = ("token", "")
+
+    def __init__(self, config: LVTConfig | None = None, *, global_pool: str = "token") -> None:
+        config = config or LVTConfig()
+        super().__init__(config, global_pool=global_pool)
+        dim = self.num_features
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.class_blocks = nn.ModuleList(
+            ClassBlock(
+                dim,
+                num_heads=config.num_heads[-1],
+                drop=config.drop_rate,
+                attn_drop=config.attn_drop_rate,
+            )
+            for _ in range(NUM_CLASS_BLOCKS)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self._make_heads()
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+
+    def _make_heads(self) -> None:
+        dim, num_classes = self.num_features, self.num_classes
+        self.head_drop = nn.Dropout(self.config.drop_rate)
+        self.head = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
+        self.aux_head = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
+        if num_classes:
+            init_linear_(self.head, self.aux_head)
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters with two or more dimensions that take no weight decay."""
+        return {"cls_token"}
+
+    def _drop_token_mixing(self) -> None:
+        self.class_blocks = nn.ModuleList()
+        self.cls_token = None
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Image ``(B, in_chans, H, W)`` to normalised tokens ``(B, 1 + L, C)``, class token first."""
+        return self._attend(self.backbone(x)[-1])
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Tokens ``(B, 1 + L, C)`` to logits ``(B, K)``.
+
+        ``head(class token) + 0.5 * max over tokens of aux_head(token)``. With ``pre_logits``, or
+        without classes, the class token ``(B, C)``; with ``global_pool=''`` all tokens, untouched.
+        """
+        if self.global_pool == "":
+            return x
+        x = self.head_drop(x)
+        if pre_logits or self.num_classes == 0:
+            return x[:, 0]
+        return self.head(x[:, 0]) + 0.5 * self.aux_head(x[:, 1:]).amax(dim=1)
+
+    def forward_tokens(self, x: Tensor, box: Tensor) -> TokenLogits:
+        """Class and token logits of a batch mixed by MixToken.
+
+        Inside the box, times 8 on the first stage's map straight after its patch embedding, each
+        sample takes the values of its partner in the reversed batch; the token logits are swapped
+        back in the same box.
+
+        Args:
+            x: Images ``(B, in_chans, H, W)``.
+            box: From `sample_box` on the grid of `token_grid`; an empty box mixes nothing.
+        """
+        check_input_size(x)
+        first, *others = self.backbone.stages
+        x = swap_box(first.patch_embed(x), box, scale=MIX_SCALE)  # (B, H/4, W/4, C_0)
+        x = first.run_blocks(x)
+        for stage in others:
+            x = stage(x)
+        h, w = x.shape[-2:]
+        x = self.head_drop(self._attend(x))  # (B, 1 + L, C)
+        tokens = self.aux_head(x[:, 1:]).unflatten(1, (h, w))  # (B, h, w, K)
+        return TokenLogits(self.head(x[:, 0]), swap_box(tokens, box).flatten(1, 2), box)
+
+    def forward_dense(self, x: Tensor) -> Tensor:
+        """Token logits of unmixed images on their grid: ``(B, in_chans, H, W)`` to ``(B, K, h, w)``."""
+        x = self.backbone(x)[-1]
+        h, w = x.shape[-2:]
+        tokens = self.aux_head(self._attend(x)[:, 1:])  # (B, L, K)
+        return tokens.transpose(1, 2).unflatten(2, (h, w))
+
+    @staticmethod
+    def token_grid(height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tokens of an image."""
+        return -(-height // 32), -(-width // 32)
+
+    def sample_box(self, height: int, width: int) -> Tensor:
+        """A MixToken box for images of this size, from PyTorch's generator."""
+        return sample_box(*self.token_grid(height, width))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        """Last map ``(B, C, h, w)`` to normalised tokens ``(B, 1 + L, C)``."""
+        x = x.flatten(2).transpose(1, 2)  # (B, L, C)
+        x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)  # (B, 1 + L, C)
+        for block in self.class_blocks:
+            x = block(x)
+        return self.norm(x)

@@ -1,0 +1,31 @@
+"""The pre-norm block shared by all stages."""
+
+from __future__ import annotations
+
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    """``x + mixer(LN(x))``, then ``x + mlp(LN(x))``, each branch under stochastic depth.
+
+    Args:
+        dim: Channels.
+        attn: The mixer, `CSA` or `RASA`.
+        mlp: The plain or the depthwise MLP.
+        drop_path: Probability that a sample skips a branch in training.
+    """
+
+    def __init__(self, dim: int, *, attn: nn.Module, mlp: nn.Module, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = attn
+        self.drop_path1 = DropPath(drop_path)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = mlp
+        self.drop_path2 = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        x = x + self.drop_path1(self.attn(self.norm1(x)))
+        return x + self.drop_path2(self.mlp(self.norm2(x)))

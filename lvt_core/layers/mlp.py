@@ -1,0 +1,37 @@
+"""The two MLPs of LVT: plain (CSA stages) and with a depthwise convolution (RASA stages)."""
+
+from __future__ import annotations
+
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+__all__ = ["DepthwiseMlp", "Mlp"]
+
+
+class DepthwiseMlp(nn.Module):
+    """1x1 conv, 3x3 depthwise conv, GELU, 1x1 conv (paper, section 3.2; after PVTv2).
+
+    The 1x1 convolutions are Linears on the channels-last map: the same function, no permutes. All
+    three keep PyTorch's default initialisation, which is the same for a Linear and a 1x1 convolution.
+
+    Args:
+        dim: Channels in and out.
+        hidden_dim: Channels between.
+        drop: Dropout after the activation and after the second layer.
+    """
+
+    def __init__(self, dim: int, *, hidden_dim: int, drop: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.dwconv = nn.Conv2d(hidden_dim, hidden_dim, 3, padding=1, groups=hidden_dim)
+        self.act = nn.GELU()
+        self.drop1 = nn.Dropout(drop)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.drop2 = nn.Dropout(drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        x = self.fc1(x)  # (B, H, W, hidden)
+        x = self.dwconv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        x = self.drop1(self.act(x))
+        return self.drop2(self.fc2(x))  # (B, H, W, C)

@@ -1,0 +1,28 @@
+"""Overlapping patch embedding: a strided convolution and a LayerNorm."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lvt_core.layers.init import init_conv_
+
+
+class PatchEmbed(nn.Module):
+    """Shrink the map with an overlapping convolution (paper, section 3.3; after PVTv2).
+
+    Args:
+        in_chans: Channels in.
+        embed_dim: Channels out.
+        kernel_size: Side of the convolution; the padding is half of it.
+        stride: Stride of the convolution.
+    """
+
+    def __init__(self, in_chans: int, *, embed_dim: int, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size, stride, kernel_size // 2)
+        self.norm = nn.LayerNorm(embed_dim)
+        init_conv_(self.proj)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image or map ``(B, C, H, W)`` to ``(B, ceil(H/stride), ceil(W/stride), embed_dim)``."""
+        return self.norm(self.proj(x).permute(0, 2, 3, 1))

@@ -1,0 +1,124 @@
+"""Recursive atrous self-attention (paper, section 3.2).
+
+Legend: B batch, H W map, L = H * W, C channels, N heads, d = C / N, R reduction,
+S = floor(H/R) * floor(W/R) reduced positions.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lvt_core.layers.init import init_conv_, init_linear_
+
+
+class AtrousQuery(nn.Module):
+    """One 3x3 depthwise kernel applied at several dilations, SiLU on each, summed.
+
+    The kernel is shared, so several receptive fields cost the parameters of one.
+
+    Args:
+        dim: Channels ``C``.
+        rates: Dilations, each also the padding, so the map keeps its size.
+    """
+
+    def __init__(self, dim: int, *, rates: tuple[int, ...]) -> None:
+        super().__init__()
+        self.rates = rates
+        self.conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False)
+        nn.init.kaiming_uniform_(self.conv.weight)  # gain sqrt(2)
+
+    def forward(self, q: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to ``(B, C, H, W)``."""
+        weight, dim = self.conv.weight, self.conv.groups
+        maps = [F.silu(F.conv2d(q, weight, None, 1, r, r, dim)) for r in self.rates]
+        return sum(maps[1:], start=maps[0])
+
+
+class RASA(nn.Module):
+    """Self-attention with a multi-scale query, applied recursively with one set of weights.
+
+    One step ``f`` is attention whose query is atrous and whose keys and values come from a map that is
+    ``R`` times smaller. The recursion adds depth without parameters: with 2 steps,
+
+        ``y1 = SiLU(f(x))``,  ``y2 = SiLU(f(x + y1))``,  result ``y2``.
+
+    With one step there is no SiLU: the result is ``f(x)``.
+
+    Args:
+        dim: Channels ``C``.
+        num_heads: Attention heads ``N``; must divide ``dim``.
+        sr_ratio: Key/value reduction ``R``.
+        atrous_rates: Dilations of the query; ``None`` for a plain query.
+        num_recursions: Number of steps.
+        attn_drop: Dropout on the attention weights.
+        proj_drop: Dropout after the output projection.
+
+    Raises:
+        ValueError: ``num_heads`` does not divide ``dim``.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int,
+        sr_ratio: int = 1,
+        atrous_rates: tuple[int, ...] | None = (1, 3, 5),
+        num_recursions: int = 2,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if dim % num_heads != 0:
+            raise ValueError(f"RASA num_heads={num_heads}: must divide dim={dim}")
+        self.num_heads = num_heads
+        self.head_dim = dim // num_heads
+        self.sr_ratio = sr_ratio
+        self.num_recursions = num_recursions
+        self.attn_drop = attn_drop
+        self.q = nn.Linear(dim, dim, bias=False)
+        self.atrous = AtrousQuery(dim, rates=atrous_rates) if atrous_rates else nn.Identity()
+        if sr_ratio > 1:
+            self.sr = nn.Conv2d(dim, dim, sr_ratio, sr_ratio)
+            self.norm = nn.LayerNorm(dim)
+            init_conv_(self.sr)
+        self.kv = nn.Linear(dim, 2 * dim, bias=False)
+        self.proj = nn.Linear(dim, dim)
+        self.proj_drop = nn.Dropout(proj_drop)
+        init_linear_(self.q, self.kv, self.proj)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        if self.num_recursions == 1:
+            return self.step(x)
+        y = F.silu(self.step(x))
+        for _ in range(self.num_recursions - 1):
+            x = x + y
+            y = F.silu(self.step(x))
+        return y
+
+    def step(self, x: Tensor) -> Tensor:
+        """One attention step ``f``: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        B, H, W, C = x.shape
+        q = self.atrous(self.q(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (B, H, W, C)
+        k, v = self.kv(self.reduce(x)).flatten(1, 2).chunk(2, dim=-1)  # (B, S, C) each
+        drop = self.attn_drop if self.training else 0.0
+        q, k, v = (self._split_heads(t) for t in (q.flatten(1, 2), k, v))  # (B, N, L or S, d)
+        x = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)  # (B, N, L, d)
+        x = x.transpose(1, 2).reshape(B, H, W, C)
+        return self.proj_drop(self.proj(x))
+
+    def reduce(self, x: Tensor) -> Tensor:
+        """The map that keys and values are made of: ``(B, H, W, C)`` to ``(B, H/R, W/R, C)``."""
+        R = self.sr_ratio
+        if R == 1:
+            return x
+        _, H, W, _ = x.shape
+        if H < R or W < R:  # one window must fit, else there would be no key at all
+            x = F.pad(x, (0, 0, 0, max(0, R - W), 0, max(0, R - H)))
+        return self.norm(self.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """``(B, L, C)`` to ``(B, N, L, d)``."""
+        return x.unflatten(2, (self.num_heads, self.head_dim)).transpose(1, 2)

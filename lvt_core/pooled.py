@@ -1,0 +1,52 @@
+"""LVT with the plainest head: LayerNorm, pooling, one Linear."""
+
+from __future__ import annotations
+
+from timm.layers import SelectAdaptivePool2d
+from torch import Tensor, nn
+
+from lvt_core.config import LVTConfig
+from lvt_core.layers.init import init_linear_
+from lvt_core.timm_contract import TimmClassifier
+
+
+class LVTPooled(TimmClassifier):
+    """`lvt`: 3,686,604 parameters at 1000 classes.
+
+    Args:
+        config: The architecture; ``num_classes=0`` leaves the head away.
+        global_pool: ``'avg'``, ``'max'``, ``'avgmax'``, or ``''`` for the map from `forward_head`.
+
+    Raises:
+        ValueError: ``global_pool`` is none of these.
+    """
+
+    pools = ("avg", "max", "avgmax", "")
+
+    def __init__(self, config: LVTConfig | None = None, *, global_pool: str = "avg") -> None:
+        super().__init__(config or LVTConfig(), global_pool=global_pool)
+        self.norm = nn.LayerNorm(self.num_features)
+        self._make_heads()
+
+    def _make_heads(self) -> None:
+        self.pool = SelectAdaptivePool2d(pool_type=self.global_pool, flatten=bool(self.global_pool))
+        self.head_drop = nn.Dropout(self.config.drop_rate)
+        self.head = nn.Identity()
+        if self.num_classes:
+            self.head = nn.Linear(self.num_features, self.num_classes)
+            init_linear_(self.head)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Image ``(B, in_chans, H, W)`` to the normalised last map ``(B, C, h, w)``."""
+        return self.norm(self.backbone(x)[-1].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Map ``(B, C, h, w)`` to logits ``(B, K)``; with ``pre_logits`` to features ``(B, C)``.
+
+        With ``global_pool=''`` the map itself, untouched.
+        """
+        x = self.pool(x)
+        if self.global_pool == "":
+            return x
+        x = self.head_drop(x)
+        return x if pre_logits else self.head(x)

@@ -1,0 +1,175 @@
+"""What timm asks of a classification model, for both of LVT's heads."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from timm.models._features import feature_take_indices
+from torch import Tensor, nn
+
+from lvt_core.backbone import LVT, check_input_size
+from lvt_core.config import LVTConfig
+
+
+class TimmClassifier(nn.Module, abc.ABC):
+    """A backbone with a classification head behind it; subclasses add the head.
+
+    Subclasses define ``pools``, ``norm``, ``head``, `_make_heads`, `forward_features` and
+    `forward_head`.
+
+    Args:
+        config: The architecture.
+        global_pool: One of the subclass's ``pools``.
+
+    Raises:
+        ValueError: ``global_pool`` is not one of ``pools``.
+    """
+
+    pools: tuple[str, ...]
+
+    def __init__(self, config: LVTConfig, *, global_pool: str) -> None:
+        super().__init__()
+        self._check_pool(global_pool)
+        self.config = config
+        self.num_classes = config.num_classes
+        self.in_chans = config.in_chans
+        self.global_pool = global_pool
+        self.num_features = self.head_hidden_size = config.embed_dims[-1]
+        self.backbone = LVT(config)
+        self.feature_info = [
+            {**info, "module": f"backbone.{info['module']}"} for info in self.backbone.feature_info
+        ]
+
+    def _check_pool(self, global_pool: str) -> None:
+        if global_pool not in self.pools:
+            raise ValueError(f"global_pool={global_pool!r}: must be one of {self.pools}")
+
+    @abc.abstractmethod
+    def _make_heads(self) -> None:
+        """Make the modules that depend on the number of classes."""
+
+    @abc.abstractmethod
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Image ``(B, in_chans, H, W)`` to normalised features, before any pooling."""
+
+    @abc.abstractmethod
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Features to logits ``(B, num_classes)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image ``(B, in_chans, H, W)`` to logits ``(B, num_classes)``."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """The maps of chosen stages, in timm's form.
+
+        Args:
+            x: Image ``(B, in_chans, H, W)``.
+            indices: Stages; an integer means the last so many, ``None`` all.
+            norm: Apply the final norm to the last stage's map.
+            stop_early: Do not compute stages behind the last chosen one.
+            output_fmt: ``'NCHW'``.
+            intermediates_only: Return the maps alone.
+
+        Returns:
+            The maps, or ``(last map computed, maps)``.
+
+        Raises:
+            ValueError: ``output_fmt`` is another one, or an index does not exist.
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"output_fmt={output_fmt!r}: must be 'NCHW'")
+        check_input_size(x)
+        stages = self.backbone.stages
+        take, last = feature_take_indices(len(stages), indices)
+        maps = []
+        for index, stage in enumerate(stages[: last + 1] if stop_early else stages):
+            x = stage(x)
+            if index in take:
+                is_final = index == len(self.config.depths) - 1
+                maps.append(self._norm_map(x) if norm and is_final else x)
+        return maps if intermediates_only else (x, maps)
+
+    def _norm_map(self, x: Tensor) -> Tensor:
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | Sequence[int] = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop what the chosen stages do not need; returns their indices from the start."""
+        stages = self.backbone.stages
+        take, last = feature_take_indices(len(stages), indices)
+        pruned = last < len(stages) - 1
+        self.backbone.stages = stages[: last + 1]
+        if pruned:
+            self.num_features = self.head_hidden_size = self.config.embed_dims[last]
+        if prune_norm or pruned:
+            self.norm = nn.Identity()
+        if prune_head or pruned:
+            self.reset_classifier(0, "")
+            self._drop_token_mixing()
+        return take
+
+    def _drop_token_mixing(self) -> None:
+        """Drop what stands between the last map and the head; here nothing."""
+
+    def get_classifier(self) -> nn.Module:
+        """The layer that makes the class logits."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Give the model a freshly drawn head for another number of classes.
+
+        Args:
+            num_classes: Classes; 0 removes the head.
+            global_pool: Another pooling, one of ``pools``.
+
+        Raises:
+            ValueError: A value is not allowed.
+        """
+        self.config = dataclasses.replace(self.config, num_classes=num_classes)
+        if global_pool is not None:
+            self._check_pool(global_pool)
+            self.global_pool = global_pool
+        self.num_classes = num_classes
+        self._make_heads()
+        reference = next(self.backbone.parameters())
+        self.to(device=reference.device, dtype=reference.dtype)
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Parameter groups from input to output, for layer-wise learning-rate decay."""
+        stages = [
+            (r"^backbone\.stages\.(\d+)\.patch_embed", (0,)),
+            (r"^backbone\.stages\.(\d+)\.blocks\.(\d+)", None),
+        ]
+        return {
+            "stem": r"^backbone\.stages\.0\.patch_embed",
+            "blocks": r"^backbone\.stages\.(\d+)" if coarse else stages,
+            "class_blocks": [
+                (r"^cls_token", (0,)),
+                (r"^class_blocks\.(\d+)", None),
+                (r"^norm", (99999,)),  # timm's mark for "with the group before"
+            ],
+        }
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters with two or more dimensions that take no weight decay."""
+        return set()
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Trade compute for memory: recompute each block's activations in the backward pass."""
+        self.backbone.set_grad_checkpointing(enable)
