@@ -158,8 +158,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: There is no such file, its kind is unknown, it is damaged, or it holds
-            more than tensors and plain values.
+            more than tensors and plain values, or no mapping of names.
     """
+    content = read_checkpoint_object(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
+    return content
+
+
+def read_checkpoint_object(path: str | Path) -> Any:
+    """Like `read_checkpoint`, for a file that may hold any tensors and plain values."""
     path = Path(path)
     if not path.name.endswith(SUFFIXES):
         raise CheckpointError(f"{path}: not a checkpoint's name, which ends in {', '.join(SUFFIXES)}")
@@ -172,7 +180,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             return load_file(path)
         # Files of timm's and VOLO's training scripts carry their options as a Namespace.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)", str(error))
         if found is None:
@@ -184,9 +192,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         if isinstance(error, _DAMAGED) or "Safetensor" in type(error).__name__:
             raise CheckpointError(f"{path}: not a readable checkpoint, damaged or cut off") from error
         raise
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    return content
 
 
 def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool = False) -> StateDict:
