@@ -52,9 +52,7 @@ class TokenLabelLoss(nn.Module):
             cls_target = target  # (B, K)
             token_target = target[:, None].expand(-1, tokens, -1)  # (B, L, K)
         elif target.shape[2] != 2 + tokens:
-            raise ValueError(
-                f"target of {target.shape[2] - 2} token labels: the model has {tokens} tokens"
-            )
+            raise ValueError(f"target of {target.shape[2] - 2} token labels: the model has {tokens} tokens")
         else:
             cls_target = target[:, :, 1]
             if self.ground_truth:

@@ -43,6 +43,8 @@ def option(
         high: Largest number allowed.
     """
     metadata = {"help": help, "flags": flags, "choices": choices, "low": low, "high": high}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -133,11 +135,11 @@ def _types(cls: type) -> dict[str, Any]:
 def _add_argument(group: Any, item: dataclasses.Field, annotation: Any) -> None:
     meta = item.metadata
     text = meta["help"].replace("%", "%%")
-    if item.default is MISSING:
+    if item.default is MISSING and item.default_factory is MISSING:
         group.add_argument(item.name, help=text)
         return
     names = [*(f for f in meta["flags"]), "--" + item.name.replace("_", "-")]
-    shown = "" if item.default in (None, "", False) else f" (default: {item.default})"
+    shown = "" if item.default in (None, "", False, MISSING) else f" (default: {item.default})"
     arguments: dict[str, Any] = {
         "help": text + shown.replace("%", "%%"),
         "default": argparse.SUPPRESS,
@@ -173,9 +175,7 @@ def _strip_optional(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
-def _checked(
-    cls: type, given: dict[str, Any], where: str, shared: set[str]
-) -> dict[str, Any]:
+def _checked(cls: type, given: dict[str, Any], where: str, shared: set[str]) -> dict[str, Any]:
     """Values of the right types and ranges; raises a `UserError` for the first wrong one."""
     known = {item.name: item for item in fields(cls)}
     values = {}

@@ -5,12 +5,11 @@ Names are timm's and VOLO's. Each class is a group; a command's options are its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
-from option_parser import option
-
 from lvt_core.errors import UserError
+from option_parser import option
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,7 @@ class ModelOptions:
     """Model"""
 
     model: str = option("lvt_cls", "timm model name: lvt_cls, lvt, or any other")
-    model_kwargs: dict[str, Any] = field(
-        default_factory=dict,
-        metadata={
-            "help": "more keywords of the model, e.g. num_recursions=1",
-            "flags": (),
-            "choices": None,
-            "low": None,
-            "high": None,
-        },
-    )
+    model_kwargs: dict[str, Any] = option({}, "more keywords of the model, e.g. num_recursions=1")
 
 
 @dataclass(frozen=True)
@@ -74,9 +64,7 @@ class StartOptions:
     """Where to start from"""
 
     resume: str = option("", "continue a run exactly from its checkpoint (last.pth.tar)")
-    finetune: str = option(
-        "", "start from a checkpoint's weights; a head of another shape is drawn afresh"
-    )
+    finetune: str = option("", "start from a checkpoint's weights; a head of another shape is drawn afresh")
     use_ema: bool = option(False, "take the moving average from --finetune's checkpoint")
 
 

@@ -97,9 +97,7 @@ class TrainTransform:
         return step(image)
 
     def _note_crop(self, image: Image.Image, top: float, left: float, h: float, w: float) -> None:
-        self.crop = crop_matrix(
-            top / image.height, left / image.width, h / image.height, w / image.width
-        )
+        self.crop = crop_matrix(top / image.height, left / image.width, h / image.height, w / image.width)
 
     def _flip(self, p: float, how: Any, matrix: Matrix, image: Image.Image) -> Image.Image:
         if random.random() >= p:

@@ -121,9 +121,7 @@ def load_checkpoint(
 
     unexpected = tuple(key for key in loaded if key not in wanted)
     missing = tuple(key for key in wanted if key not in loaded)
-    mismatched = tuple(
-        key for key in wanted if key in loaded and loaded[key].shape != wanted[key].shape
-    )
+    mismatched = tuple(key for key in wanted if key in loaded and loaded[key].shape != wanted[key].shape)
     dropped, reinitialized = [], []
     kept_stages = _stages(wanted)
     for key in unexpected:
@@ -220,9 +218,7 @@ def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool = Fal
     return dict(content)
 
 
-def save_checkpoint(
-    model: nn.Module | Mapping[str, Tensor], path: str | Path, **extra: Any
-) -> None:
+def save_checkpoint(model: nn.Module | Mapping[str, Tensor], path: str | Path, **extra: Any) -> None:
     """Write a model's weights whole or not at all.
 
     Args:
@@ -253,7 +249,12 @@ def save_checkpoint(
 
 
 def convert_checkpoint(
-    source: str | Path, target: str | Path, *, to: str, backbone: bool = False, use_ema: bool = False
+    source: str | Path,
+    target: str | Path,
+    *,
+    to: str,
+    backbone: bool = False,
+    use_ema: bool = False,
 ) -> StateDict:
     """Rewrite a checkpoint with the names of ours or of the original release.
 

@@ -70,8 +70,7 @@ def to_original(state_dict: Mapping[str, Tensor]) -> StateDict:
     state_dict = to_lvt(state_dict)
     depthwise = {key[: -len("dwconv.weight")] for key in state_dict if key.endswith("mlp.dwconv.weight")}
     return {
-        _rename(key, 0, 1): _shape_to_original(key, value, depthwise)
-        for key, value in state_dict.items()
+        _rename(key, 0, 1): _shape_to_original(key, value, depthwise) for key, value in state_dict.items()
     }
 
 

@@ -57,9 +57,7 @@ def lvt_cls(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     return _create("lvt_cls", LVTClassifier, pretrained, **kwargs)
 
 
-def _create(
-    variant: str, model_cls: type[TimmClassifier], pretrained: bool, **kwargs: Any
-) -> nn.Module:
+def _create(variant: str, model_cls: type[TimmClassifier], pretrained: bool, **kwargs: Any) -> nn.Module:
     out_indices = kwargs.pop("out_indices", (0, 1, 2, 3))
     return build_model_with_cfg(
         partial(_build, variant, model_cls),

@@ -23,9 +23,7 @@ class ClassAttention(nn.Module):
         proj_drop: Dropout after the output projection.
     """
 
-    def __init__(
-        self, dim: int, *, num_heads: int, attn_drop: float = 0.0, proj_drop: float = 0.0
-    ) -> None:
+    def __init__(self, dim: int, *, num_heads: int, attn_drop: float = 0.0, proj_drop: float = 0.0) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.head_dim = dim // num_heads
@@ -40,8 +38,7 @@ class ClassAttention(nn.Module):
         """Tokens ``(B, 1 + L, C)`` to the class token's update ``(B, 1, C)``."""
         k, v = self.kv(x).chunk(2, dim=-1)  # (B, 1 + L, C) each
         q, k, v = (
-            t.unflatten(2, (self.num_heads, self.head_dim)).transpose(1, 2)
-            for t in (self.q(x[:, :1]), k, v)
+            t.unflatten(2, (self.num_heads, self.head_dim)).transpose(1, 2) for t in (self.q(x[:, :1]), k, v)
         )  # (B, N, 1 or 1 + L, d)
         drop = self.attn_drop if self.training else 0.0
         x = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)  # (B, N, 1, d)

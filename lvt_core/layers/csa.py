@@ -38,9 +38,7 @@ class CSA(nn.Module):
         ValueError: ``num_heads`` does not divide ``dim``.
     """
 
-    def __init__(
-        self, dim: int, *, num_heads: int, attn_drop: float = 0.0, proj_drop: float = 0.0
-    ) -> None:
+    def __init__(self, dim: int, *, num_heads: int, attn_drop: float = 0.0, proj_drop: float = 0.0) -> None:
         super().__init__()
         if dim % num_heads != 0:
             raise ValueError(f"CSA num_heads={num_heads}: must divide dim={dim}")

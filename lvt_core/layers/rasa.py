@@ -6,6 +6,7 @@ S = floor(H/R) * floor(W/R) reduced positions.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,9 +31,19 @@ class AtrousQuery(nn.Module):
 
     def forward(self, q: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` to ``(B, C, H, W)``."""
-        weight, dim = self.conv.weight, self.conv.groups
-        maps = [F.silu(F.conv2d(q, weight, None, 1, r, r, dim)) for r in self.rates]
+        maps = [F.silu(self._conv(q, rate)) for rate in self.rates]
         return sum(maps[1:], start=maps[0])
+
+    def _conv(self, q: Tensor, rate: int) -> Tensor:
+        weight, pad_y, pad_x = self.conv.weight, rate, rate
+        if not torch.compiler.is_compiling():  # a compiled graph must not depend on the map's size
+            # On a map no larger than the dilation the outer taps only ever meet padding: leave them
+            # out. PyTorch would take a slow path to add those zeros.
+            if rate >= q.shape[2]:
+                weight, pad_y = weight[:, :, 1:2], 0
+            if rate >= q.shape[3]:
+                weight, pad_x = weight[:, :, :, 1:2], 0
+        return F.conv2d(q, weight, None, 1, (pad_y, pad_x), rate, self.conv.groups)
 
 
 class RASA(nn.Module):

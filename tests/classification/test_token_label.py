@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from golden_values import assert_close, case, expected
 from PIL import Image
 from timm.data.auto_augment import NAME_TO_OP
 from torchvision.ops import roi_align
 
+from golden_values import assert_close, case, expected
 from lvt_core.errors import UserError
 from token_label import (
     dense_logits,
@@ -94,9 +94,7 @@ def test_a_flip_mirrors_the_tokens() -> None:
     crop = crop_matrix(0.1, 0.2, 0.7, 0.6)
     truth = torch.tensor([0, 1])
     plain, flipped = (
-        token_targets(
-            maps, torch.from_numpy(np.stack([m[:2]] * 2)).float(), truth, **arguments
-        )
+        token_targets(maps, torch.from_numpy(np.stack([m[:2]] * 2)).float(), truth, **arguments)
         for m in (crop, crop @ FLIP_X)
     )
     grid = plain[:, :, 2:].unflatten(2, (3, 3))

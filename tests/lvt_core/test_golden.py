@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import timm
 import torch
-from golden_values import assert_close, case, expected, golden, image, state_dict
 
+from golden_values import assert_close, case, expected, golden, image, state_dict
+from loss import TokenLabelLoss
 from lvt_core import CSA, LVT, RASA, LVTClassifier, LVTConfig, LVTPooled, load_checkpoint
 from lvt_core.checkpoint_keys import to_lvt
-from loss import TokenLabelLoss
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,4 @@ def test_training_loss_with_ground_truth() -> None:
     with torch.no_grad():
         output = model.forward_tokens(image("cls_train").double(), torch.tensor(entry["bbox"]))
     loss = TokenLabelLoss(ground_truth=True)
-    assert loss(output, token_targets()).item() == pytest.approx(
-        entry["ground_truth_loss"], rel=1e-9
-    )
+    assert loss(output, token_targets()).item() == pytest.approx(entry["ground_truth_loss"], rel=1e-9)

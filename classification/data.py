@@ -1,0 +1,197 @@
+"""Images and labels of any dataset that timm reads.
+
+All randomness of a sample follows from (seed, epoch, index), so a run does not depend on the number of
+workers or processes, and a resumed run sees what the uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data import create_dataset
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset
+
+from lvt_core.errors import UserError
+from options import DataOptions
+from token_label import label_path, read_label_map
+
+IDENTITY = torch.eye(2, 3)
+
+
+class Sample(NamedTuple):
+    """One image, uint8 ``(3, S, S)``, its class, geometry ``(2, 3)`` and label map, if there are any."""
+
+    image: Tensor
+    target: int
+    geometry: Tensor
+    label_map: Tensor | None
+
+
+@dataclass
+class Labels:
+    """Labels of a batch.
+
+    Attributes:
+        targets: True classes ``(B,)``.
+        geometry: From each crop's fractions to its image's, ``(B, 2, 3)``.
+        maps: Token-label maps ``(B, 2, 5, h, w)``, or ``None``.
+    """
+
+    targets: Tensor
+    geometry: Tensor
+    maps: Tensor | None
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Labels:
+        """Move to a device; timm's prefetcher calls this."""
+        move = {"device": device, "non_blocking": non_blocking}
+        maps = None if self.maps is None else self.maps.to(**move)
+        return Labels(self.targets.to(**move), self.geometry.to(**move), maps)
+
+
+class Images(Dataset):
+    """A map-style timm dataset whose samples carry geometry and label maps.
+
+    Args:
+        dataset: From `timm.data.create_dataset`.
+        transform: Image to uint8 tensor, or (for training) to tensor and geometry.
+        seed: Samples follow from it, the epoch and the index.
+        label_root: Folder of token-label maps; ``''`` for none.
+        num_classes: Classes, to check the label maps.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        transform: Callable[[Image.Image], Any],
+        *,
+        seed: int = 0,
+        label_root: str = "",
+        num_classes: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.transform = transform
+        self.seed = seed
+        self.label_root = label_root
+        self.num_classes = num_classes
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample | UserError:
+        """One sample. A user's mistake is returned, not raised, so that no worker wraps it."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        seed_everything(self.seed, epoch, index)
+        try:
+            image, target = self._read(index)
+            label_map = None
+            if self.label_root:
+                path = label_path(self.label_root, self.filename(index))
+                label_map = read_label_map(path, self.num_classes)
+        except UserError as error:
+            return error
+        result = self.transform(image)
+        tensor, geometry = result if isinstance(result, tuple) else (result, IDENTITY)
+        return Sample(tensor, target, geometry, label_map)
+
+    def filename(self, index: int) -> str:
+        """The image's name, relative to the split."""
+        return self.dataset.filename(index)
+
+    def _read(self, index: int) -> tuple[Image.Image, int]:
+        if not hasattr(self.dataset, "reader"):  # torchvision's datasets
+            image, target = self.dataset[index]
+            return image.convert("RGB"), target
+        try:
+            file, target = self.dataset.reader[index]
+            with file:
+                return Image.open(file).convert("RGB"), target
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            name = self.dataset.filename(index, absolute=True)
+            raise UserError(f"{name}: not a readable image ({error})") from error
+
+
+class StreamedImages(IterableDataset):
+    """A streaming timm dataset (WebDataset, TFDS, HF streams): it shuffles and shards itself."""
+
+    def __init__(self, dataset: Any, transform: Callable[[Image.Image], Any]) -> None:
+        self.dataset = dataset
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for image, target in self.dataset:
+            result = self.transform(image)
+            tensor, geometry = result if isinstance(result, tuple) else (result, IDENTITY)
+            yield Sample(tensor, target, geometry, None)
+
+
+def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
+    """Open a split with timm, and refuse folders that it would misread.
+
+    Raises:
+        UserError: There is no such folder or dataset, it has no images, or a class has none.
+    """
+    if not options.dataset and not Path(options.data_dir).exists():
+        raise UserError(f"{options.data_dir}: no such dataset folder")
+    try:
+        dataset = create_dataset(
+            options.dataset,
+            root=options.data_dir,
+            split=split,
+            is_training=training,
+            class_map=options.class_map or None,
+            batch_size=options.batch_size,
+        )
+    except (RuntimeError, OSError, ValueError, AssertionError, ImportError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{options.data_dir}, split {split!r}: {reason}") from error
+    _refuse_empty_classes(dataset)
+    return dataset
+
+
+def _refuse_empty_classes(dataset: Any) -> None:
+    """An empty class folder would silently shift the indices of all classes behind it."""
+    reader = getattr(dataset, "reader", None)
+    classes = getattr(reader, "class_to_idx", None)
+    root = getattr(reader, "root", "")
+    if not classes or not os.path.isdir(root):
+        return
+    used = {target for _, target in reader.samples}
+    for entry in sorted(os.scandir(root), key=lambda e: e.name):
+        if entry.is_dir() and classes.get(entry.name) not in used and not entry.name.startswith("."):
+            has_images_below = any(name.startswith(entry.path + os.sep) for name, _ in reader.samples)
+            if not has_images_below:
+                raise UserError(f"{entry.path}: the class folder holds no image")
+
+
+def class_names(dataset: Any) -> list[str] | None:
+    """Class names in the order of their indices, where the dataset tells."""
+    classes = getattr(getattr(dataset, "reader", None), "class_to_idx", None)
+    if classes is None:
+        return getattr(dataset, "classes", None)
+    return sorted(classes, key=classes.get)
+
+
+def seed_everything(*numbers: int) -> None:
+    """Seed Python, NumPy and PyTorch from numbers; equal numbers, equal randomness."""
+    value = mix_seeds(*numbers)
+    random.seed(value)
+    np.random.seed(value % 2**32)
+    torch.manual_seed(value)
+
+
+def mix_seeds(*numbers: int) -> int:
+    """One 63-bit seed that depends on every number."""
+    state = np.random.SeedSequence([number % 2**64 for number in numbers]).generate_state(2)
+    return int(state[0]) << 31 | int(state[1]) >> 1

@@ -1,0 +1,71 @@
+"""What the loss compares with: from a batch's labels to soft targets."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from timm.data import Mixup
+from torch import Tensor, nn
+
+from data import Labels
+from options import TrainOptions
+from teacher import dense_teacher_logits
+from token_label import assemble, image_targets, smooth_soft, token_targets
+
+
+class Targets:
+    """Makes targets of one batch, on its device.
+
+    Plain training gives classes ``(B,)``, which the loss smooths. Token labelling gives
+    ``(B, K, 2 + P)`` from stored maps or a teacher, else the image's smoothed label ``(B, K)`` for every
+    token.
+
+    Args:
+        options: Of the run.
+        num_classes: ``K``.
+        size: Tokens per side.
+        teacher: Labels each batch instead of stored maps.
+    """
+
+    def __init__(
+        self, options: TrainOptions, *, num_classes: int, size: int, teacher: nn.Module | None
+    ) -> None:
+        self.options = options
+        self.num_classes = num_classes
+        self.size = size
+        self.teacher = teacher
+
+    def __call__(self, images: Tensor, labels: Labels) -> Tensor:
+        """Targets of a batch before it is mixed."""
+        smoothing = self.options.smoothing
+        if not self.options.token_label:
+            return labels.targets
+        if self.teacher is not None:
+            return self._ask_teacher(images, labels)
+        if labels.maps is None:
+            return image_targets(labels.targets, self.num_classes, smoothing)
+        return token_targets(
+            labels.maps,
+            labels.geometry,
+            labels.targets,
+            num_classes=self.num_classes,
+            size=self.size,
+            smoothing=smoothing,
+        )
+
+    @torch.no_grad()
+    def _ask_teacher(self, images: Tensor, labels: Labels) -> Tensor:
+        assert self.teacher is not None
+        dense = dense_teacher_logits(self.teacher, images).float()  # (B, K, h, w)
+        image = dense.mean(dim=(2, 3))[:, None]  # (B, 1, K)
+        if self.size == 1:
+            return smooth_soft(image.softmax(dim=-1), self.options.smoothing)[:, 0]
+        tokens = F.adaptive_avg_pool2d(dense, self.size).flatten(2).transpose(1, 2)  # (B, P, K)
+        return assemble(labels.targets, image, tokens, self.options.smoothing)
+
+    def mix(self, mixup: Mixup, images: Tensor, labels: Labels, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix a batch with its reverse, images and targets alike."""
+        if target.ndim == 1:
+            return mixup(images, target)  # timm smooths, too
+        share = mixup._mix_batch(images)  # in place; 1 means not mixed this time
+        return images, share * target + (1.0 - share) * target.flip(0)

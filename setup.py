@@ -1,0 +1,34 @@
+"""The package `lvt_core`; `constraints.txt` has the pinned versions, this file what is compatible."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "lvt_core/__init__.py").read_text())[1]
+
+TRAIN = ["pyyaml>=6", "tqdm>=4.60", "matplotlib>=3.8", "pillow>=10", "numpy>=1.26"]
+DEMO = ["scikit-learn>=1.4"]
+LOGGERS = ["tensorboard>=2.16"]
+DEV = ["pytest>=8", "pytest-timeout>=2.3", "ruff==0.17.6", "mypy>=1.10", "pylint>=3"]
+
+setup(
+    name="lvt-core",
+    version=VERSION,
+    description="LVT, the Lite Vision Transformer with enhanced self-attention (CVPR 2022)",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["lvt_core", "lvt_core.*"]),
+    install_requires=["torch>=2.11", "torchvision>=0.26", "timm>=1.0.26", "safetensors>=0.4"],
+    extras_require={
+        "train": TRAIN,
+        "demo": TRAIN + DEMO,
+        "loggers": LOGGERS,
+        "dev": TRAIN + DEMO + LOGGERS + DEV,
+    },
+    entry_points={"console_scripts": ["lvt=lvt_core.cli:command"]},
+)
