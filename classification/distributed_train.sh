@@ -16,4 +16,5 @@ if [ -z "$PET_NNODES$PET_RDZV_ENDPOINT$PET_MASTER_ADDR" ]; then
 else
     set -- --nproc-per-node="$processes" main.py "$@"
 fi
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # torchrun would choose the same, and say so at length
 exec torchrun "$@"

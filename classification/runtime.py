@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -68,6 +69,8 @@ def start_runtime(options: DeviceOptions) -> Runtime:
     world = int(os.environ.get("WORLD_SIZE", 1))
     rank = int(os.environ.get("RANK", 0))
     logging.basicConfig(format="%(message)s", level=logging.INFO if rank == 0 else logging.ERROR, force=True)
+    # A depthwise weight's gradient has two equally good memory layouts; DDP warns of the other one.
+    warnings.filterwarnings("ignore", message="Grad strides do not match")
     device = _device(options.device, world)
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -6,6 +6,7 @@ import argparse
 import logging
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,12 +178,15 @@ def read_checkpoint_object(path: str | Path) -> Any:
 
             return load_file(path)
         # Files of timm's and VOLO's training scripts carry their options as a Namespace.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)", str(error))
         if found is None:
-            raise CheckpointError(f"{path}: not a readable checkpoint, damaged or cut off") from error
+            raise CheckpointError(
+                f"{path}: not a readable checkpoint: damaged, or not made of tensors and plain values"
+            ) from error
         raise CheckpointError(
             f"{path}: refused, it holds {found[1]}; only tensors and plain values are allowed"
         ) from error

@@ -75,5 +75,13 @@ def complexity(model: nn.Module, input_size: int | tuple[int, int] = 224) -> Com
         name: sum(parameter.numel() for parameter in module.parameters())
         for name, module in model.named_modules()
     }
-    macs = {name: counted.get(name, 0) for name in params}
-    return Complexity((height, width), params, macs)
+    return Complexity((height, width), params, {name: _macs(name, model, counted) for name in params})
+
+
+def _macs(name: str, model: nn.Module, counted: dict[str, int]) -> int:
+    """A module's count; a container that is never called has the sum of its members'."""
+    if name in counted:
+        return counted[name]
+    prefix = f"{name}." if name else ""
+    members = model.get_submodule(name).named_children()
+    return sum(_macs(prefix + member, model, counted) for member, _ in members)

@@ -1,0 +1,79 @@
+"""The ``lvt`` command: ``lvt info``, ``lvt convert``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+import timm
+
+from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
+from lvt_core.complexity import complexity
+from lvt_core.errors import UserError, run_command
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse and run.
+
+    Raises:
+        UserError: An argument or a file is wrong.
+    """
+    parser = _Parser(prog="lvt", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    info = commands.add_parser("info", help="parameters and multiply-adds of a model, by module")
+    info.add_argument("model", help="lvt, lvt_cls, or any timm model")
+    info.add_argument("--size", nargs="+", type=int, default=[224], metavar="PIXELS")
+    info.add_argument("--depth", type=int, default=3, help="how deep to list modules")
+    info.add_argument("--checkpoint", help="also check that it fits the model")
+
+    convert = commands.add_parser(
+        "convert", help="rewrite a checkpoint with our names or the original release's"
+    )
+    convert.add_argument("source")
+    convert.add_argument("target", help="ends in .pth, .pth.tar, .pt or .safetensors")
+    convert.add_argument("--to", choices=("lvt", "original"), default="lvt")
+    convert.add_argument(
+        "--backbone", action="store_true", help="the backbone alone: what dense tasks start from"
+    )
+    convert.add_argument("--use-ema", action="store_true", help="take the moving average")
+
+    arguments = parser.parse_args(argv)
+    (_info if arguments.command == "info" else _convert)(arguments)
+
+
+def command() -> None:
+    """Entry point of the shell command."""
+    run_command(main)
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    if len(arguments.size) > 2:
+        raise UserError(f"--size {arguments.size}: must be a side, or height and width")
+    try:
+        model = timm.create_model(arguments.model)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"{arguments.model}: {error}") from error
+    if arguments.checkpoint:
+        print(load_checkpoint(model, arguments.checkpoint))
+    height, width = arguments.size[0], arguments.size[-1]
+    print(f"{arguments.model}, one image of {height} x {width}")
+    print(complexity(model, (height, width)).table(arguments.depth))
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    weights = convert_checkpoint(
+        arguments.source,
+        arguments.target,
+        to=arguments.to,
+        backbone=arguments.backbone,
+        use_ema=arguments.use_ema,
+    )
+    params = sum(value.numel() for value in weights.values())
+    print(f"{arguments.target}: {len(weights)} tensors, {params:,} values, {arguments.to} names")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (--help lists the arguments)")

@@ -1,0 +1,68 @@
+"""CSA equals the paper's formula, written with loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lvt_core import CSA
+from lvt_core.layers.csa import put_back
+
+
+def literal_csa(layer: CSA, x: Tensor) -> Tensor:
+    """Window by window, head by head, tap by tap."""
+    B, H, W, C = x.shape
+    N, d = layer.num_heads, C // layer.num_heads
+    out = torch.zeros_like(x)
+    for b in range(B):
+        for i in range((H + 1) // 2):
+            for j in range((W + 1) // 2):
+                core = x[b, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].reshape(-1, C)
+                logits = layer.attn.weight @ core.mean(0) + layer.attn.bias
+                A = (logits.view(N, 9, 9) * d**-0.5).softmax(-1)
+                values = {}
+                for n in range(9):
+                    y, z = 2 * i - 1 + n // 3, 2 * j - 1 + n % 3
+                    if 0 <= y < H and 0 <= z < W:
+                        values[n] = layer.tap_weight[n] @ x[b, y, z]
+                for n in values:
+                    y, z = 2 * i - 1 + n // 3, 2 * j - 1 + n % 3
+                    mixed = [
+                        sum(A[h, n, m] * values[m][h * d : (h + 1) * d] for m in values) for h in range(N)
+                    ]
+                    pixel = torch.zeros_like(out)
+                    pixel[b, y, z] = torch.cat(mixed)
+                    out = out + pixel
+    return out @ layer.proj.weight.T + layer.proj.bias
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 3), (1, 1), (2, 1), (3, 4)])
+def test_equals_the_formula_forward_and_backward(size: tuple[int, int]) -> None:
+    layer = CSA(4, num_heads=2).double()
+    torch.nn.init.normal_(layer.attn.weight)  # far from uniform attention
+    torch.nn.init.normal_(layer.attn.bias)
+    torch.nn.init.normal_(layer.proj.bias)
+    gradients = []
+    for function in (layer, lambda x: literal_csa(layer, x)):
+        torch.manual_seed(1)
+        x = torch.randn(2, *size, 4, dtype=torch.float64, requires_grad=True)
+        layer.zero_grad()
+        y = function(x)
+        (y * torch.randn_like(y)).sum().backward()
+        gradients.append([y.detach(), x.grad, *(p.grad.clone() for p in layer.parameters())])
+    for ours, literal in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, literal, rtol=1e-10, atol=1e-12)
+
+
+def test_put_back_is_the_example_of_its_docstring() -> None:
+    o = torch.arange(1.0, 7).view(2, 3)  # two windows of three taps on one axis
+    windows = torch.zeros(1, 1, 2, 3, 3, 1)
+    windows[0, 0, :, 1, :, 0] = o  # the middle row of taps
+    row = put_back(windows, 1, 4).flatten()
+    assert row.tolist() == [o[0][1], o[0][2] + o[1][0], o[1][1], o[1][2]]
+
+
+def test_heads_must_divide_the_channels() -> None:
+    with pytest.raises(ValueError, match="num_heads=3: must divide dim=64"):
+        CSA(64, num_heads=3)
