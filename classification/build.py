@@ -44,7 +44,7 @@ def build_training(options: TrainOptions, runtime: Runtime) -> Training:
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
     ema = ModelEmaV3(model, decay=options.model_ema_decay) if options.model_ema else None
-    forward: nn.Module = TokenForward(model) if options.token_label else model
+    forward: Any = TokenForward(model) if options.token_label else model
     if runtime.world > 1:
         ids = [runtime.device.index] if runtime.device.type == "cuda" else None
         forward = DistributedDataParallel(forward, device_ids=ids)
@@ -68,7 +68,7 @@ def build_training(options: TrainOptions, runtime: Runtime) -> Training:
         scheduler=None,
         scaler=torch.amp.GradScaler(runtime.device.type) if half else None,
         ema=ema,
-        targets=Targets(options, num_classes=options.num_classes, size=size, teacher=teacher),
+        targets=Targets(options, num_classes=model.num_classes, size=size, teacher=teacher),
         loss=build_loss(options),
         mixup=build_mixup(options),
         erasing=build_erasing(options, runtime),
@@ -76,9 +76,10 @@ def build_training(options: TrainOptions, runtime: Runtime) -> Training:
 
 
 def build_optimizer(options: TrainOptions, model: nn.Module) -> torch.optim.Optimizer:
-    """timm's optimiser of that name."""
+    """timm's optimiser of that name; Adam's fused form, one pass over memory, where there is one."""
+    fused: dict[str, Any] = {"fused": True} if options.opt in ("adam", "adamw") else {}
     try:
-        return create_optimizer_v2(model, **optimizer_kwargs(options))
+        return create_optimizer_v2(model, **optimizer_kwargs(options), **fused)
     except (ValueError, TypeError, AssertionError) as error:
         raise UserError(f"--opt {options.opt}: {error}") from error
 
@@ -122,7 +123,7 @@ def build_erasing(options: TrainOptions, runtime: Runtime) -> RandomErasing | No
     )
 
 
-def check_tokens(options: TrainOptions, model: nn.Module) -> int:
+def check_tokens(options: TrainOptions, model: Any) -> int:
     """Tokens per side, once it is sure that the model has as many.
 
     Raises:

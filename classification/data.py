@@ -52,7 +52,7 @@ class Labels:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Labels:
         """Move to a device; timm's prefetcher calls this."""
-        move = {"device": device, "non_blocking": non_blocking}
+        move: dict[str, Any] = {"device": device, "non_blocking": non_blocking}
         maps = None if self.maps is None else self.maps.to(**move)
         return Labels(self.targets.to(**move), self.geometry.to(**move), maps)
 
@@ -150,7 +150,7 @@ def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
             root=options.data_dir,
             split=split,
             is_training=training,
-            class_map=options.class_map or None,
+            class_map=options.class_map or None,  # type: ignore[arg-type]
             batch_size=options.batch_size,
         )
     except (RuntimeError, OSError, ValueError, AssertionError, ImportError) as error:
@@ -162,7 +162,7 @@ def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
 
 def _refuse_empty_classes(dataset: Any) -> None:
     """An empty class folder would silently shift the indices of all classes behind it."""
-    reader = getattr(dataset, "reader", None)
+    reader: Any = getattr(dataset, "reader", None)
     classes = getattr(reader, "class_to_idx", None)
     root = getattr(reader, "root", "")
     if not classes or not os.path.isdir(root):

@@ -33,12 +33,12 @@ class TokenForward(nn.Module):
         model: Has `forward_tokens`.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor, box: Tensor) -> Any:
-        return self.model.forward_tokens(images, box)
+        return self.model.forward_tokens(images, box)  # type: ignore[operator]
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Training:
 
     options: TrainOptions
     runtime: Runtime
-    core: nn.Module
+    core: Any
     forward: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: Any

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -106,7 +107,7 @@ def generate(options: GenerateOptions, runtime: Runtime) -> None:
             logits = dense_teacher_logits(model, batch).float()  # (B, K, h, w)
         for label in label_maps(logits, options.map_size):
             path = label_path(root, images.filename(todo[position]))
-            write_whole(path, lambda file, label=label: torch.save(label, file))
+            write_whole(path, partial(torch.save, label))
             position += 1
         if progress.is_due(number):
             progress.show(number)

@@ -95,7 +95,8 @@ class Loader:
             drop_last=drop_last,
             persistent_workers=workers > 0,
         )
-        self.prefetch = PrefetchLoader(_Checked(self.loader), mean=mean, std=std, device=device)
+        checked: Any = _Checked(self.loader)
+        self.prefetch = PrefetchLoader(checked, mean=mean, std=std, device=device)
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -122,21 +123,24 @@ def collate(samples: list[Sample | UserError]) -> tuple[Tensor, Labels] | UserEr
 
     Label maps of a batch must have one size.
     """
+    good = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
+        good.append(sample)
+    found = [sample.label_map for sample in good if sample.label_map is not None]
     maps = None
-    if samples[0].label_map is not None:
-        sizes = {tuple(sample.label_map.shape) for sample in samples}
+    if found:
+        sizes = {tuple(label_map.shape) for label_map in found}
         if len(sizes) > 1:
             return UserError(f"token-label maps of several shapes, {sorted(sizes)}: they must be one")
-        maps = torch.stack([sample.label_map for sample in samples])
+        maps = torch.stack(found)
     labels = Labels(
-        torch.tensor([sample.target for sample in samples]),
-        torch.stack([sample.geometry for sample in samples]),
+        torch.tensor([sample.target for sample in good]),
+        torch.stack([sample.geometry for sample in good]),
         maps,
     )
-    return torch.stack([sample.image for sample in samples]), labels
+    return torch.stack([sample.image for sample in good]), labels
 
 
 def data_config(options: DataOptions, model: nn.Module) -> dict[str, Any]:

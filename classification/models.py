@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from torch import nn
 
 from lvt_core import LVT, load_checkpoint
 from lvt_core.checkpoint import CheckpointError, read_checkpoint, select_weights
@@ -17,7 +16,7 @@ from lvt_core.errors import UserError
 logger = logging.getLogger(__name__)
 
 
-def new_model(name: str, *, pretrained: bool = False, **keywords: Any) -> nn.Module:
+def new_model(name: str, *, pretrained: bool = False, **keywords: Any) -> Any:
     """`timm.create_model` whose errors are sentences.
 
     Raises:
@@ -31,7 +30,7 @@ def new_model(name: str, *, pretrained: bool = False, **keywords: Any) -> nn.Mod
 
 
 def load_weights(
-    model: nn.Module, checkpoint: str | Path, *, use_ema: bool = False, reset_head: bool = False
+    model: Any, checkpoint: str | Path, *, use_ema: bool = False, reset_head: bool = False
 ) -> None:
     """Load a checkpoint strictly: an LVT of ours or of the original release, or timm's.
 

@@ -63,7 +63,7 @@ def parse_options(cls: type[T], argv: Sequence[str] | None = None, *, shared: se
     parser.add_argument("--cfg", metavar="FILE.py", help="options as Python assignments of literals")
     parser.add_argument("-c", "--config", metavar="FILE.yaml", help="options as YAML, over --cfg")
     for group in cls.__mro__[-2::-1]:  # from the first base on, without object
-        own = [f for f in fields(cls) if f.name in vars(group).get("__annotations__", {})]
+        own = [f for f in fields(cls) if f.name in vars(group).get("__annotations__", {})]  # type: ignore[arg-type]
         target = parser.add_argument_group((group.__doc__ or group.__name__).split("\n")[0])
         for item in own:
             _add_argument(target, item, _types(cls)[item.name])

@@ -76,7 +76,7 @@ class Saver:
         keep = self.training.options.checkpoint_hist
         position.best = sorted([*position.best, (score, epoch)], key=lambda e: (-e[0], e[1]))
         dropped = [e for _, e in position.best[keep:]]
-        position.best = [tuple(entry) for entry in position.best[:keep]]
+        position.best = [(value, number) for value, number in position.best[:keep]]
         self.save(position)
         if epoch not in dropped:
             _copy(self.folder / LAST, self._path(epoch))
@@ -99,7 +99,7 @@ def restore(path: str, training: Training) -> Position:
     if "position" not in content or "optimizer" not in content:
         raise UserError(f"--resume {path}: holds weights alone; start from them with --finetune")
     position = Position(**content["position"])
-    position.best = [tuple(entry) for entry in position.best]
+    position.best = [(score, number) for score, number in position.best]
     _check_same_run(path, content, training, position)
     try:
         training.core.load_state_dict(content["state_dict"])

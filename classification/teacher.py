@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lvt_core.errors import UserError
 from models import load_weights, new_model
 
 
-def create_teacher(
-    name: str, *, num_classes: int | None, checkpoint: str = "", device: torch.device
-) -> nn.Module:
+def create_teacher(name: str, *, num_classes: int | None, checkpoint: str = "", device: torch.device) -> Any:
     """A timm model with weights, in evaluation mode.
 
     Args:
@@ -23,7 +23,7 @@ def create_teacher(
     Raises:
         UserError: There is no such model, no such weights, or it has no map of features.
     """
-    classes = {} if num_classes is None else {"num_classes": num_classes}
+    classes: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     model = new_model(name, pretrained=not checkpoint, **classes)
     if checkpoint:
         load_weights(model, checkpoint)
@@ -34,7 +34,7 @@ def create_teacher(
     return model
 
 
-def dense_teacher_logits(model: nn.Module, images: Tensor) -> Tensor:
+def dense_teacher_logits(model: Any, images: Tensor) -> Tensor:
     """Logits of every place: images ``(B, 3, H, W)`` to ``(B, K, h, w)``.
 
     LVT's classifier has a head for tokens. Of other models, the classification head is applied to each
@@ -60,7 +60,7 @@ def dense_teacher_logits(model: nn.Module, images: Tensor) -> Tensor:
     return logits.view(batch, h, w, -1).permute(0, 3, 1, 2)
 
 
-def _from_tokens(model: nn.Module, features: Tensor, images: Tensor) -> Tensor:
+def _from_tokens(model: Any, features: Tensor, images: Tensor) -> Tensor:
     """Patch tokens ``(B, prefix + L, C)`` of a plain transformer that pools by averaging."""
     prefix = getattr(model, "num_prefix_tokens", 0)
     batch, count, channels = features.shape

@@ -6,6 +6,7 @@ side, P = S * S places.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -91,7 +92,7 @@ def smooth_soft(target: Tensor, smoothing: float) -> Tensor:
     return target * (1.0 - smoothing + off) + off
 
 
-def region_weights(map_size: tuple[int, int], geometry: Tensor, size: int) -> Tensor:
+def region_weights(map_size: Sequence[int], geometry: Tensor, size: int) -> Tensor:
     """How much of each map cell each place sees: ``(B, S * S, h * w)``.
 
     RoIAlign with adaptive sampling, for any affine map: each place averages a grid of points, as many

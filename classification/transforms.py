@@ -47,8 +47,8 @@ class TrainTransform:
             is_training=True,
             no_aug=not options.aug,
             use_prefetcher=True,  # ends in a uint8 tensor; normalisation is the device's work
-            scale=options.scale,
-            ratio=options.ratio,
+            scale=(options.scale[0], options.scale[1]),
+            ratio=(options.ratio[0], options.ratio[1]),
             hflip=options.hflip,
             vflip=options.vflip,
             color_jitter=options.color_jitter,
@@ -58,7 +58,7 @@ class TrainTransform:
         )
         self.steps = [self._record(step) for step in stages.transforms]
 
-    def __call__(self, image: Image.Image) -> tuple[Tensor, Tensor]:
+    def __call__(self, image: Any) -> tuple[Tensor, Tensor]:
         """Image to crop ``(3, S, S)``, uint8, and its 2x3 geometry, float32."""
         self.crop, self.geometry = np.eye(3), np.eye(3)
         for step in self.steps:
@@ -72,7 +72,7 @@ class TrainTransform:
     def _record(self, step: Any) -> Any:
         """Replace a step that moves pixels by one that also notes how."""
         if isinstance(step, RandomResizedCropAndInterpolation):
-            step.get_params = partial(self._random_crop, step.get_params)
+            setattr(step, "get_params", partial(self._random_crop, step.get_params))  # noqa: B010
         elif isinstance(step, tv.RandomHorizontalFlip):
             return partial(self._flip, step.p, Image.Transpose.FLIP_LEFT_RIGHT, FLIP_X)
         elif isinstance(step, tv.RandomVerticalFlip):
@@ -82,7 +82,8 @@ class TrainTransform:
         elif isinstance(step, (RandAugment, AutoAugment)):
             for op in _operations(step):
                 if op.name in OP_MATRICES:
-                    op.aug_fn = partial(self._operate, OP_MATRICES[op.name], op.aug_fn)
+                    function = partial(self._operate, OP_MATRICES[op.name], op.aug_fn)
+                    setattr(op, "aug_fn", function)  # noqa: B010
         return step
 
     def _random_crop(self, get_params: Any, image: Image.Image, scale: Any, ratio: Any) -> Any:

@@ -115,7 +115,7 @@ def build_model(options: ValidateOptions, checkpoint: str, names: list[str] | No
     num_classes = options.num_classes or (len(names) if names else None)
     if checkpoint:
         num_classes = options.num_classes or stored_classes(checkpoint) or num_classes
-    given = {} if num_classes is None else {"num_classes": num_classes}
+    given: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     model = new_model(options.model, **given, **options.model_kwargs)
     if checkpoint:
         load_weights(model, checkpoint, use_ema=options.use_ema)

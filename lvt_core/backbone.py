@@ -5,6 +5,8 @@ Legend: B batch, H W the image's height and width, C_i the channels of stage i.
 
 from __future__ import annotations
 
+from typing import Any
+
 from timm.layers import calculate_drop_path_rates
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -25,7 +27,7 @@ class LVT(nn.Module):
         super().__init__()
         config = config or LVTConfig()
         self.config = config
-        rates = calculate_drop_path_rates(config.drop_path_rate, list(config.depths), stagewise=True)
+        rates: Any = calculate_drop_path_rates(config.drop_path_rate, list(config.depths), stagewise=True)
         self.stages = nn.ModuleList(Stage(config, i, rates[i]) for i in range(NUM_STAGES))
         self.feature_info = [
             {"num_chs": dim, "reduction": 4 * 2**i, "module": f"stages.{i}"}
@@ -52,7 +54,7 @@ class LVT(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade compute for memory: recompute each block's activations in the backward pass."""
         for stage in self.stages:
-            stage.grad_checkpointing = enable
+            stage.grad_checkpointing = enable  # type: ignore[assignment]
 
 
 class Stage(nn.Module):

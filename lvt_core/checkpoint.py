@@ -246,7 +246,7 @@ def save_checkpoint(model: nn.Module | Mapping[str, Tensor], path: str | Path, *
         from safetensors.torch import save
 
         data = save({key: value.contiguous().cpu() for key, value in state_dict.items()})
-        write_whole(path, lambda file: file.write(data) and None)
+        write_whole(path, lambda file: file.write(data))
         return
     content = {"state_dict": state_dict, **extra} if extra else state_dict
     write_whole(path, lambda file: torch.save(content, file))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lvt_core.backbone import check_input_size
+from lvt_core.backbone import Stage, check_input_size
 from lvt_core.config import LVTConfig
 from lvt_core.layers import ClassBlock
 from lvt_core.layers.init import init_linear_
@@ -51,6 +51,7 @@ class LVTClassifier(TimmClassifier):
     """
 
     pools = ("token", "")
+    cls_token: nn.Parameter | None
 
     def __init__(self, config: LVTConfig | None = None, *, global_pool: str = "token") -> None:
         config = config or LVTConfig()
@@ -115,7 +116,8 @@ class LVTClassifier(TimmClassifier):
             box: From `sample_box` on the grid of `token_grid`; an empty box mixes nothing.
         """
         check_input_size(x)
-        first, *others = self.backbone.stages
+        first, *others = self.backbone.stages.children()
+        assert isinstance(first, Stage)
         x = swap_box(first.patch_embed(x), box, scale=MIX_SCALE)  # (B, H/4, W/4, C_0)
         x = first.run_blocks(x)
         for stage in others:
@@ -143,6 +145,7 @@ class LVTClassifier(TimmClassifier):
 
     def _attend(self, x: Tensor) -> Tensor:
         """Last map ``(B, C, h, w)`` to normalised tokens ``(B, 1 + L, C)``."""
+        assert self.cls_token is not None
         x = x.flatten(2).transpose(1, 2)  # (B, L, C)
         x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)  # (B, 1 + L, C)
         for block in self.class_blocks:

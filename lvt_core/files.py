@@ -11,7 +11,7 @@ from typing import BinaryIO
 from lvt_core.errors import UserError
 
 
-def write_whole(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
+def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that readers see the old one or the complete new one, never a part.
 
     The bytes go to a hidden neighbour, reach the disk, and then take the name in one step.
@@ -44,7 +44,7 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text with `write_whole`."""
-    write_whole(path, lambda file: file.write(text.encode()) and None)
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def require_writable_folder(path: str | Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 from timm.models._features import feature_take_indices
@@ -29,6 +28,8 @@ class TimmClassifier(nn.Module, abc.ABC):
     """
 
     pools: tuple[str, ...]
+    norm: nn.Module
+    head: nn.Module
 
     def __init__(self, config: LVTConfig, *, global_pool: str) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class TimmClassifier(nn.Module, abc.ABC):
     def forward_intermediates(
         self,
         x: Tensor,
-        indices: int | Sequence[int] | None = None,
+        indices: int | list[int] | None = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: str = "NCHW",
@@ -106,7 +107,7 @@ class TimmClassifier(nn.Module, abc.ABC):
 
     def prune_intermediate_layers(
         self,
-        indices: int | Sequence[int] = 1,
+        indices: int | list[int] = 1,
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:

@@ -7,6 +7,7 @@ K = 3 kernel side, T = K * K = 9 taps.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,12 +57,12 @@ class CSA(nn.Module):
         """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
         B, H, W, C = x.shape
         attn = self.attention(x)  # (B*h*w, N, 9, 9)
-        taps = cut_windows(x).reshape(NUM_TAPS, -1, C)  # (9, B*h*w, C)
-        v = torch.bmm(taps, self.tap_weight.transpose(1, 2))  # (9, B*h*w, C)
+        windows = CutWindows.apply(x)  # (3, 3, B, h, w, C)
+        v = torch.bmm(windows.view(NUM_TAPS, -1, C), self.tap_weight.transpose(1, 2))  # (9, B*h*w, C)
         v = v.view(NUM_TAPS, -1, self.num_heads, C // self.num_heads).permute(1, 2, 0, 3)
         x = attn @ v  # (B*h*w, N, 9, d)
-        x = x.transpose(1, 2).reshape(B, (H + 1) // 2, (W + 1) // 2, KERNEL, KERNEL, C)
-        x = put_back(x, H, W)  # (B, H, W, C)
+        x = x.transpose(1, 2).reshape(*windows.shape[2:5], KERNEL, KERNEL, C)
+        x = PutBack.apply(x.permute(3, 4, 0, 1, 2, 5), H, W)  # (B, H, W, C)
         return self.proj_drop(self.proj(x))
 
     def attention(self, x: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class CSA(nn.Module):
 
 
 def cut_windows(x: Tensor) -> Tensor:
-    """Cut the map into windows: ``(B, H, W, C)`` to ``(9, B, h, w, C)``, taps row-major."""
+    """Cut the map into windows: ``(B, H, W, C)`` to ``(3, 3, B, h, w, C)``, the taps first."""
     B, H, W, C = x.shape
     h, w = (H + 1) // 2, (W + 1) // 2
     # Tap dy of window i is row 2i + dy of the padded map, which thus needs rows 0..2h.
@@ -84,13 +85,13 @@ def cut_windows(x: Tensor) -> Tensor:
         for dy in range(KERNEL)
         for dx in range(KERNEL)
     ]
-    return torch.stack(taps)
+    return torch.stack(taps).view(KERNEL, KERNEL, B, h, w, C)
 
 
 def put_back(x: Tensor, height: int, width: int) -> Tensor:
     """Add each tap's output into the pixel it came from, drop what falls outside.
 
-    ``(B, h, w, 3, 3, C)`` to ``(B, H, W, C)``. It is a sum over windows, yet each pixel has few
+    ``(3, 3, B, h, w, C)`` to ``(B, H, W, C)``. It is a sum over windows, yet each pixel has few
     contributors, so it is written from the pixel's side, one axis after the other. Tap ``t`` of
     window ``i`` is pixel ``2i - 1 + t``. Hence, on one axis with windows ``o[i] = (o0, o1, o2)``::
 
@@ -100,16 +101,42 @@ def put_back(x: Tensor, height: int, width: int) -> Tensor:
     For 2 windows and 4 pixels: ``[o[0][1], o[0][2] + o[1][0], o[1][1], o[1][2] + 0]``. Gathering like
     this needs no atomic addition, so it is deterministic on every device.
     """
-    x = _put_back_axis(x.movedim(3, 0), axis=1)[:, :height]  # (B, H, w, 3, C)
-    return _put_back_axis(x.movedim(3, 0), axis=2)[:, :, :width]  # (B, H, W, C)
+    x = _put_back_axis(x, axis=2)[:, :, :height]  # (3, B, H, w, C)
+    return _put_back_axis(x, axis=2)[:, :, :width]  # (B, H, W, C)
 
 
 def _put_back_axis(taps: Tensor, axis: int) -> Tensor:
     """Put three taps ``(3, ...)`` back along ``axis`` of each tap, whose length doubles."""
     first, middle, last = taps.unbind(0)
     length = first.shape[axis]
-    # Window a + 1's first tap, zero behind the last window.
-    pad = [0, 0] * (first.ndim - axis - 1) + [0, 1]
-    following = F.pad(first.narrow(axis, 1, length - 1), pad)
-    pixels = torch.stack((middle, last + following), dim=axis + 1)
-    return pixels.flatten(axis, axis + 1)
+    odd = last.clone()
+    odd.narrow(axis, 0, length - 1).add_(first.narrow(axis, 1, length - 1))
+    return torch.stack((middle, odd), dim=axis + 1).flatten(axis, axis + 1)
+
+
+class CutWindows(torch.autograd.Function):
+    """`cut_windows`, whose gradient is `put_back`: each is the other's transpose.
+
+    Autograd's own gradient would fill, copy and add one padded map per tap.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.size = x.shape[1:3]
+        return cut_windows(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return PutBack.apply(grad, *ctx.size)
+
+
+class PutBack(torch.autograd.Function):
+    """`put_back`, whose gradient is `cut_windows`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, height: int, width: int) -> Tensor:
+        return put_back(x, height, width)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return CutWindows.apply(grad), None, None

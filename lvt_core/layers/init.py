@@ -7,9 +7,10 @@ import math
 from torch import nn
 
 
-def init_linear_(*layers: nn.Linear) -> None:
+def init_linear_(*layers: nn.Module) -> None:
     """Draw each weight from a truncated normal with deviation 0.02, set each bias to 0."""
     for layer in layers:
+        assert isinstance(layer, nn.Linear)
         nn.init.trunc_normal_(layer.weight, std=0.02)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

@@ -10,8 +10,8 @@ import warnings
 import pytest
 import timm
 import torch
-from golden_values import golden, state_dict
 
+from golden_values import golden, state_dict
 from lvt_core import (
     LVT,
     CheckpointError,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden_values import state_dict
 
+from golden_values import state_dict
 from lvt_core.cli import main
 from lvt_core.errors import UserError
 

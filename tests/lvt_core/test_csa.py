@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lvt_core import CSA
-from lvt_core.layers.csa import put_back
+from lvt_core.layers.csa import CutWindows, PutBack, put_back
 
 
 def literal_csa(layer: CSA, x: Tensor) -> Tensor:
@@ -57,10 +57,16 @@ def test_equals_the_formula_forward_and_backward(size: tuple[int, int]) -> None:
 
 def test_put_back_is_the_example_of_its_docstring() -> None:
     o = torch.arange(1.0, 7).view(2, 3)  # two windows of three taps on one axis
-    windows = torch.zeros(1, 1, 2, 3, 3, 1)
-    windows[0, 0, :, 1, :, 0] = o  # the middle row of taps
+    windows = torch.zeros(3, 3, 1, 1, 2, 1)
+    windows[1, :, 0, 0, :, 0] = o.T  # the middle row of taps
     row = put_back(windows, 1, 4).flatten()
     assert row.tolist() == [o[0][1], o[0][2] + o[1][0], o[1][1], o[1][2]]
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 3), (1, 1)])
+def test_gradients_of_gradients(size: tuple[int, int]) -> None:
+    x = torch.randn(1, *size, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda t: PutBack.apply(CutWindows.apply(t).sin(), *size), (x,))
 
 
 def test_heads_must_divide_the_channels() -> None:

@@ -1,0 +1,183 @@
+"""The classification part of the tour: data, the real training and validation commands, results.
+
+Everything the page shows is read back from files, so the page can be made again without training.
+
+    <out>/data/classification/       the data set
+    <out>/classification/digits/     what main.py leaves
+    <out>/classification/            results.json and predictions.csv of validate.py; run.json
+"""
+
+import csv
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo import atomic
+from demo.classification_data import (
+    IMAGE_SIZE,
+    LABEL_FOLDER,
+    ClassificationData,
+    make_classification_data,
+)
+
+TASK_FOLDER = Path(__file__).resolve().parents[1] / "classification"
+EXPERIMENT = "digits"
+
+
+class CommandFailed(Exception):
+    """A command of the tour did not succeed; carries its exit code."""
+
+    def __init__(self, command: str, code: int) -> None:
+        super().__init__(f"The command {command} failed with exit code {code}.")
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One line of predictions.csv.
+
+    Attributes:
+        file: The picture, relative to the validation folder.
+        label: The true class.
+        label_name: Its folder's name.
+        prediction: The predicted class.
+        prediction_name: Its folder's name.
+        confidence: The probability given to the prediction, 0..1.
+    """
+
+    file: str
+    label: int
+    label_name: str
+    prediction: int
+    prediction_name: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class ClassificationRun:
+    """A finished run, read from its files.
+
+    Attributes:
+        data: The data set's folder.
+        curves: The picture of the training curves.
+        results: The object in results.json.
+        epochs: The rows of summary.csv, as text by column.
+        predictions: One per validation picture.
+        commands: The commands as they can be typed from the repository's root.
+        training_seconds: Wall time of main.py.
+    """
+
+    data: Path
+    curves: Path
+    results: dict
+    epochs: list[dict[str, str]]
+    predictions: list[Prediction]
+    commands: list[str]
+    training_seconds: float
+
+
+def run_classification(
+    out: Path, *, settings: ClassificationData, epochs: int, batch_size: int, workers: int
+) -> None:
+    """Makes the data, trains, validates; leaves the files that `read_classification_run` reads.
+
+    Args:
+        out: The tour's folder.
+        settings: Of the data; its seed is the training's seed too.
+        epochs: Of training.
+        batch_size: Of training and validation.
+        workers: Processes that load data.
+
+    Raises:
+        CommandFailed: If main.py or validate.py fails.
+    """
+    data, folder = out / "data" / "classification", out / "classification"
+    make_classification_data(data, settings)
+    shutil.rmtree(folder / EXPERIMENT, ignore_errors=True)  # main.py never overwrites a run
+    (folder / "run.json").unlink(missing_ok=True)  # an old record must not vouch for new files
+    train, validate = classification_commands(
+        data, folder, epochs=epochs, batch_size=batch_size, workers=workers, seed=settings.seed
+    )
+    start = time.monotonic()
+    _call(train)
+    seconds = time.monotonic() - start
+    _call(validate)
+    record = {"commands": [_typed(train), _typed(validate)], "training_seconds": seconds}
+    atomic.write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def classification_commands(
+    data: Path, folder: Path, *, epochs: int, batch_size: int, workers: int, seed: int
+) -> tuple[list[str], list[str]]:
+    """The arguments of main.py and of validate.py, with paths as seen from classification/."""
+    data_path, folder_path = _seen_from_task(data), _seen_from_task(folder)
+    common = [data_path, "--model", "lvt_cls", "--img-size", str(IMAGE_SIZE)]
+    common += ["-b", str(batch_size), "--workers", str(workers)]
+    train = ["main.py", *common, "--seed", str(seed)]
+    train += ["--epochs", str(epochs), "--warmup-epochs", "1", "--cooldown-epochs", "0"]
+    train += ["--lr", "1e-3", "--drop-path", "0.0"]
+    # A mirrored digit is another sign, and strong augmentation is for much more training.
+    train += ["--hflip", "0", "--aa", "", "--reprob", "0", "--scale", "0.6", "1.0"]
+    train += ["--token-label", "--token-label-size", "2"]  # 64 px / stride 32 = 2 tokens per side
+    train += ["--token-label-data", f"{data_path}/{LABEL_FOLDER}"]
+    train += ["--output", folder_path, "--experiment", EXPERIMENT]
+    validate = ["validate.py", *common]
+    validate += ["--checkpoint", f"{folder_path}/{EXPERIMENT}/model_best.pth.tar"]
+    validate += ["--results-file", f"{folder_path}/results.json"]
+    validate += ["--predictions-file", f"{folder_path}/predictions.csv"]
+    return train, validate
+
+
+def read_classification_run(out: Path) -> ClassificationRun:
+    """Reads the files of a finished run under the tour's folder."""
+    folder = out / "classification"
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return ClassificationRun(
+        data=out / "data" / "classification",
+        curves=folder / EXPERIMENT / "curves.png",
+        results=json.loads((folder / "results.json").read_text(encoding="utf-8"))[0],
+        epochs=_read_csv(folder / EXPERIMENT / "summary.csv"),
+        predictions=[
+            Prediction(
+                file=row["file"],
+                label=int(row["label"]),
+                label_name=row["label_name"],
+                prediction=int(row["prediction"]),
+                prediction_name=row["prediction_name"],
+                confidence=float(row["confidence"]),
+            )
+            for row in _read_csv(folder / "predictions.csv")
+        ],
+        commands=record["commands"],
+        training_seconds=record["training_seconds"],
+    )
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _seen_from_task(path: Path) -> str:
+    """A path relative to classification/, where the commands run."""
+    return Path(os.path.relpath(path.resolve(), TASK_FOLDER)).as_posix()
+
+
+def _typed(arguments: list[str]) -> str:
+    """A command as one would type it from the repository's root."""
+    return f"cd {TASK_FOLDER.name} && python {shlex.join(arguments)}"
+
+
+def _call(arguments: list[str]) -> None:
+    """Runs a script of classification/ with this interpreter, its output shown as it comes."""
+    print(f"$ {_typed(arguments)}", flush=True)
+    code = subprocess.run([sys.executable, *arguments], cwd=TASK_FOLDER, check=False).returncode
+    if code != 0:
+        # A negative code is the signal that ended the process; a shell would say 128 + signal.
+        raise CommandFailed(f"{TASK_FOLDER.name}/{arguments[0]}", code if code > 0 else 128 - code)
