@@ -25,6 +25,7 @@ from demo.token_labels import token_label_map
 SETTINGS_FILE = "dataset.json"
 LABEL_FOLDER = "token_labels"
 IMAGE_SIZE = 64
+CROP_SIZE = 48  # what the network sees of them
 LABEL_CELLS = 8
 DIGIT_HEIGHT = (44, 51)
 VERSION = 2  # raise it when the same settings begin to give other pictures

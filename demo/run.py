@@ -4,6 +4,7 @@ Command, from the repository's root: python -m demo.run [--out demo/out] [--epoc
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -35,9 +36,11 @@ def finish(out: Path) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="default: demo/out")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("-b", "--batch-size", type=int, default=64)
-    parser.add_argument("--workers", type=int, default=2, help="processes that load data")
+    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("-b", "--batch-size", type=int, default=32)
+    parser.add_argument(
+        "--processes", type=int, default=min(4, os.cpu_count() or 1), help="that train side by side"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--train-per-scan", type=int, default=3, metavar="N")
     parser.add_argument(
@@ -59,7 +62,7 @@ def main() -> int:
             settings=settings,
             epochs=args.epochs,
             batch_size=args.batch_size,
-            workers=args.workers,
+            processes=args.processes,
         )
     except ValueError as error:
         parser.error(str(error))

@@ -101,11 +101,11 @@ def test_commands_see_paths_from_the_task_folder(tmp_path: Path) -> None:
         root / "demo/out/classification",
         epochs=7,
         batch_size=32,
-        workers=0,
+        processes=2,
         seed=5,
     )
-    assert train[:2] == ["main.py", "../demo/out/data/classification"]
-    for name, value in (("--epochs", "7"), ("--aa", ""), ("-b", "32"), ("--seed", "5")):
+    assert train[:3] == ["./distributed_train.sh", "2", "../demo/out/data/classification"]
+    for name, value in (("--epochs", "7"), ("--hflip", "0"), ("-b", "16"), ("--seed", "5")):
         assert train[train.index(name) + 1] == value
     labels = train[train.index("--token-label-data") + 1]
     assert labels == "../demo/out/data/classification/token_labels"
@@ -114,15 +114,18 @@ def test_commands_see_paths_from_the_task_folder(tmp_path: Path) -> None:
 
 
 def _tasks(folder: Path, monkeypatch: pytest.MonkeyPatch, *, main: str) -> None:
-    """Stand-ins for main.py and validate.py."""
+    """Stand-ins for the commands; the shell script hands over to a main.py."""
     folder.mkdir()
     (folder / "main.py").write_text(main)
+    script = folder / "distributed_train.sh"
+    script.write_text("#!/bin/sh\nexec python main.py\n")
+    script.chmod(0o755)
     (folder / "validate.py").write_text("")
     monkeypatch.setattr(classification_run, "TASK_FOLDER", folder)
 
 
 def _run(out: Path) -> None:
-    run_classification(out, settings=TINY, epochs=1, batch_size=8, workers=0)
+    run_classification(out, settings=TINY, epochs=1, batch_size=8, processes=1)
 
 
 def test_a_run_starts_clean_and_records_its_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,8 +139,8 @@ def test_a_run_starts_clean_and_records_its_commands(tmp_path: Path, monkeypatch
     assert old.exists() and not list(old.iterdir())
     record = json.loads((out / "classification" / "run.json").read_text())
     assert record["training_seconds"] > 0
-    assert record["commands"][0].startswith("cd classification && python main.py ../out/data/")
-    assert "--aa ''" in record["commands"][0]
+    assert record["commands"][0].startswith("cd classification && ./distributed_train.sh 1 ../out/data/")
+    assert "'depths=(1,1,1,1)'" in record["commands"][0]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +151,9 @@ def test_a_failing_command_stops_the_tour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, main: str, code: int
 ) -> None:
     _tasks(tmp_path / "classification", monkeypatch, main=main)
-    with pytest.raises(CommandFailed, match=rf"classification/main\.py failed with exit code {code}\."):
+    with pytest.raises(
+        CommandFailed, match=rf"classification/distributed_train\.sh failed with exit code {code}\."
+    ):
         _run(tmp_path / "out")
     assert not (tmp_path / "out" / "classification" / "run.json").exists()
 
