@@ -36,7 +36,7 @@ def finish(out: Path) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="default: demo/out")
-    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("-b", "--batch-size", type=int, default=32)
     parser.add_argument(
         "--processes", type=int, default=min(4, os.cpu_count() or 1), help="that train side by side"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import run, sentence, train
 
 import lvt_core
+from commands import run, sentence, train
 from lvt_core.errors import UserError
 from teacher import dense_teacher_logits
 

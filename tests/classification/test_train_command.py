@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import TASK, run, train, train_command, weights
+
+from commands import TASK, run, train, train_command, weights
 
 EVERYTHING = [
     "--aa", "rand-m9-mstd0.5-inc1", "--reprob", 0.5, "--mixup", 0.2, "--drop-path", 0.2, "--drop", 0.1,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import run, sentence, train, train_command, write_folder
+
+from commands import run, sentence, train, train_command, write_folder
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import SMALL, run, train
 
 import lvt_core
+from commands import SMALL, run, train
 from golden_values import state_dict
 
 KWARGS = ["--model-kwargs", *SMALL]
