@@ -9,6 +9,8 @@ from timm.data import Mixup
 from timm.data.random_erasing import RandomErasing
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2, optimizer_kwargs
+from timm.scheduler import create_scheduler_v2
+from timm.scheduler.scheduler_factory import scheduler_kwargs
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -27,14 +29,12 @@ from teacher import create_teacher
 def build_training(options: TrainOptions, runtime: Runtime) -> Training:
     """The model and all that acts on it."""
     seed_everything(options.seed)  # equal weights on every rank
-    model = new_model(
-        options.model,
-        num_classes=options.num_classes,
-        drop_rate=options.drop or None,  # timm leaves out what is None: not every model takes all
-        attn_drop_rate=options.attn_drop or None,
-        drop_path_rate=options.drop_path or None,
-        **options.model_kwargs,
-    )
+    rates: dict[str, Any] = {
+        "drop_rate": options.drop or None,  # timm leaves out what is None: not every model takes all
+        "attn_drop_rate": options.attn_drop or None,
+        "drop_path_rate": options.drop_path or None,
+    }
+    model = new_model(options.model, options.model_kwargs, num_classes=options.num_classes, **rates)
     size = check_tokens(options, model)
     if options.finetune:
         load_weights(model, options.finetune, use_ema=options.use_ema, reset_head=True)
@@ -56,6 +56,7 @@ def build_training(options: TrainOptions, runtime: Runtime) -> Training:
             options.token_label_teacher,
             num_classes=options.num_classes,
             checkpoint=options.teacher_checkpoint,
+            img_size=options.img_size,
             device=runtime.device,
         )
     half = runtime.amp_dtype is torch.float16
@@ -68,7 +69,7 @@ def build_training(options: TrainOptions, runtime: Runtime) -> Training:
         scheduler=None,
         scaler=torch.amp.GradScaler(runtime.device.type) if half else None,
         ema=ema,
-        targets=Targets(options, num_classes=model.num_classes, size=size, teacher=teacher),
+        targets=Targets(options, student=model, num_classes=model.num_classes, size=size, teacher=teacher),
         loss=build_loss(options),
         mixup=build_mixup(options),
         erasing=build_erasing(options, runtime),
@@ -82,6 +83,24 @@ def build_optimizer(options: TrainOptions, model: nn.Module) -> torch.optim.Opti
         return create_optimizer_v2(model, **optimizer_kwargs(options), **fused)
     except (ValueError, TypeError, AssertionError) as error:
         raise UserError(f"--opt {options.opt}: {error}") from error
+
+
+def build_scheduler(
+    options: TrainOptions, optimizer: torch.optim.Optimizer, updates_per_epoch: int
+) -> tuple[Any, int]:
+    """timm's scheduler, and the number of epochs with its cool-down.
+
+    Raises:
+        UserError: There is none of that name, or it cannot work so.
+    """
+    if options.sched == "plateau":
+        raise UserError("--sched plateau: its memory cannot be saved, so such a run could not be resumed")
+    try:
+        return create_scheduler_v2(
+            optimizer, **scheduler_kwargs(options), updates_per_epoch=updates_per_epoch
+        )
+    except (ValueError, AssertionError, RuntimeError) as error:
+        raise UserError(f"--sched {options.sched}: {error}") from error
 
 
 def build_loss(options: TrainOptions) -> nn.Module:

@@ -25,6 +25,7 @@ from options import DataOptions
 from token_label import label_path, read_label_map
 
 IDENTITY = torch.eye(2, 3)
+SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "eval")
 
 
 class Sample(NamedTuple):
@@ -114,7 +115,7 @@ class Images(Dataset):
             file, target = self.dataset.reader[index]
             with file:
                 return Image.open(file).convert("RGB"), target
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow raises many kinds for damaged files
             name = self.dataset.filename(index, absolute=True)
             raise UserError(f"{name}: not a readable image ({error})") from error
 
@@ -152,12 +153,24 @@ def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
             is_training=training,
             class_map=options.class_map or None,  # type: ignore[arg-type]
             batch_size=options.batch_size,
+            seed=getattr(options, "seed", 0),
         )
     except (RuntimeError, OSError, ValueError, AssertionError, ImportError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"{options.data_dir}, split {split!r}: {reason}") from error
+    _refuse_missing_split(dataset, options.data_dir, split)
     _refuse_empty_classes(dataset)
     return dataset
+
+
+def _refuse_missing_split(dataset: Any, data_dir: str, split: str) -> None:
+    """Where a split's folder is missing, timm reads all splits as if they were this one."""
+    root = getattr(getattr(dataset, "reader", None), "root", None)
+    if root is None or not os.path.isdir(data_dir) or Path(root) != Path(data_dir):
+        return
+    others = [name for name in SPLIT_FOLDERS if os.path.isdir(os.path.join(data_dir, name))]
+    if others:
+        raise UserError(f"{data_dir}: has no folder for the split {split!r}, only {', '.join(others)}")
 
 
 def _refuse_empty_classes(dataset: Any) -> None:

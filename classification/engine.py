@@ -76,7 +76,8 @@ class Training:
     def compute_loss(self, images: Tensor, labels: Labels, step: int) -> Tensor:
         """Loss of one batch. All randomness follows from the seed, the rank and the step."""
         seed_everything(self.options.seed, self.runtime.rank, step)
-        target = self.targets(images, labels)  # a teacher sees the image before it is damaged
+        with self.runtime.autocast():
+            target = self.targets(images, labels)  # a teacher sees the image before it is damaged
         if self.erasing is not None:
             images = self.erasing(images)
         if self.mixup is not None:

@@ -80,6 +80,7 @@ def generate(options: GenerateOptions, runtime: Runtime) -> None:
         options.model,
         num_classes=options.num_classes,
         checkpoint=options.checkpoint,
+        img_size=options.img_size,
         device=runtime.device,
     )
     if model.num_classes > LARGEST_CLASS:
@@ -107,7 +108,7 @@ def generate(options: GenerateOptions, runtime: Runtime) -> None:
             logits = dense_teacher_logits(model, batch).float()  # (B, K, h, w)
         for label in label_maps(logits, options.map_size):
             path = label_path(root, images.filename(todo[position]))
-            write_whole(path, partial(torch.save, label))
+            write_whole(path, partial(torch.save, label.clone()))  # not the batch it views
             position += 1
         if progress.is_due(number):
             progress.show(number)

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.scheduler import create_scheduler_v2
-from timm.scheduler.scheduler_factory import scheduler_kwargs
 from torch import nn
 
-from build import build_training, count_classes
+from build import build_scheduler, build_training, count_classes
 from data import class_names, open_dataset
 from engine import Training, evaluate, train_epoch
 from loaders import Loader, data_config, train_loader, validation_loader
@@ -59,9 +57,7 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
     val_loader = validation_loader(options, runtime, val_set, config)
     batches = len(loader.loader) if loader.sampler is None else loader.sampler.steps
     updates = -(-batches // options.grad_accum_steps)
-    training.scheduler, epochs = create_scheduler_v2(
-        training.optimizer, **scheduler_kwargs(options), updates_per_epoch=updates
-    )
+    training.scheduler, epochs = build_scheduler(options, training.optimizer, updates)
     position = restore(options.resume, training) if options.resume else Position()
     saver = Saver(folder, training, classes)
     log = None
@@ -140,6 +136,8 @@ def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
         UserError: It holds another run, or cannot be written.
     """
     if options.resume:
+        if not Path(options.resume).is_file():
+            raise UserError(f"--resume {options.resume}: no such checkpoint")
         return require_writable_folder(Path(options.resume).parent)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = options.experiment or f"{stamp}-{options.model}-{options.img_size}"

@@ -16,14 +16,30 @@ from lvt_core.errors import UserError
 logger = logging.getLogger(__name__)
 
 
-def new_model(name: str, *, pretrained: bool = False, **keywords: Any) -> Any:
+def new_model(
+    name: str,
+    extra: dict[str, Any] | None = None,
+    *,
+    pretrained: bool = False,
+    **keywords: Any,
+) -> Any:
     """`timm.create_model` whose errors are sentences.
+
+    Args:
+        name: timm model name.
+        extra: Keywords from ``--model-kwargs``; they may not repeat what has an option of its own.
+        pretrained: Load timm's weights.
+        keywords: More of the model's keywords.
 
     Raises:
         UserError: There is no such model, it has no pretrained weights, or it refuses a keyword.
     """
+    extra = extra or {}
+    taken = sorted(set(extra) & {*keywords, "pretrained", "name", "model_name"})
+    if taken:
+        raise UserError(f"--model-kwargs {', '.join(taken)}: has an option of its own")
     try:
-        return timm.create_model(name, pretrained=pretrained, **keywords)
+        return timm.create_model(name, pretrained=pretrained, **keywords, **extra)
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"--model {name}: {reason}") from error

@@ -167,6 +167,13 @@ def _pair(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _strip_optional(annotation: Any) -> tuple[Any, bool]:
     """``X | None`` to ``(X, True)``, ``X`` to ``(X, False)``."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -200,6 +207,8 @@ def _check_value(item: dataclasses.Field, annotation: Any, value: Any, where: st
         ok = isinstance(value, (dict, list))
         value = dict(value) if ok else value
     elif kind is float:
+        if isinstance(value, str):  # YAML reads 1e-3 as text
+            value = _number(value)
         ok = isinstance(value, (int, float)) and not isinstance(value, bool)
         value = float(value) if ok else value
     else:

@@ -218,9 +218,9 @@ def check_train_options(options: TrainOptions) -> list[str]:
     o = options
     if o.resume and o.finetune:
         raise UserError("--resume and --finetune: a run either continues or starts afresh")
-    if o.scale[0] > o.scale[-1] or len(o.scale) != 2:
+    if len(o.scale) != 2 or o.scale[0] > o.scale[-1]:
         raise UserError(f"--scale {o.scale}: must be a smallest and a largest share, in this order")
-    if o.ratio[0] > o.ratio[-1] or len(o.ratio) != 2 or o.ratio[0] <= 0:
+    if len(o.ratio) != 2 or o.ratio[0] > o.ratio[-1] or o.ratio[0] <= 0:
         raise UserError(f"--ratio {o.ratio}: must be a smallest and a largest ratio, in this order")
     if o.warmup_epochs > o.epochs:
         raise UserError(f"--warmup-epochs {o.warmup_epochs}: must not exceed --epochs {o.epochs}")
@@ -245,6 +245,15 @@ def check_train_options(options: TrainOptions) -> list[str]:
         (o.amp_dtype != "auto" and not o.amp, "--amp-dtype", "--amp"),
         (not o.aug and o.aa, "--aa", "augmentation (--no-aug is set)"),
         (not o.aug and o.reprob, "--reprob", "augmentation (--no-aug is set)"),
+        (not o.token_label and not o.mix_token, "--no-mix-token", "--token-label"),
+        (not o.token_label and o.dense_weight != 0.5, "--dense-weight", "--token-label"),
+        (not o.token_label and o.cls_weight != 1.0, "--cls-weight", "--token-label"),
+        (not o.token_label_data and o.token_label_crop != "upright", "--token-label-crop", "label maps"),
+        (o.ground_truth and o.token_label_size == 1, "--ground-truth", "labels per token"),
+        (not o.aug and (o.hflip != 0.5 or o.vflip != 0), "--hflip, --vflip", "augmentation"),
+        (not o.reprob and o.recount != 1, "--recount", "--reprob"),
+        (not (o.mixup or o.cutmix) and o.mixup_prob != 1, "--mixup-prob", "mixup or cutmix"),
+        (bool(o.resume and o.experiment), "--experiment", "a new run: --resume stays in its folder"),
         (o.mixup_off_epoch and not (o.mixup or o.cutmix), "--mixup-off-epoch", "mixup or cutmix"),
         (o.clip_mode != "norm" and o.clip_grad is None, "--clip-mode", "--clip-grad"),
     ]

@@ -102,7 +102,7 @@ def _amp_dtype(options: DeviceOptions, device: torch.device) -> torch.dtype | No
     if not options.amp:
         return None
     if options.amp_dtype == "auto":
-        half = device.type == "cuda" and not torch.cuda.is_bf16_supported()
+        half = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.float16 if half else torch.bfloat16
     dtype = getattr(torch, options.amp_dtype)
     if dtype is torch.float16 and device.type == "cpu":

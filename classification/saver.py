@@ -18,6 +18,12 @@ logger = logging.getLogger(__name__)
 
 LAST = "last.pth.tar"
 BEST = "model_best.pth.tar"
+# What the optimiser, the schedule and the randomness have built on; another value would be ignored.
+FIXED = (
+    "opt", "lr", "weight_decay", "momentum", "opt_eps", "opt_betas", "layer_decay", "epochs", "sched",
+    "sched_on_updates", "warmup_epochs", "warmup_lr", "min_lr", "cooldown_epochs", "decay_epochs",
+    "decay_rate", "grad_accum_steps", "seed",
+)  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -130,6 +136,13 @@ def _check_same_run(path: str, content: dict[str, Any], training: Training, posi
         raise UserError(
             f"--resume {path}: stands inside of an epoch of batches of {joint[0]} images (all "
             f"processes together), this run has {joint[1]}"
+        )
+    changed = [name for name in FIXED if before.get(name) != now[name]]
+    if changed:
+        told = ", ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in changed)
+        raise UserError(
+            f"--resume {path}: a run is continued as it began, but {told}; to train on differently, start "
+            "from its weights with --finetune"
         )
     silent = {"resume", "output", "experiment", "workers", "log_interval", "data_dir"}
     for name, value in now.items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from timm.data import Mixup
+from timm.data import Mixup, resolve_data_config
 from torch import Tensor, nn
 
 from data import Labels
@@ -22,18 +24,27 @@ class Targets:
 
     Args:
         options: Of the run.
+        student: The model in training; images come normalised for it.
         num_classes: ``K``.
         size: Tokens per side.
         teacher: Labels each batch instead of stored maps.
     """
 
     def __init__(
-        self, options: TrainOptions, *, num_classes: int, size: int, teacher: nn.Module | None
+        self,
+        options: TrainOptions,
+        *,
+        student: Any,
+        num_classes: int,
+        size: int,
+        teacher: nn.Module | None,
     ) -> None:
         self.options = options
         self.num_classes = num_classes
         self.size = size
         self.teacher = teacher
+        self.statistics = pixel_statistics(student)
+        self.teacher_statistics = pixel_statistics(teacher if teacher is not None else student)
 
     def __call__(self, images: Tensor, labels: Labels) -> Tensor:
         """Targets of a batch before it is mixed."""
@@ -56,6 +67,9 @@ class Targets:
     @torch.no_grad()
     def _ask_teacher(self, images: Tensor, labels: Labels) -> Tensor:
         assert self.teacher is not None
+        # From the student's normalisation of pixels to the teacher's.
+        (mean, std), (own_mean, own_std) = self.statistics, self.teacher_statistics
+        images = (images * std.to(images) + mean.to(images) - own_mean.to(images)) / own_std.to(images)
         dense = dense_teacher_logits(self.teacher, images).float()  # (B, K, h, w)
         image = dense.mean(dim=(2, 3))[:, None]  # (B, 1, K)
         if self.size == 1:
@@ -69,3 +83,9 @@ class Targets:
             return mixup(images, target)  # timm smooths, too
         share = mixup._mix_batch(images)  # in place; 1 means not mixed this time
         return images, share * target + (1.0 - share) * target.flip(0)
+
+
+def pixel_statistics(model: Any) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the pixels that a timm model expects, ``(3, 1, 1)`` each."""
+    config = resolve_data_config({}, model=model)
+    return torch.tensor(config["mean"])[:, None, None], torch.tensor(config["std"])[:, None, None]

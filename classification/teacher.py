@@ -11,13 +11,21 @@ from lvt_core.errors import UserError
 from models import load_weights, new_model
 
 
-def create_teacher(name: str, *, num_classes: int | None, checkpoint: str = "", device: torch.device) -> Any:
+def create_teacher(
+    name: str,
+    *,
+    num_classes: int | None,
+    checkpoint: str = "",
+    img_size: int,
+    device: torch.device,
+) -> Any:
     """A timm model with weights, in evaluation mode.
 
     Args:
         name: timm model name.
         num_classes: Its classes; ``None`` for the model's own.
         checkpoint: Its weights; ``''`` for timm's pretrained ones.
+        img_size: Side of the images that it will see.
         device: Where it runs.
 
     Raises:
@@ -27,10 +35,19 @@ def create_teacher(name: str, *, num_classes: int | None, checkpoint: str = "", 
     model = new_model(name, pretrained=not checkpoint, **classes)
     if checkpoint:
         load_weights(model, checkpoint)
+    elif num_classes not in (None, model.default_cfg["num_classes"]):
+        raise UserError(
+            f"teacher {name}: its pretrained head has {model.default_cfg['num_classes']} classes, not "
+            f"{num_classes}; give weights of a teacher of your classes"
+        )
     model = model.to(device).eval()
-    with torch.no_grad():
-        size = model.default_cfg["input_size"][-2:]
-        dense_teacher_logits(model, torch.zeros(1, 3, *size, device=device))
+    try:
+        with torch.no_grad():
+            dense_teacher_logits(model, torch.zeros(1, 3, img_size, img_size, device=device))
+    except UserError:
+        raise
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise UserError(f"teacher {name}: does not take images of {img_size} px ({error})") from error
     return model
 
 

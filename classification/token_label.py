@@ -37,6 +37,8 @@ def read_label_map(path: Path, num_classes: int) -> Tensor:
     if not isinstance(label, Tensor) or label.ndim != 4 or label.shape[0] != 2:
         shape = tuple(label.shape) if isinstance(label, Tensor) else type(label).__name__
         raise UserError(f"{path}: holds {shape}; a token-label file holds (2, 5, height, width)")
+    if not label.isfinite().all():
+        raise UserError(f"{path}: holds values that are not finite")
     largest = int(label[1].max())
     if label[1].min() < 0 or largest >= num_classes:
         raise UserError(f"{path}: names class {largest}; there are {num_classes} classes")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from timm.data import create_transform
 from timm.data.auto_augment import AugmentOp, AutoAugment, RandAugment
 from timm.data.transforms import RandomResizedCropAndInterpolation
@@ -81,7 +81,9 @@ class TrainTransform:
             return partial(self._centre_crop, step)
         elif isinstance(step, (RandAugment, AutoAugment)):
             for op in _operations(step):
-                if op.name in OP_MATRICES:
+                if op.name.startswith("Posterize"):
+                    setattr(op, "aug_fn", _posterize)  # noqa: B010
+                elif op.name in OP_MATRICES:
                     function = partial(self._operate, OP_MATRICES[op.name], op.aug_fn)
                     setattr(op, "aug_fn", function)  # noqa: B010
         return step
@@ -159,6 +161,13 @@ def _rotate(degrees: float, w: int, h: int) -> Matrix:
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     x, y = w / 2, h / 2
     return _from_pixels(cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, w, h)
+
+
+def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
+    """timm's operation, which draws 0 bits at full magnitude; Pillow 13 refuses what used to be black."""
+    if bits >= 8:
+        return image
+    return ImageOps.posterize(image, bits) if bits >= 1 else Image.new(image.mode, image.size)
 
 
 OP_MATRICES = {

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -39,10 +40,14 @@ def main() -> None:
     runtime = start_runtime(options)
     if options.test_pool:
         logger.warning("note: --test-pool has no effect: LVT has no test-time pooling")
-    for name in (options.results_file, options.predictions_file):
-        if name and not name.endswith((".csv", ".json")):
-            raise UserError(f"{name}: results are written as .json or .csv")
     try:
+        if options.results_file and not options.results_file.endswith((".csv", ".json")):
+            raise UserError(f"--results-file {options.results_file}: must end in .json or .csv")
+        if options.predictions_file:
+            if not options.predictions_file.endswith(".csv"):
+                raise UserError(f"--predictions-file {options.predictions_file}: must end in .csv")
+            if runtime.world > 1 or Path(options.checkpoint).is_dir():
+                raise UserError("--predictions-file: needs one process and one checkpoint")
         results = [validate(options, runtime, path) for path in find_checkpoints(options.checkpoint)]
         if runtime.is_main and options.results_file:
             write_results(options.results_file, results)
@@ -58,7 +63,9 @@ def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dic
     call: Callable[[Tensor], Tensor]
     if checkpoint.endswith(".pt2"):
         call = load_program(checkpoint, runtime.device)
-        config = data_config(options, nn.Identity())
+        stand_in = nn.Identity()
+        stand_in.pretrained_cfg = timm.get_pretrained_cfg(options.model).to_dict()  # type: ignore
+        config = data_config(options, stand_in)
     else:
         model = build_model(options, checkpoint, names)
         config = data_config(options, model)
@@ -69,6 +76,8 @@ def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dic
             model = model.to(memory_format=torch.channels_last)
         call = torch.compile(model) if options.compile else model
     loader = validation_loader(options, runtime, dataset, config)
+    if options.predictions_file and not hasattr(dataset, "filename"):
+        raise UserError("--predictions-file: needs a dataset of files")
     predictions = Predictions(options, names) if options.predictions_file else None
     result = evaluate(
         check_classes(call, names, checkpoint),
@@ -81,7 +90,7 @@ def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dic
     )
     record |= result | {"img_size": config["input_size"][-1], "crop_pct": config["crop_pct"]}
     if predictions:
-        predictions.write(loader, dataset, runtime)
+        predictions.write(loader, dataset)
     logger.info(
         "%s: top-1 %.3f %%  top-5 %.3f %%  loss %.4f  on %s images",
         checkpoint or f"{options.model}, untrained",
@@ -116,7 +125,7 @@ def build_model(options: ValidateOptions, checkpoint: str, names: list[str] | No
     if checkpoint:
         num_classes = options.num_classes or stored_classes(checkpoint) or num_classes
     given: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
-    model = new_model(options.model, **given, **options.model_kwargs)
+    model = new_model(options.model, options.model_kwargs, **given)
     if checkpoint:
         load_weights(model, checkpoint, use_ema=options.use_ema)
     else:
@@ -197,10 +206,8 @@ class Predictions:
         confidence, predicted = logits.float().softmax(dim=1).max(dim=1)
         self.rows += zip(targets.tolist(), predicted.tolist(), confidence.tolist(), strict=True)
 
-    def write(self, loader: Loader, dataset: Any, runtime: Runtime) -> None:
+    def write(self, loader: Loader, dataset: Any) -> None:
         """Write the file; the rows stand in the order of the loader's sampler."""
-        if loader.sampler is None or runtime.world > 1:
-            raise UserError("--predictions-file: needs a dataset of files and one process")
         rows = []
         for index, (label, predicted, confidence) in zip(loader.sampler, self.rows, strict=True):
             row = {"file": dataset.filename(index), "label": label, "prediction": predicted}

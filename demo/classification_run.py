@@ -120,6 +120,7 @@ def classification_commands(
     # Few minutes on two cores: one block per stage instead of two, and crops of 48 pixels.
     common = [data_path, "--model", "lvt_cls", "--model-kwargs", "depths=(1,1,1,1)"]
     common += ["--img-size", str(CROP_SIZE), "--crop-pct", "1.0", "--workers", "0"]
+    common += ["--device", "cpu"]  # the same demo everywhere, with or without a GPU
     train = ["./distributed_train.sh", str(processes), *common, "-b", str(batch_size // processes)]
     train += ["--seed", str(seed), "--epochs", str(epochs), "--warmup-epochs", "1"]
     train += ["--sched-on-updates", "--lr", "2e-3", "--clip-grad", "1.0"]

@@ -87,10 +87,6 @@ class LVTClassifier(TimmClassifier):
         self.class_blocks = nn.ModuleList()
         self.cls_token = None
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Image ``(B, in_chans, H, W)`` to normalised tokens ``(B, 1 + L, C)``, class token first."""
-        return self._attend(self.backbone(x)[-1])
-
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Tokens ``(B, 1 + L, C)`` to logits ``(B, K)``.
 
@@ -123,7 +119,7 @@ class LVTClassifier(TimmClassifier):
         for stage in others:
             x = stage(x)
         h, w = x.shape[-2:]
-        x = self.head_drop(self._attend(x))  # (B, 1 + L, C)
+        x = self.head_drop(self.finish_features(x))  # (B, 1 + L, C)
         tokens = self.aux_head(x[:, 1:]).unflatten(1, (h, w))  # (B, h, w, K)
         return TokenLogits(self.head(x[:, 0]), swap_box(tokens, box).flatten(1, 2), box)
 
@@ -131,7 +127,7 @@ class LVTClassifier(TimmClassifier):
         """Token logits of unmixed images on their grid: ``(B, in_chans, H, W)`` to ``(B, K, h, w)``."""
         x = self.backbone(x)[-1]
         h, w = x.shape[-2:]
-        tokens = self.aux_head(self._attend(x)[:, 1:])  # (B, L, K)
+        tokens = self.aux_head(self.finish_features(x)[:, 1:])  # (B, L, K)
         return tokens.transpose(1, 2).unflatten(2, (h, w))
 
     @staticmethod
@@ -143,8 +139,8 @@ class LVTClassifier(TimmClassifier):
         """A MixToken box for images of this size, from PyTorch's generator."""
         return sample_box(*self.token_grid(height, width))
 
-    def _attend(self, x: Tensor) -> Tensor:
-        """Last map ``(B, C, h, w)`` to normalised tokens ``(B, 1 + L, C)``."""
+    def finish_features(self, x: Tensor) -> Tensor:
+        """Last map ``(B, C, h, w)`` to normalised tokens ``(B, 1 + L, C)``, class token first."""
         assert self.cls_token is not None
         x = x.flatten(2).transpose(1, 2)  # (B, L, C)
         x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)  # (B, 1 + L, C)

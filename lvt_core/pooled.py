@@ -36,9 +36,9 @@ class LVTPooled(TimmClassifier):
             self.head = nn.Linear(self.num_features, self.num_classes)
             init_linear_(self.head)
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Image ``(B, in_chans, H, W)`` to the normalised last map ``(B, C, h, w)``."""
-        return self.norm(self.backbone(x)[-1].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    def finish_features(self, x: Tensor) -> Tensor:
+        """Last map ``(B, C, h, w)`` to the normalised map, same shape."""
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map ``(B, C, h, w)`` to logits ``(B, K)``; with ``pre_logits`` to features ``(B, C)``.

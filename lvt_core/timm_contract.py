@@ -53,8 +53,12 @@ class TimmClassifier(nn.Module, abc.ABC):
         """Make the modules that depend on the number of classes."""
 
     @abc.abstractmethod
+    def finish_features(self, x: Tensor) -> Tensor:
+        """The last map ``(B, C, h, w)`` to what the head takes."""
+
     def forward_features(self, x: Tensor) -> Tensor:
-        """Image ``(B, in_chans, H, W)`` to normalised features, before any pooling."""
+        """Image ``(B, in_chans, H, W)`` to what the head takes: normalised, not pooled."""
+        return self.finish_features(self.backbone(x)[-1])
 
     @abc.abstractmethod
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -84,7 +88,8 @@ class TimmClassifier(nn.Module, abc.ABC):
             intermediates_only: Return the maps alone.
 
         Returns:
-            The maps, or ``(last map computed, maps)``.
+            The maps; or ``(features, maps)``, where features are what `forward_features` gives (if it
+            stopped early, the last map computed).
 
         Raises:
             ValueError: ``output_fmt`` is another one, or an index does not exist.
@@ -100,7 +105,10 @@ class TimmClassifier(nn.Module, abc.ABC):
             if index in take:
                 is_final = index == len(self.config.depths) - 1
                 maps.append(self._norm_map(x) if norm and is_final else x)
-        return maps if intermediates_only else (x, maps)
+        if intermediates_only:
+            return maps
+        stopped = stop_early and last < len(self.config.depths) - 1
+        return (x if stopped else self.finish_features(x)), maps
 
     def _norm_map(self, x: Tensor) -> Tensor:
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

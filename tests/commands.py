@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+
+from lvt_core.errors import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 TASK = ROOT / "classification"
@@ -37,22 +43,39 @@ def write_folder(root: Path, *, train: int = 8, val: int = 5, classes: int = 3, 
     return root
 
 
-def run(*command: object, ok: bool = True, **environment: str) -> subprocess.CompletedProcess:
-    """Run a command of classification/ from its folder."""
+def run(*command: object, ok: bool = True) -> subprocess.CompletedProcess:
+    """Run a command of classification/ from its folder, as a user would.
+
+    Python scripts run in this process: starting one takes longer than all the rest of a small run.
+    """
     words = [str(word) for word in command]
     if words[0].endswith(".py"):
-        words.insert(0, sys.executable)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        words,
-        cwd=TASK,
-        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+        done = run_inside(words)
+    else:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(words, cwd=TASK, env=environment, capture_output=True, text=True, timeout=300)
     assert (done.returncode == 0) == ok, done.stdout + done.stderr
     return done
+
+
+def run_inside(words: list[str]) -> subprocess.CompletedProcess:
+    """A script's ``main`` under the script's own error handling."""
+    module = importlib.import_module(words[0].removesuffix(".py"))
+    before, argv, code = os.getcwd(), sys.argv, 0
+    out, err = io.StringIO(), io.StringIO()
+    os.chdir(TASK)
+    sys.argv = words
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            run_command(module.main)
+    except SystemExit as stop:
+        code = stop.code
+    finally:
+        os.chdir(before)
+        sys.argv = argv
+        logging.getLogger().handlers.clear()
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def train(folder: Path, output: Path, *options: object, name: str = "run", **kwargs) -> Path:
@@ -64,7 +87,7 @@ def train(folder: Path, output: Path, *options: object, name: str = "run", **kwa
 def train_command(folder: Path, output: Path, *options: object, name: str = "run") -> list[object]:
     return [
         "main.py", folder, "--img-size", 32, "-b", 4, "--epochs", 2, "--warmup-epochs", 0,
-        "--workers", 0, "--log-interval", 2, "--output", output, "--experiment", name,
+        "--workers", 0, "--log-interval", 2, "--device", "cpu", "--output", output, "--experiment", name,
         "--model-kwargs", *SMALL, *options,
     ]  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 
-from commands import run, sentence, train, train_command, write_folder
+from commands import TASK, run, sentence, train, train_command, write_folder
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_checkpoints_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
         )
         assert words in sentence(done)
         assert not (tmp_path / "results.json").exists()
-    assert not Path("trapped").exists()
+    assert not (TASK / "trapped").exists()
     message = sentence(run(*train_command(folder, tmp_path / "out", "--resume", backbone), ok=False))
     assert "holds weights alone; start from them with --finetune" in message
 
@@ -84,6 +84,7 @@ def test_a_pickle_as_checkpoint(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.pth.tar"
     path.write_bytes(pickle.dumps({"state_dict": Trap()}, protocol=2))
     assert "refused, it holds" in refused(folder, tmp_path / "out", "--finetune", path)
+    assert not (TASK / "trapped").exists()
 
 
 def test_token_label_files(copy: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from commands import SMALL, run, train
 from golden_values import state_dict
 
 KWARGS = ["--model-kwargs", *SMALL]
-COMMON = ["--img-size", 32, "-b", 4, "--workers", 0]
+COMMON = ["--img-size", 32, "-b", 4, "--workers", 0, "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,7 @@ def test_an_exported_program(folder: Path, tmp_path: Path, dynamic: bool) -> Non
     )
     eager, exported = json.loads((tmp_path / "r.json").read_text())
     assert exported["samples"] == eager["samples"] == 15
+    assert exported["crop_pct"] == eager["crop_pct"] == 0.96
     assert exported["loss"] == pytest.approx(eager["loss"], rel=1e-5)
 
 
