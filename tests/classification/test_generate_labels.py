@@ -28,6 +28,7 @@ def test_labels_are_made_resumed_and_trained_with(folder: Path, tmp_path: Path) 
     label = torch.load(maps[0], weights_only=True)
     assert label.shape == (2, 3, 6, 6)  # three classes: fewer than five are kept
     assert label.dtype == torch.float16
+    assert maps[0].stat().st_size < 4000  # its own values, not the batch
     assert (label[0].diff(dim=0) <= 0).all()
     maps[3].unlink()
     before = [path.stat().st_mtime_ns for path in maps[:3]]

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import yaml
 
+import lvt_core
 from commands import TASK, run, train, train_command, weights
 
 EVERYTHING = [
@@ -88,12 +90,15 @@ def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -
             assert row[key] == other[key], key
 
 
-def test_two_processes_train_and_validate_as_one(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "parts", [["-b", 12], ["-b", 6, "--grad-accum-steps", 2, "--token-label", "--no-mix-token"]]
+)
+def test_two_processes_train_and_validate_as_one(folder: Path, tmp_path: Path, parts: list) -> None:
     """One step of plain SGD moves the weights by the gradient of the joint batch."""
-    step = ["--opt", "sgd", "--momentum", 0, "--weight-decay", 0, "--lr", 1, "--sched", "none"]
-    step += ["--epochs", 1, "--no-aug"]
+    step = ["--opt", "momentum", "--momentum", 0, "--weight-decay", 0, "--lr", 1, "--sched", "none"]
+    step += ["--epochs", 1, "--no-aug", *parts[4:]]
     one = train(folder, tmp_path, *step, "-b", 24, name="one")
-    command = train_command(folder, tmp_path, *step, "-b", 12, name="two")
+    command = train_command(folder, tmp_path, *step, *parts, name="two")
     run("./distributed_train.sh", 2, *command[1:])
     two = tmp_path / "two"
     for key, value in weights(one / "last.pth.tar").items():
@@ -132,9 +137,10 @@ def test_other_models_train_too(folder: Path, tmp_path: Path) -> None:
 
 
 def test_training_with_a_teacher_at_hand(folder: Path, tmp_path: Path) -> None:
-    teacher = train(folder, tmp_path, "--epochs", 1, "--model-kwargs", name="teacher")
+    teacher = timm.create_model("lvt_cls", num_classes=3)
+    lvt_core.save_checkpoint(teacher, tmp_path / "teacher.pth")
     train(
         *[folder, tmp_path, "--epochs", 1, "--token-label", "--token-label-teacher", "lvt_cls"],
-        *["--teacher-checkpoint", teacher / "last.pth.tar", "--mixup", 0.2],
+        *["--teacher-checkpoint", tmp_path / "teacher.pth", "--mixup", 0.2],
         name="student",
     )

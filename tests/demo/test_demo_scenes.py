@@ -116,7 +116,7 @@ def test_wrong_values_are_named() -> None:
         with pytest.raises(ValueError, match="must be one or two different of"):
             paint_background(rng, kinds=kinds, height=8, width=8)
     for digit_height in ((4, 20), (30, 20), (20, 64)):
-        with pytest.raises(ValueError, match=r"digit_height=.*within 8\.\.47"):
+        with pytest.raises(ValueError, match=r"digit_height=.*within 8\.\.51"):
             compose_scene(
                 rng,
                 scans=(0,),
