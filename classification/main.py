@@ -27,7 +27,7 @@ from option_parser import parse_options
 from options import TrainOptions, check_train_options, option_names
 from run_log import RunLog
 from runtime import Runtime, start_runtime
-from saver import LAST, Position, Saver, restore, write_options
+from saver import LAST, Position, Saver, remove_leftovers, restore, write_options
 
 logger = logging.getLogger("main")
 
@@ -62,6 +62,7 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
     saver = Saver(folder, training, classes)
     log = None
     if runtime.is_main:
+        remove_leftovers(folder)
         write_options(folder / "options.yaml", options)
         log = RunLog(folder, options, position.history)
         describe(options, runtime, training.core, len(train_set), len(val_set), epochs, folder)

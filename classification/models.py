@@ -9,7 +9,7 @@ from typing import Any
 import timm
 
 from lvt_core import LVT, load_checkpoint
-from lvt_core.checkpoint import CheckpointError, read_checkpoint, select_weights
+from lvt_core.checkpoint_files import CheckpointError, read_checkpoint, select_weights
 from lvt_core.checkpoint_keys import strip_wrappers
 from lvt_core.errors import UserError
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import Training
-from lvt_core.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
+from lvt_core.checkpoint import save_checkpoint
+from lvt_core.checkpoint_files import CheckpointError, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.files import write_text
 
@@ -150,6 +151,12 @@ def _check_same_run(path: str, content: dict[str, Any], training: Training, posi
             logger.warning("--resume: %s was %s, is %s now", name, before.get(name), value)
     if world[0] != world[1]:
         logger.warning("--resume: %d processes then, %d now", *world)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a run that was killed while it wrote has left behind; finished files are safe."""
+    for path in folder.glob(".*.pth.tar.*"):
+        path.unlink()
 
 
 def plain(options: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lvt_core.checkpoint import CheckpointError, read_checkpoint_object
+from lvt_core.checkpoint_files import CheckpointError, read_checkpoint_object
 from lvt_core.errors import UserError
 
 

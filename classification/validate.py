@@ -23,7 +23,7 @@ from data import class_names, open_dataset
 from engine import evaluate
 from loaders import Loader, data_config, validation_loader
 from lvt_core import complexity
-from lvt_core.checkpoint import SUFFIXES, read_checkpoint, select_weights
+from lvt_core.checkpoint_files import SUFFIXES, read_checkpoint, select_weights
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import write_text
 from models import load_weights, new_model

@@ -4,7 +4,8 @@ Importing this package registers ``lvt`` and ``lvt_cls`` with timm.
 """
 
 from lvt_core.backbone import LVT
-from lvt_core.checkpoint import CheckpointError, LoadReport, load_checkpoint, save_checkpoint
+from lvt_core.checkpoint import LoadReport, load_checkpoint, save_checkpoint
+from lvt_core.checkpoint_files import CheckpointError
 from lvt_core.classifier import LVTClassifier, TokenLogits
 from lvt_core.complexity import Complexity, complexity
 from lvt_core.config import LVTConfig

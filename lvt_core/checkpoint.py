@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import pickle
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
 from lvt_core.backbone import LVT
+from lvt_core.checkpoint_files import SUFFIXES, CheckpointError, read_checkpoint, select_weights, some
 from lvt_core.checkpoint_keys import (
     BACKBONE,
     StateDict,
@@ -26,34 +24,9 @@ from lvt_core.checkpoint_keys import (
     to_lvt,
     to_original,
 )
-from lvt_core.errors import UserError
 from lvt_core.files import write_whole
 
 logger = logging.getLogger(__name__)
-
-SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")
-_SHOWN_KEYS = 12
-
-
-class CheckpointError(UserError):
-    """A checkpoint that cannot be read, or does not fit the model.
-
-    Attributes:
-        missing: Keys of the model that the checkpoint lacks.
-        unexpected: Keys of the checkpoint that the model lacks.
-        mismatched: Keys of another shape, each with both shapes.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        missing: tuple[str, ...] = (),
-        unexpected: tuple[str, ...] = (),
-        mismatched: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(message)
-        self.missing, self.unexpected, self.mismatched = missing, unexpected, mismatched
 
 
 @dataclass(frozen=True)
@@ -75,9 +48,9 @@ class LoadReport:
     def __str__(self) -> str:
         text = f"loaded {self.source} ({self.layout} layout)"
         if self.dropped:
-            text += f"; dropped {_some(self.dropped)}"
+            text += f"; dropped {some(self.dropped)}"
         if self.reinitialized:
-            text += f"; freshly initialised {_some(self.reinitialized)}"
+            text += f"; freshly initialised {some(self.reinitialized)}"
         return text
 
 
@@ -115,7 +88,7 @@ def load_checkpoint(
     loaded = strip_wrappers(select_weights(content, name, use_ema=use_ema))
     layout = layout_of(loaded)
     if layout is None:
-        raise CheckpointError(f"{name}: holds no LVT; its keys are {_some(tuple(loaded))}")
+        raise CheckpointError(f"{name}: holds no LVT; its keys are {some(tuple(loaded))}")
     loaded = to_lvt(loaded)
     wanted = _model_keys(model)
 
@@ -151,76 +124,6 @@ def load_checkpoint(
     return report
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint's content to the CPU without running any code from it.
-
-    Raises:
-        CheckpointError: There is no such file, its kind is unknown, it is damaged, or it holds
-            more than tensors and plain values, or no mapping of names.
-    """
-    content = read_checkpoint_object(path)
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    return content
-
-
-def read_checkpoint_object(path: str | Path) -> Any:
-    """Like `read_checkpoint`, for a file that may hold any tensors and plain values."""
-    path = Path(path)
-    if not path.name.endswith(SUFFIXES):
-        raise CheckpointError(f"{path}: not a checkpoint's name, which ends in {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        # Files of timm's and VOLO's training scripts carry their options as a Namespace.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)", str(error))
-        if found is None:
-            raise CheckpointError(
-                f"{path}: not a readable checkpoint: damaged, or not made of tensors and plain values"
-            ) from error
-        raise CheckpointError(
-            f"{path}: refused, it holds {found[1]}; only tensors and plain values are allowed"
-        ) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # damaged bytes make torch and safetensors raise nearly anything
-        raise CheckpointError(f"{path}: not a readable checkpoint, damaged or cut off") from error
-
-
-def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool = False) -> StateDict:
-    """The state dict inside a checkpoint's content.
-
-    Args:
-        content: What `read_checkpoint` gave, or a state dict.
-        name: What to call it in errors.
-        use_ema: Take the moving average.
-
-    Raises:
-        CheckpointError: There is no (moving average of the) weights in it.
-    """
-    if use_ema:
-        if not isinstance(content.get("state_dict_ema"), Mapping):
-            raise CheckpointError(f"{name}: has no moving average (key 'state_dict_ema')")
-        content = content["state_dict_ema"]
-    else:
-        for wrapper in ("state_dict", "model"):
-            if isinstance(content.get(wrapper), Mapping):
-                content = content[wrapper]
-                break
-    if not content or not all(isinstance(value, Tensor) for value in content.values()):
-        keys = _some(tuple(map(str, content)))
-        raise CheckpointError(f"{name}: holds no state dict; its keys are {keys}")
-    return dict(content)
-
-
 def save_checkpoint(model: nn.Module | Mapping[str, Tensor], path: str | Path, **extra: Any) -> None:
     """Write a model's weights whole or not at all.
 
@@ -241,7 +144,7 @@ def save_checkpoint(model: nn.Module | Mapping[str, Tensor], path: str | Path, *
         raise CheckpointError(f"{path}: a checkpoint's name must end in {', '.join(SUFFIXES)}")
     if path.suffix == ".safetensors":
         if extra:
-            raise CheckpointError(f"{path}: safetensors hold weights alone, not {_some(tuple(extra))}")
+            raise CheckpointError(f"{path}: safetensors hold weights alone, not {some(tuple(extra))}")
         from safetensors.torch import save
 
         data = save({key: value.contiguous().cpu() for key, value in state_dict.items()})
@@ -278,7 +181,7 @@ def convert_checkpoint(
         raise CheckpointError(f"to={to!r}: must be 'lvt' or 'original'")
     weights = strip_wrappers(select_weights(read_checkpoint(source), str(source), use_ema=use_ema))
     if layout_of(weights) is None:
-        raise CheckpointError(f"{source}: holds no LVT; its keys are {_some(tuple(weights))}")
+        raise CheckpointError(f"{source}: holds no LVT; its keys are {some(tuple(weights))}")
     if backbone:
         weights = to_backbone(weights)
     if to == "original":
@@ -320,7 +223,7 @@ def _misfit(
     parts = []
     for kind, keys in (("missing", missing), ("unexpected", unexpected), ("other shape", shapes)):
         if keys:
-            parts.append(f"{len(keys)} {kind} ({_some(keys)})")
+            parts.append(f"{len(keys)} {kind} ({some(keys)})")
     hint = ""
     if not any(key.startswith(BACKBONE) for key in missing + unexpected + shapes):
         hint = "; reset_head=True would keep a fresh head instead"
@@ -330,8 +233,3 @@ def _misfit(
         unexpected=unexpected,
         mismatched=shapes,
     )
-
-
-def _some(keys: tuple[str, ...]) -> str:
-    shown = ", ".join(keys[:_SHOWN_KEYS])
-    return shown + (f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else "")

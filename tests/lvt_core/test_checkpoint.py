@@ -21,7 +21,8 @@ from lvt_core import (
     load_checkpoint,
     save_checkpoint,
 )
-from lvt_core.checkpoint import convert_checkpoint, read_checkpoint
+from lvt_core.checkpoint import convert_checkpoint
+from lvt_core.checkpoint_files import read_checkpoint
 from lvt_core.checkpoint_keys import to_backbone, to_lvt, to_original
 from lvt_core.errors import UserError
 
