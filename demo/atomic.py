@@ -1,4 +1,4 @@
-"""Whole or not at all: a reader never meets a half-written folder or file."""
+"""Folders whole or not at all, as `lvt_core.files` does for files."""
 
 import os
 import shutil
@@ -33,11 +33,3 @@ def new_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(filling, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes `text` to `path` in UTF-8, replacing what was there in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    filling = path.with_name(f".{path.name}.{os.getpid()}.filling")
-    filling.write_text(text, encoding="utf-8")
-    filling.replace(path)

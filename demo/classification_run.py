@@ -18,13 +18,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import atomic
 from demo.classification_data import (
     CROP_SIZE,
     LABEL_FOLDER,
     ClassificationData,
     make_classification_data,
 )
+from lvt_core.files import write_text
 
 TASK_FOLDER = Path(__file__).resolve().parents[1] / "classification"
 EXPERIMENT = "digits"
@@ -109,7 +109,7 @@ def run_classification(
     seconds = time.monotonic() - start
     _call(validate)
     record = {"commands": [_typed(train), _typed(validate)], "training_seconds": seconds}
-    atomic.write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+    write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
 
 
 def classification_commands(

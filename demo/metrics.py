@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from demo import atomic
+from lvt_core.files import write_text
 
 
 def merge_metrics(path: Path, **values: float) -> dict[str, float]:
@@ -18,5 +18,5 @@ def merge_metrics(path: Path, **values: float) -> dict[str, float]:
     """
     metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     metrics.update(values)
-    atomic.write_text(path, json.dumps(metrics, indent=2, sort_keys=True) + "\n")
+    write_text(path, json.dumps(metrics, indent=2, sort_keys=True) + "\n")
     return metrics

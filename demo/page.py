@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from demo import atomic
+from lvt_core.files import write_text
 
 TITLE = "LVT: a tour"
 LEAD = (
@@ -43,7 +43,7 @@ def write_page(path: Path, sections: list[Section]) -> None:
     parts = "".join(
         f'<section id="{_anchor(s.title)}"><h2>{escape(s.title)}</h2>\n{s.body}</section>\n' for s in sections
     )
-    atomic.write_text(
+    write_text(
         path,
         f"""<!doctype html>
 <html lang="en">
