@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class Loader:
             dataset,
             batch_size=batch_size,
             sampler=sampler,
-            num_workers=workers,
+            num_workers=(workers := min(workers, os.cpu_count() or 1)),  # more only wait
             collate_fn=collate,
             pin_memory=device.type == "cuda",
             drop_last=drop_last,
