@@ -12,6 +12,7 @@ from lvt_core.config import LVTConfig
 from lvt_core.layers import CSA, RASA
 from lvt_core.models import lvt, lvt_cls
 from lvt_core.pooled import LVTPooled
+from lvt_core.segformer import FoldedSegFormerHead, SegFormer, SegFormerHead
 
 __all__ = [
     "CSA",
@@ -19,10 +20,13 @@ __all__ = [
     "RASA",
     "CheckpointError",
     "Complexity",
+    "FoldedSegFormerHead",
     "LVTClassifier",
     "LVTConfig",
     "LVTPooled",
     "LoadReport",
+    "SegFormer",
+    "SegFormerHead",
     "TokenLogits",
     "complexity",
     "load_checkpoint",

@@ -13,10 +13,10 @@ import torch
 from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
-from lvt_core.backbone import LVT
 from lvt_core.checkpoint_files import SUFFIXES, CheckpointError, read_checkpoint, select_weights, some
 from lvt_core.checkpoint_keys import (
     BACKBONE,
+    UNUSED,
     StateDict,
     layout_of,
     strip_wrappers,
@@ -68,7 +68,8 @@ def load_checkpoint(
     The model is untouched when an error is raised.
 
     Args:
-        model: `LVT`, `lvt`, `lvt_cls`, or a ``features_only`` form of one.
+        model: `LVT`, `lvt`, `lvt_cls`, or a ``features_only`` form of one; `SegFormer`, or the segmentor
+            of mmsegmentation that is made of the same parts.
         source: A ``.pth``, ``.pth.tar``, ``.pt`` or ``.safetensors`` file, or a state dict; wrappers
             (``{'state_dict': …}``, ``module.``) are taken off.
         use_ema: Take the moving average of the weights instead of the weights.
@@ -101,7 +102,7 @@ def load_checkpoint(
         elsewhere = _has_backbone_only(wanted) and (
             not key.startswith(BACKBONE) or _stages([key]).isdisjoint(kept_stages)
         )
-        if elsewhere or (reset_head and not key.startswith(BACKBONE)):
+        if elsewhere or key.startswith(UNUSED) or (reset_head and not key.startswith(BACKBONE)):
             dropped.append(key)
     if reset_head:
         reinitialized = [key for key in missing + mismatched if not key.startswith(BACKBONE)]
@@ -201,8 +202,7 @@ def _model_keys(model: nn.Module) -> StateDict:
     """The model's tensors by their names in the ``lvt`` layout."""
     if isinstance(model, FeatureGetterNet):
         model = model.model
-    prefix = BACKBONE if isinstance(model, LVT) else ""
-    return {prefix + key: value for key, value in model.state_dict().items()}
+    return to_lvt(model.state_dict())
 
 
 def _has_backbone_only(keys: Mapping[str, Tensor]) -> bool:

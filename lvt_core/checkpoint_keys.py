@@ -3,15 +3,17 @@
 Names are a contract: users must be able to load the published files. The original's names appear in
 this file alone. Three layouts are known:
 
-* ``lvt``: a classifier of ours (``backbone.stages.0.patch_embed.proj.weight``, ``head.weight``);
+* ``lvt``: a whole model of ours (``backbone.stages.0.patch_embed.proj.weight``, and ``head.weight`` of a
+  classifier, ``decode_head.fuse.weight`` of a segmentor);
 * ``lvt_backbone``: `LVT` alone (``stages.0.patch_embed.proj.weight``);
-* ``original``: the original release, classifier or backbone (``backbone.0.0.proj.weight``).
+* ``original``: the original release; a classifier or backbone (``backbone.0.0.proj.weight``), or a dense
+  task's model, which has its backbone under one more ``backbone.``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -26,6 +28,22 @@ _PREFIXES = (
     ("backbone.stages.#.blocks.#.", "backbone.#.1.#."),
     ("class_blocks.#.", "post_network.#."),
 )
+# The same for the models of dense tasks.
+_DENSE_PREFIXES = (
+    ("backbone.stages.#.patch_embed.", "backbone.backbone.#.0."),
+    ("backbone.stages.#.blocks.#.", "backbone.backbone.#.1.#."),
+    ("decode_head.projections.0.", "decode_head.linear_c1.proj."),
+    ("decode_head.projections.1.", "decode_head.linear_c2.proj."),
+    ("decode_head.projections.2.", "decode_head.linear_c3.proj."),
+    ("decode_head.projections.3.", "decode_head.linear_c4.proj."),
+    ("decode_head.fuse.", "decode_head.linear_fuse.conv."),
+    ("decode_head.norm.", "decode_head.linear_fuse.bn."),
+    ("decode_head.classifier.", "decode_head.linear_pred."),
+)
+# Starts of keys that the original release carries and never uses.
+UNUSED = ("decode_head.conv_seg.",)
+# (in a framework's wrapper, in ours): the segmentor of mmsegmentation holds our head as a part of its own.
+_FRAMEWORK_PREFIXES = (("decode_head.head.", "decode_head."),)
 # (ours, original) at the end of a key, after the prefix.
 _SUFFIXES = (
     ("attn.tap_weight", "attn.weight.weight"),
@@ -37,7 +55,7 @@ _SUFFIXES = (
 
 def layout_of(state_dict: Mapping[str, Tensor]) -> str | None:
     """Which layout the keys are in; ``None`` if they are no LVT's."""
-    if any(re.match(r"backbone\.\d+\.[01]\.", key) for key in state_dict):
+    if any(re.match(r"(backbone\.){1,2}\d+\.[01]\.", key) for key in state_dict):
         return "original"
     if any(key.startswith("backbone.stages.") for key in state_dict):
         return "lvt"
@@ -61,16 +79,19 @@ def to_lvt(state_dict: Mapping[str, Tensor]) -> StateDict:
     if layout == "lvt_backbone":
         return {BACKBONE + key: value for key, value in state_dict.items()}
     if layout == "original":
-        return {_rename(key, 1, 0): _shape_to_lvt(key, value) for key, value in state_dict.items()}
-    return state_dict
+        rules = _DENSE_PREFIXES if _is_dense(state_dict) else _PREFIXES
+        return {_rename(key, rules, 1, 0): _shape_to_lvt(key, value) for key, value in state_dict.items()}
+    return {_rename(key, _FRAMEWORK_PREFIXES, 0, 1): value for key, value in state_dict.items()}
 
 
 def to_original(state_dict: Mapping[str, Tensor]) -> StateDict:
     """Any known layout to the original release's."""
     state_dict = to_lvt(state_dict)
+    rules = _DENSE_PREFIXES if _is_dense(state_dict) else _PREFIXES
     depthwise = {key[: -len("dwconv.weight")] for key in state_dict if key.endswith("mlp.dwconv.weight")}
     return {
-        _rename(key, 0, 1): _shape_to_original(key, value, depthwise) for key, value in state_dict.items()
+        _rename(key, rules, 0, 1): _shape_to_original(key, value, depthwise)
+        for key, value in state_dict.items()
     }
 
 
@@ -84,8 +105,13 @@ def _all_start_with(state_dict: Mapping[str, Tensor], prefix: str) -> bool:
     return bool(state_dict) and all(key.startswith(prefix) for key in state_dict)
 
 
-def _rename(key: str, source: int, target: int) -> str:
-    for rule in _PREFIXES:
+def _is_dense(state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether this is a dense task's whole model."""
+    return any(key.startswith("decode_head.") for key in state_dict)
+
+
+def _rename(key: str, rules: Sequence[tuple[str, str]], source: int, target: int) -> str:
+    for rule in rules:
         pattern = re.escape(rule[source]).replace(r"\#", "#").replace("#", r"(\d+)")
         if match := re.match(pattern, key):
             numbers = iter(match.groups())
@@ -102,7 +128,7 @@ def _shape_to_lvt(key: str, value: Tensor) -> Tensor:
     """The original stores some matrices as 1x1 convolutions."""
     if key.endswith("attn.weight.weight"):
         return value.reshape(-1, value.shape[1], value.shape[1])  # (9 * C, C, 1, 1) to (9, C, C)
-    if re.search(r"mlp\.fc[12]\.weight$", key):
+    if re.search(r"(mlp\.fc[12]|linear_fuse\.conv)\.weight$", key):
         return value.flatten(1)  # (out, in, 1, 1) to (out, in)
     return value
 
@@ -110,6 +136,8 @@ def _shape_to_lvt(key: str, value: Tensor) -> Tensor:
 def _shape_to_original(key: str, value: Tensor, depthwise: set[str]) -> Tensor:
     if key.endswith("attn.tap_weight"):
         return value.flatten(0, 1)[:, :, None, None]
-    if (match := re.match(r"(.*mlp\.)fc[12]\.weight$", key)) and match[1] in depthwise:
+    if key == "decode_head.fuse.weight" or (
+        (match := re.match(r"(.*mlp\.)fc[12]\.weight$", key)) and match[1] in depthwise
+    ):
         return value[:, :, None, None]
     return value

@@ -9,7 +9,7 @@ import torch
 
 from golden_values import assert_close, case, expected, golden, image, state_dict
 from loss import TokenLabelLoss
-from lvt_core import CSA, LVT, RASA, LVTClassifier, LVTConfig, LVTPooled, load_checkpoint
+from lvt_core import CSA, LVT, RASA, LVTClassifier, LVTConfig, LVTPooled, SegFormer, load_checkpoint
 from lvt_core.checkpoint_keys import to_lvt
 
 
@@ -128,3 +128,17 @@ def test_training_loss_with_ground_truth() -> None:
         output = model.forward_tokens(image("cls_train").double(), torch.tensor(entry["bbox"]))
     loss = TokenLabelLoss(ground_truth=True)
     assert loss(output, token_targets()).item() == pytest.approx(entry["ground_truth_loss"], rel=1e-9)
+
+
+@torch.no_grad()
+def test_segformer() -> None:
+    name = "segformer_128x160"
+    model = SegFormer().eval()
+    report = load_checkpoint(model, state_dict("segformer_state_dict"))
+    assert report.dropped == ("decode_head.conv_seg.weight", "decode_head.conv_seg.bias")
+    stride = case(name)["class_stride"]
+    logits = model(image(name))
+    assert list(logits.shape) == case(name)["output_shape"]
+    assert_close(logits[:, ::stride], name)
+    model.decode_head = model.decode_head.fold()
+    assert_close(model(image(name))[:, ::stride], name)

@@ -1,0 +1,163 @@
+"""SegFormer: a backbone's four maps become class logits at stride 4.
+
+Legend: B batch, H W the image's height and width, C_i the channels of stage i, E embed_dim.
+
+The published head is: a linear layer ``C_i -> E`` per stage, bilinear to stride 4, concatenated (stage 4
+first), a 1x1 convolution ``4 E -> E``, batch norm, ReLU, dropout, a 1x1 convolution to the classes. (The
+head of that name in mmsegmentation has a norm and a ReLU on each branch: another function.)
+
+Everything before the batch norm is linear, and bilinear weights add up to 1, so the fusion may be applied
+to each branch where it is small, before it is enlarged:
+
+    fuse(concat_i up(P_i x_i + b_i))  =  sum_i up(F_i (P_i x_i + b_i))
+                                      =  sum_i up((F_i P_i) x_i)  +  sum_i F_i b_i
+
+with ``F_i`` the fusion's columns for branch i. The map of ``4 E`` channels at stride 4 never exists, and the
+work there falls from ``4 E E`` to ``C_1 E`` multiply-adds a pixel. Outside of training the batch norm is
+linear too and goes into the same matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lvt_core.backbone import LVT
+from lvt_core.config import LVTConfig
+
+
+class SegFormer(nn.Module):
+    """LVT under a SegFormer head; its names are those of the trained models.
+
+    Args:
+        config: The backbone's architecture; `num_classes` is that of the head.
+        embed_dim: Width of the head.
+        drop_rate: Dropout before the head's last layer.
+    """
+
+    def __init__(
+        self, config: LVTConfig | None = None, *, embed_dim: int = 256, drop_rate: float = 0.1
+    ) -> None:
+        super().__init__()
+        config = config or LVTConfig(num_classes=150)
+        self.config = config
+        self.backbone = LVT(config)
+        self.decode_head = SegFormerHead(
+            config.embed_dims, embed_dim=embed_dim, num_classes=config.num_classes, drop_rate=drop_rate
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image ``(B, in_chans, H, W)`` to logits ``(B, num_classes, H/4, W/4)``, rounded up."""
+        return self.decode_head(self.backbone(x))
+
+
+class SegFormerHead(nn.Module):
+    """The head of SegFormer as LVT was published with it.
+
+    Args:
+        in_dims: Channels of the maps, finest first.
+        embed_dim: Width of the branches and of the fused map.
+        num_classes: Classes.
+        drop_rate: Rate at which whole channels are dropped before the last layer.
+
+    Raises:
+        ValueError: There are no classes or no maps.
+    """
+
+    def __init__(
+        self, in_dims: Sequence[int], *, embed_dim: int = 256, num_classes: int, drop_rate: float = 0.1
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes={num_classes}: a SegFormer head needs at least 1")
+        if not in_dims:
+            raise ValueError(f"in_dims={in_dims}: a SegFormer head needs at least one map")
+        self.embed_dim = embed_dim
+        self.projections = nn.ModuleList(nn.Linear(dim, embed_dim) for dim in in_dims)
+        # Columns stand in the published order: the coarsest branch first.
+        self.fuse = nn.Linear(len(in_dims) * embed_dim, embed_dim, bias=False)
+        self.norm = nn.BatchNorm2d(embed_dim)
+        self.dropout = nn.Dropout2d(drop_rate)
+        self.classifier = nn.Conv2d(embed_dim, num_classes, kernel_size=1)
+        nn.init.kaiming_normal_(self.fuse.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps ``(B, C_i, H_i, W_i)``, finest first, to logits ``(B, num_classes, H_1, W_1)``."""
+        weights, bias = self._branches()
+        if self.training:
+            fused = self.norm(_add_up(maps, weights, bias))  # (B, E, H_1, W_1)
+        else:
+            fused = _add_up(maps, *self._with_norm(weights, bias))
+        return self.classifier(self.dropout(F.relu(fused)))
+
+    def fold(self) -> FoldedSegFormerHead:
+        """The same function outside of training, as a module of one matrix per branch."""
+        with torch.no_grad():
+            weights, bias = self._with_norm(*self._branches())
+            return FoldedSegFormerHead(weights, bias, self.classifier)
+
+    def literal_macs(self, map_sizes: Sequence[tuple[int, int]]) -> int:
+        """Multiply-adds of one image when the head is computed as it was published.
+
+        Args:
+            map_sizes: Height and width of each map.
+        """
+        pixels = [height * width for height, width in map_sizes]
+        branches = sum(n * layer.weight.numel() for n, layer in zip(pixels, self.projections, strict=True))
+        return branches + pixels[0] * (self.fuse.weight.numel() + self.classifier.weight.numel())
+
+    def _branches(self) -> tuple[list[Tensor], Tensor]:
+        """``F_i P_i``, each ``(E, C_i)``, and ``sum_i F_i b_i``, ``(E,)``."""
+        shares = reversed(self.fuse.weight.split(self.embed_dim, dim=1))  # each (E, E), finest first
+        weights, bias = [], self.fuse.weight.new_zeros(self.embed_dim)
+        for share, projection in zip(shares, self.projections, strict=True):
+            weights.append(share @ projection.weight)
+            bias = bias + share @ projection.bias
+        return weights, bias
+
+    def _with_norm(self, weights: list[Tensor], bias: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Put the batch norm's evaluation form into the branches."""
+        norm = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # (E,)
+        bias = (bias - norm.running_mean) * scale + norm.bias
+        return [scale[:, None] * weight for weight in weights], bias
+
+
+class FoldedSegFormerHead(nn.Module):
+    """`SegFormerHead` for inference: one matrix per branch, no norm. Made by `SegFormerHead.fold`.
+
+    Args:
+        weights: ``(E, C_i)`` per branch, finest first.
+        bias: ``(E,)``, of all branches together.
+        classifier: The head's last layer; it is copied.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor, classifier: nn.Conv2d) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(weight.detach().clone() for weight in weights)
+        self.bias = nn.Parameter(bias.detach().clone())
+        self.classifier = nn.Conv2d(classifier.in_channels, classifier.out_channels, kernel_size=1)
+        self.classifier.to(bias).load_state_dict(classifier.state_dict())
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps ``(B, C_i, H_i, W_i)``, finest first, to logits ``(B, num_classes, H_1, W_1)``."""
+        return self.classifier(F.relu(_add_up(maps, list(self.weights), self.bias)))
+
+
+def _add_up(maps: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor) -> Tensor:
+    """``sum_i up(W_i x_i) + bias``: the maps' shares at the finest map's size, ``(B, E, H_1, W_1)``."""
+    size = maps[0].shape[2:]
+    total = None
+    for i, (x, weight) in enumerate(zip(maps, weights, strict=True)):
+        # A constant stays one when it is enlarged: the bias is cheapest on the smallest map.
+        here = bias if i == len(maps) - 1 else None
+        share = F.conv2d(x, weight[:, :, None, None], here)  # (B, E, H_i, W_i)
+        if i > 0:
+            share = F.interpolate(share, size=size, mode="bilinear", align_corners=False)
+        total = share if total is None else total + share
+    assert total is not None
+    return total
