@@ -14,11 +14,11 @@ import typing
 from collections.abc import Sequence
 from dataclasses import MISSING, field, fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
-from lvt_core.errors import UserError
+from lvt_core.errors import CommandParser, UserError
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ def parse_options(cls: type[T], argv: Sequence[str] | None = None, *, shared: se
     Raises:
         UserError: An option is unknown, or its value is not allowed.
     """
-    parser = _Parser(description=cls.__doc__, allow_abbrev=False)
+    parser = CommandParser(description=cls.__doc__, allow_abbrev=False)
     parser.add_argument("--cfg", metavar="FILE.py", help="options as Python assignments of literals")
     parser.add_argument("-c", "--config", metavar="FILE.yaml", help="options as YAML, over --cfg")
     for group in cls.__mro__[-2::-1]:  # from the first base on, without object
@@ -114,11 +114,6 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: must hold 'name: value' lines")
     return values
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (--help lists the options)")
 
 
 def _read_text(path: str | Path) -> str:

@@ -35,7 +35,8 @@ class LoadReport:
 
     Attributes:
         source: The file, or "state dict".
-        layout: ``'lvt'``, ``'lvt_backbone'`` or ``'original'``.
+        layout: ``'lvt'``, ``'lvt_backbone'`` or ``'original'``; ``'other'`` for a model with another
+            backbone.
         dropped: Keys of the checkpoint that the model has no place for (a head, for a backbone).
         reinitialized: Keys of the model that keep their fresh values (`reset_head`).
     """
@@ -87,11 +88,11 @@ def load_checkpoint(
     else:
         name, content = str(source), read_checkpoint(source)
     loaded = strip_wrappers(select_weights(content, name, use_ema=use_ema))
-    layout = layout_of(loaded)
-    if layout is None:
-        raise CheckpointError(f"{name}: holds no LVT; its keys are {some(tuple(loaded))}")
-    loaded = to_lvt(loaded)
     wanted = _model_keys(model)
+    layout = layout_of(loaded)
+    loaded = to_lvt(loaded)
+    if layout is None and (layout_of(wanted) is not None or wanted.keys().isdisjoint(loaded)):
+        raise CheckpointError(f"{name}: holds no LVT; its keys are {some(tuple(loaded))}")
 
     unexpected = tuple(key for key in loaded if key not in wanted)
     missing = tuple(key for key in wanted if key not in loaded)
@@ -120,7 +121,7 @@ def load_checkpoint(
         for key, tensor in wanted.items():
             if key not in reinitialized:
                 tensor.copy_(loaded[key])
-    report = LoadReport(name, layout, tuple(dropped), tuple(reinitialized))
+    report = LoadReport(name, layout or "other", tuple(dropped), tuple(reinitialized))
     logger.info("%s", report)
     return report
 

@@ -6,7 +6,7 @@ import argparse
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,24 @@ class CheckpointError(UserError):
         self.missing, self.unexpected, self.mismatched = missing, unexpected, mismatched
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, *, allowed: Sequence[Any] = ()) -> dict[str, Any]:
     """Read a checkpoint's content to the CPU without running any code from it.
+
+    Args:
+        path: The file.
+        allowed: Classes and functions that its objects may be made of, besides tensors and plain values.
 
     Raises:
         CheckpointError: There is no such file, its kind is unknown, it is damaged, or it holds
             more than tensors and plain values, or no mapping of names.
     """
-    content = read_checkpoint_object(path)
+    content = read_checkpoint_object(path, allowed=allowed)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
     return content
 
 
-def read_checkpoint_object(path: str | Path) -> Any:
+def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] = ()) -> Any:
     """Like `read_checkpoint`, for a file that may hold any tensors and plain values."""
     path = Path(path)
     if not path.name.endswith(SUFFIXES):
@@ -67,7 +71,7 @@ def read_checkpoint_object(path: str | Path) -> Any:
 
             return load_file(path)
         # Files of timm's and VOLO's training scripts carry their options as a Namespace.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        with torch.serialization.safe_globals([argparse.Namespace, *allowed]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

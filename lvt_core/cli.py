@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
 
 import timm
 
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
-from lvt_core.errors import UserError, run_command
+from lvt_core.errors import CommandParser, UserError, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -19,8 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: An argument or a file is wrong.
     """
-    parser = _Parser(prog="lvt", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    parser = CommandParser(prog="lvt", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=CommandParser)
 
     info = commands.add_parser("info", help="parameters and multiply-adds of a model, by module")
     info.add_argument("model", help="lvt, lvt_cls, or any timm model")
@@ -72,8 +71,3 @@ def _convert(arguments: argparse.Namespace) -> None:
     )
     params = sum(value.numel() for value in weights.values())
     print(f"{arguments.target}: {len(weights)} tensors, {params:,} values, {arguments.to} names")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (--help lists the arguments)")

@@ -1,0 +1,153 @@
+"""mmengine's runner with our reading of checkpoints, and what a machine without a GPU needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.dist import get_rank
+from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import find_latest_checkpoint
+
+from lvt_core.checkpoint import load_checkpoint
+from lvt_core.checkpoint_files import CheckpointError, read_checkpoint
+from lvt_core.errors import UserError
+from lvt_core.openmmlab.storage import write_files_whole
+
+# What mmengine's own checkpoints hold besides tensors: the history of the log's values.
+_LOG_HISTORY = [
+    HistoryBuffer,
+    np.ndarray,
+    np.dtype,
+    *(getattr(np.dtypes, name) for name in ("Float64DType", "Int64DType", "Float32DType", "Int32DType")),
+    # Functions by which numpy's arrays and numbers are made, under the names that pickle knows.
+    np.empty(0).__reduce__()[0],
+    np.float64(0).__reduce__()[0],
+]
+
+
+class StrictRunner(Runner):
+    """mmengine's runner; checkpoints are read safely and loaded strictly, under any known names.
+
+    A config's ``reset_head=True`` lets `load_from` keep what lies outside of the backbone fresh where it
+    does not fit (another number of classes).
+    """
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = "cpu",
+        strict: bool = True,
+        revise_keys: list = [],  # noqa: B006  (mmengine's signature)
+    ) -> dict[str, Any]:
+        """Load weights; returns the file's content.
+
+        Raises:
+            CheckpointError: The file cannot be read safely, or does not fit.
+        """
+        checkpoint = read_checkpoint(filename, allowed=_LOG_HISTORY)
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        try:
+            report = load_checkpoint(model, checkpoint, reset_head=self.cfg.get("reset_head", False))
+        except CheckpointError as error:
+            raise CheckpointError(str(error).replace("state dict", filename, 1)) from error
+        self._has_loaded = True
+        self.logger.info(str(report).replace("state dict", filename, 1))
+        return checkpoint
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Continue a run of this runner.
+
+        Raises:
+            CheckpointError: The file holds weights alone.
+        """
+        content = read_checkpoint(filename, allowed=_LOG_HISTORY)
+        lacking = [key for key in ("meta", "message_hub", "optimizer") if key not in content]
+        if lacking:
+            raise CheckpointError(
+                f"--resume {filename}: holds weights alone (no {', '.join(lacking)}); --load-from starts from them"
+            )
+        super().resume(filename, *args, **kwargs)
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """Mixed precision in bfloat16, which needs no loss scaling and which CPUs have too."""
+
+    @contextmanager
+    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
+        """The forward pass runs inside of this."""
+        with super().optim_context(model), torch.autocast(_device_type(), dtype=torch.bfloat16):
+            yield
+
+
+def start_runner(cfg: Config) -> StrictRunner:
+    """Build the runner, on the CPU if there is no GPU.
+
+    Raises:
+        UserError: What the config asks for does not exist here.
+    """
+    write_files_whole()
+    if _device_type() == "cpu":
+        _adapt_to_cpu(cfg)
+    _check_resume(cfg)
+    return StrictRunner.from_cfg(cfg)
+
+
+def mixed_precision(cfg: Config) -> None:
+    """Turn on native mixed precision: bfloat16 where there is one, else scaled float16."""
+    wrapper = cfg.optim_wrapper
+    if wrapper.get("type", "OptimWrapper") != "OptimWrapper":
+        return  # the config has chosen one
+    if _device_type() == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        wrapper.type, wrapper.loss_scale = "AmpOptimWrapper", "dynamic"
+    else:
+        wrapper.type = "BFloat16OptimWrapper"
+
+
+def _device_type() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _adapt_to_cpu(cfg: Config) -> None:
+    """gloo for NCCL, batch norm for synchronised batch norm, which exists on GPUs only."""
+    if cfg.get("launcher", "none") == "slurm":
+        raise UserError("--launcher slurm: no GPU is visible to this process")
+    cfg.pop("sync_bn", None)
+    _replace_sync_bn(cfg._cfg_dict)
+    if cfg.get("launcher", "none") != "none":
+        cfg.env_cfg.setdefault("dist_cfg", {})["backend"] = "gloo"
+        cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
+        cfg.model_wrapper_cfg["broadcast_buffers"] = False
+        if not dist.is_initialized():  # mmengine's own start would ask for a GPU
+            dist.init_process_group("gloo")
+
+
+def _replace_sync_bn(node: Any) -> None:
+    if isinstance(node, dict):
+        if node.get("type") == "SyncBN":
+            node["type"] = "BN"
+        for value in node.values():
+            _replace_sync_bn(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _replace_sync_bn(value)
+
+
+def _check_resume(cfg: Config) -> None:
+    if cfg.get("resume") and cfg.get("load_from") is None and find_latest_checkpoint(cfg.work_dir) is None:
+        if get_rank() == 0:
+            print(f"{cfg.work_dir} has no checkpoint yet: starting from the beginning", flush=True)
+        cfg.resume = False
+    os.makedirs(cfg.work_dir, exist_ok=True)

@@ -1,0 +1,97 @@
+"""Pictures of what a dense model sees: the image, its prediction, the truth, and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+VEIL = 0.65  # how much of a class's colour lies over the image
+WRONG = (230, 30, 40)
+GAP, LINE = 6, 18  # pixels
+
+
+def class_colors(count: int) -> np.ndarray:
+    """Colours that differ, the same for the same number, uint8 ``(count, 3)``."""
+    hue = (np.arange(count) * 0.61803) % 1  # the golden ratio keeps neighbours apart
+    value = 0.95 - 0.3 * ((np.arange(count) // 6) % 2)
+    wheel = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
+    return (255 * value[:, None] * (1 - 0.75 * (1 - wheel.clip(0, 1)))).astype(np.uint8)
+
+
+def segmentation_picture(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    truth: np.ndarray | None,
+    *,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    ignore_index: int = 255,
+) -> Image.Image:
+    """Panels side by side: image, prediction, truth, errors in red; below them the classes that are seen.
+
+    Args:
+        image: RGB, uint8 ``(H, W, 3)``.
+        prediction: Class numbers, ``(H, W)``.
+        truth: Class numbers, ``(H, W)``; ``None`` leaves the last two panels out.
+        classes: Names.
+        palette: A colour per class.
+        ignore_index: Truth that does not count; drawn black.
+    """
+    colors = np.asarray(palette, dtype=np.uint8)
+    panels = [("image", image), ("prediction", _veil(image, prediction, colors, ignore_index))]
+    present = np.unique(prediction)
+    if truth is not None:
+        counted = truth != ignore_index
+        wrong = counted & (prediction != truth)
+        share = f"{100 * wrong.sum() / max(counted.sum(), 1):.1f} %"
+        grey = np.repeat(image.mean(axis=2, keepdims=True) * 0.6 + 60, 3, axis=2).astype(np.uint8)
+        grey[wrong] = WRONG
+        grey[~counted] = 0
+        panels += [("truth", _veil(image, truth, colors, ignore_index)), (f"errors: {share}", grey)]
+        present = np.union1d(present, truth[counted])
+    return _lay_out(panels, [(classes[i], tuple(colors[i].tolist())) for i in present if i < len(classes)])
+
+
+def _veil(image: np.ndarray, labels: np.ndarray, colors: np.ndarray, ignore_index: int) -> np.ndarray:
+    known = labels < len(colors)
+    painted = colors[np.where(known, labels, 0)]  # (H, W, 3)
+    painted[~known | (labels == ignore_index)] = 0
+    return (image * (1 - VEIL) + painted * VEIL).astype(np.uint8)
+
+
+def _lay_out(panels: list[tuple[str, np.ndarray]], legend: list[tuple[str, tuple[int, ...]]]) -> Image.Image:
+    """Titled panels in a row, with the legend below."""
+    height, width = panels[0][1].shape[:2]
+    columns = len(panels) * (width + GAP) - GAP
+    font = ImageFont.load_default(12)
+    rows = _legend_rows(legend, columns, font)
+    page = Image.new("RGB", (columns, LINE + height + LINE * len(rows) + (GAP if rows else 0)), "white")
+    draw = ImageDraw.Draw(page)
+    for i, (title, panel) in enumerate(panels):
+        left = i * (width + GAP)
+        draw.text((left + 2, 2), title, fill="black", font=font)
+        page.paste(Image.fromarray(panel), (left, LINE))
+    for row, entries in enumerate(rows):
+        top = LINE + height + GAP + row * LINE
+        for left, name, color in entries:
+            draw.rectangle((left, top + 2, left + 11, top + 13), fill=color, outline="black")
+            draw.text((left + 15, top), name, fill="black", font=font)
+    return page
+
+
+def _legend_rows(
+    legend: list[tuple[str, tuple[int, ...]]], width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> list[list[tuple[int, str, tuple[int, ...]]]]:
+    """Legend entries with their left edges, in as many rows as they need."""
+    rows: list[list[tuple[int, str, tuple[int, ...]]]] = []
+    left = width
+    for name, color in legend:
+        needed = 15 + int(font.getlength(name)) + 12
+        if left + needed > width:
+            rows.append([])
+            left = 2
+        rows[-1].append((left, name, color))
+        left += needed
+    return rows

@@ -1,0 +1,53 @@
+"""What can be wrong with a config's data, found before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+
+from lvt_core.errors import UserError
+from lvt_core.openmmlab.commands import datasets_of
+
+
+def check_data(cfg: Config, loaders: Sequence[str]) -> None:
+    """Check folders, pairs and the number of classes.
+
+    Args:
+        cfg: The config.
+        loaders: Names of the loaders that will be used, such as ``train_dataloader``.
+
+    Raises:
+        UserError: A folder or a mask is missing, or the head has another number of classes than the data.
+    """
+    for loader in loaders:
+        if cfg.get(loader) is None:
+            continue
+        for dataset in datasets_of(cfg[loader].dataset):
+            _check_dataset(dataset, cfg.model.decode_head.num_classes, loader)
+
+
+def _check_dataset(settings: dict, num_classes: int, loader: str) -> None:
+    root = Path(settings.get("data_root") or ".")
+    for kind, prefix in settings["data_prefix"].items():
+        if prefix is not None and not (root / prefix).is_dir():
+            raise UserError(
+                f"{loader}: {root / prefix} ({kind}) is no folder; --data-root names another place"
+            )
+    dataset = DATASETS.build({**settings, "lazy_init": True, "pipeline": []})
+    classes = dataset.metainfo.get("classes")
+    if classes is None:
+        raise UserError(f"{loader}: the data set names no classes (metainfo=dict(classes=…))")
+    if len(classes) != num_classes:
+        raise UserError(f"model.decode_head.num_classes={num_classes}: {loader} has {len(classes)} classes")
+    entries = dataset.load_data_list()
+    if not entries:
+        raise UserError(f"{loader}: {dataset.data_prefix['img_path']} holds no {dataset.img_suffix} images")
+    if dataset.data_prefix.get("seg_map_path"):
+        there = {str(path) for path in Path(dataset.data_prefix["seg_map_path"]).rglob("*")}
+        for entry in entries:
+            mask = entry["seg_map_path"]
+            if str(Path(mask)) not in there:
+                raise UserError(f"{entry['img_path']}: has no mask; {mask} is not there")

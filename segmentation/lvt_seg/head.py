@@ -1,0 +1,56 @@
+"""`lvt_core`'s SegFormer head as mmsegmentation's decode head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from lvt_core import SegFormerHead
+
+
+@MODELS.register_module()
+class LVTSegFormerHead(BaseDecodeHead):
+    """The published head; mmsegmentation's own ``SegformerHead`` is another function.
+
+    The network is `lvt_core.SegFormerHead`; loss and prediction are mmsegmentation's.
+
+    Args:
+        in_channels: Channels of the maps, finest first.
+        channels: Width of the branches and of the fused map.
+        num_classes: Classes.
+        dropout_ratio: Dropout before the last layer.
+        options: What mmsegmentation's base class takes besides: ``loss_decode``, ``ignore_index``, …
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        *,
+        channels: int = 256,
+        num_classes: int,
+        dropout_ratio: float = 0.1,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            channels,
+            num_classes=num_classes,
+            out_channels=num_classes,
+            dropout_ratio=0,  # the head has its own
+            in_index=tuple(range(len(in_channels))),
+            input_transform="multiple_select",
+            init_cfg=None,
+            **options,
+        )
+        del self.conv_seg  # the base class's last layer; the published files carry it unused
+        self.head = SegFormerHead(
+            in_channels, embed_dim=channels, num_classes=num_classes, drop_rate=dropout_ratio
+        )
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Maps ``(B, C_i, H_i, W_i)``, finest first, to logits ``(B, num_classes, H_1, W_1)``."""
+        return self.head(inputs)
