@@ -29,7 +29,7 @@ def segmentation_picture(
     palette: Sequence[Sequence[int]],
     ignore_index: int = 255,
 ) -> Image.Image:
-    """Panels side by side: image, prediction, truth, errors in red; below them the classes that are seen.
+    """Panels side by side: image, prediction, truth, errors in red; below them the classes, largest first.
 
     Args:
         image: RGB, uint8 ``(H, W, 3)``.
@@ -41,7 +41,7 @@ def segmentation_picture(
     """
     colors = np.asarray(palette, dtype=np.uint8)
     panels = [("image", image), ("prediction", _veil(image, prediction, colors, ignore_index))]
-    present = np.unique(prediction)
+    seen = prediction
     if truth is not None:
         counted = truth != ignore_index
         wrong = counted & (prediction != truth)
@@ -50,8 +50,10 @@ def segmentation_picture(
         grey[wrong] = WRONG
         grey[~counted] = 0
         panels += [("truth", _veil(image, truth, colors, ignore_index)), (f"errors: {share}", grey)]
-        present = np.union1d(present, truth[counted])
-    return _lay_out(panels, [(classes[i], tuple(colors[i].tolist())) for i in present if i < len(classes)])
+        seen = np.concatenate((truth[counted], prediction.ravel()))
+    labels, pixels = np.unique(seen[seen < len(classes)], return_counts=True)
+    legend = [(classes[i], tuple(colors[i].tolist())) for i in labels[np.argsort(-pixels)]]
+    return _lay_out(panels, legend)
 
 
 def _veil(image: np.ndarray, labels: np.ndarray, colors: np.ndarray, ignore_index: int) -> np.ndarray:

@@ -56,7 +56,8 @@ class OpenMMLabLVT(LVT):
             init_cfg.get("type") != "Pretrained" or set(init_cfg) != {"type", "checkpoint"}
         ):
             raise UserError(
-                f"backbone.init_cfg={dict(init_cfg)}: must be None or dict(type='Pretrained', checkpoint=FILE)"
+                f"backbone.init_cfg={dict(init_cfg)}: must be None or "
+                "dict(type='Pretrained', checkpoint=FILE)"
             )
         self.init_cfg = init_cfg
         self.frozen_stages = frozen_stages

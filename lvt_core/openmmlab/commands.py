@@ -32,7 +32,8 @@ def import_framework(name: str) -> None:
             __import__(f"{name}.datasets")
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{error.name} is not installed: pip install -c constraints.txt -e '.[dense]' from the repository's root"
+            f"{error.name} is not installed; in the repository's root: "
+            "pip install -c constraints.txt -e '.[dense]'"
         ) from error
 
 

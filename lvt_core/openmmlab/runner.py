@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,8 +25,16 @@ from lvt_core.checkpoint_files import CheckpointError, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.openmmlab.storage import write_files_whole
 
+
+def _statistic(owner: type, name: str) -> Any:
+    """`getattr`, for the one use that mmengine's log history makes of it."""
+    if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
+        raise pickle.UnpicklingError(f"GLOBAL getattr of {owner}: not a checkpoint of mmengine's")
+    return getattr(owner, name)
+
+
 # What mmengine's own checkpoints hold besides tensors: the history of the log's values.
-_LOG_HISTORY = [
+_LOG_HISTORY: list[Any] = [
     HistoryBuffer,
     np.ndarray,
     np.dtype,
@@ -33,6 +42,7 @@ _LOG_HISTORY = [
     # Functions by which numpy's arrays and numbers are made, under the names that pickle knows.
     np.empty(0).__reduce__()[0],
     np.float64(0).__reduce__()[0],
+    (_statistic, "builtins.getattr"),
 ]
 
 
@@ -76,7 +86,8 @@ class StrictRunner(Runner):
         lacking = [key for key in ("meta", "message_hub", "optimizer") if key not in content]
         if lacking:
             raise CheckpointError(
-                f"--resume {filename}: holds weights alone (no {', '.join(lacking)}); --load-from starts from them"
+                f"--resume {filename}: holds weights alone (no {', '.join(lacking)}); "
+                "--load-from starts from them"
             )
         super().resume(filename, *args, **kwargs)
 
@@ -128,8 +139,12 @@ def _adapt_to_cpu(cfg: Config) -> None:
     _replace_sync_bn(cfg._cfg_dict)
     if cfg.get("launcher", "none") != "none":
         cfg.env_cfg.setdefault("dist_cfg", {})["backend"] = "gloo"
-        cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
-        cfg.model_wrapper_cfg["broadcast_buffers"] = False
+        # Batch norm's running statistics are the first process's, so that all test the same network.
+        cfg.model_wrapper_cfg = {
+            "type": "MMDistributedDataParallel",
+            "device_ids": None,
+            "broadcast_buffers": True,
+        }
         if not dist.is_initialized():  # mmengine's own start would ask for a GPU
             dist.init_process_group("gloo")
 

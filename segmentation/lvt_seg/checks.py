@@ -22,11 +22,12 @@ def check_data(cfg: Config, loaders: Sequence[str]) -> None:
     Raises:
         UserError: A folder or a mask is missing, or the head has another number of classes than the data.
     """
+    model = cfg.model.get("module", cfg.model)  # test-time augmentation wraps it
     for loader in loaders:
         if cfg.get(loader) is None:
             continue
         for dataset in datasets_of(cfg[loader].dataset):
-            _check_dataset(dataset, cfg.model.decode_head.num_classes, loader)
+            _check_dataset(dataset, model.decode_head.num_classes, loader)
 
 
 def _check_dataset(settings: dict, num_classes: int, loader: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,5 @@ class PicturesHook(Hook):
                 classes=meta["classes"],
                 palette=meta["palette"],
             )
-            encoded = io.BytesIO()
-            picture.save(encoded, "PNG")
             path = self.folder / f"{Path(sample.img_path).stem}.png"
-            write_whole(path, lambda file, data=encoded.getvalue(): file.write(data))
+            write_whole(path, partial(picture.save, format="PNG"))

@@ -6,12 +6,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmengine.config import Config
+
 import lvt_seg  # noqa: F401  (registers)
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.commands import config_of, test, test_parser
 from lvt_seg.checks import check_data
-from mmengine.config import Config
 
 METRICS = ("mIoU", "mDice", "mFscore")
 
