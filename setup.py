@@ -9,6 +9,7 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "lvt_core/__init__.py").read_text())[1]
 
 TRAIN = ["pyyaml>=6", "tqdm>=4.60", "matplotlib>=3.8", "pillow>=10", "numpy>=1.26"]
+DENSE = ["onedl-mmengine>=0.10.12", "onedl-mmcv>=2.3.6", "onedl-mmsegmentation>=1.4.2"]
 DEMO = ["scikit-learn>=1.4"]
 LOGGERS = ["tensorboard>=2.16"]
 DEV = ["pytest>=8", "pytest-timeout>=2.3", "ruff==0.17.6", "mypy>=1.10", "pylint>=3"]
@@ -26,9 +27,10 @@ setup(
     install_requires=["torch>=2.11", "torchvision>=0.26", "timm>=1.0.26", "safetensors>=0.4"],
     extras_require={
         "train": TRAIN,
-        "demo": TRAIN + DEMO,
+        "dense": TRAIN + DENSE,
+        "demo": TRAIN + DENSE + DEMO,
         "loggers": LOGGERS,
-        "dev": TRAIN + DEMO + LOGGERS + DEV,
+        "dev": TRAIN + DENSE + DEMO + LOGGERS + DEV,
     },
     entry_points={"console_scripts": ["lvt=lvt_core.cli:command"]},
 )

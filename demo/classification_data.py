@@ -9,20 +9,18 @@ Command: python -m demo.classification_data --out DIR [--train-per-scan N] [--se
 """
 
 import argparse
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from demo import atomic
 from demo.backgrounds import BACKGROUNDS
+from demo.data_folder import make_once
 from demo.scans import SPLITS, load_scans, split_scans
 from demo.scenes import Scene, compose_scene, scene_rng
 from demo.token_labels import token_label_map
 
-SETTINGS_FILE = "dataset.json"
 LABEL_FOLDER = "token_labels"
 IMAGE_SIZE = 64
 CROP_SIZE = 48  # what the network sees of them
@@ -66,16 +64,12 @@ def make_classification_data(root: Path, settings: ClassificationData) -> bool:
     Raises:
         ValueError: If `root` exists and is not a data set made here.
     """
-    if root.exists():
-        if not (root / SETTINGS_FILE).is_file():
-            raise ValueError(f"root={root}: exists without a {SETTINGS_FILE}; name a new folder")
-        if json.loads((root / SETTINGS_FILE).read_text(encoding="utf-8")) == asdict(settings):
-            return False
-    with atomic.new_folder(root) as filling:
+
+    def write(folder: Path) -> None:
         for split in SPLITS:
-            _write_split(filling, split, settings)
-        (filling / SETTINGS_FILE).write_text(json.dumps(asdict(settings)), encoding="utf-8")
-    return True
+            _write_split(folder, split, settings)
+
+    return make_once(root, settings, write)
 
 
 def classification_scene(scan: int, *, seed: int, split: str, index: int) -> Scene:

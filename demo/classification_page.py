@@ -5,11 +5,10 @@ from html import escape
 
 from demo.classification_pictures import confusion_table, prediction_grid, token_label_figures
 from demo.classification_run import ClassificationRun
-from demo.page import Section, png_uri, tiles
+from demo.page import Section, command_blocks, compact, duration, png_uri, tiles
 
 SHOWN = 40
 MISTAKES_SHOWN = 20  # at most half the grid, or it would look as if nothing were right
-OPTION_ON_ITS_OWN_LINE = " \\\n    --"  # easier to read, and the same command for a shell
 Z95 = 1.96  # a normal distribution has 95 % within this many standard deviations
 
 
@@ -17,11 +16,11 @@ def classification_sections(run: ClassificationRun) -> list[Section]:
     """The sections about a finished run, in the order of the page."""
     return [
         Section("Classification in numbers", _numbers(run)),
-        Section("Training", _training(run)),
+        Section("Training curves", _training(run)),
         Section("Validation pictures", _predictions(run)),
         Section("Token labels", _token_labels(run)),
         Section("Confusions", _confusions(run)),
-        Section("Commands", _commands(run)),
+        Section("Commands for classification", command_blocks(run.commands)),
     ]
 
 
@@ -114,16 +113,6 @@ def _confusions(run: ClassificationRun) -> str:
     )
 
 
-def _commands(run: ClassificationRun) -> str:
-    blocks = "".join(
-        f"<pre>{escape(command.replace(' --', OPTION_ON_ITS_OWN_LINE))}</pre>" for command in run.commands
-    )
-    return (
-        f"<p>Exactly what was run, each from the repository's root.</p>{blocks}"
-        "<p>The whole tour, data and page included:</p><pre>python -m demo.run</pre>"
-    )
-
-
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
     """The 95 % interval of a share, in percent, after Wilson: it never leaves 0..100."""
     share = right / total
@@ -131,24 +120,6 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     spread = Z95 * math.sqrt(share * (1 - share) / total + Z95**2 / (4 * total**2))
     scale = 100 / (1 + Z95**2 / total)
     return scale * (middle - spread), scale * (middle + spread)
-
-
-def compact(count: float) -> str:
-    """A large number with three digits and a letter: 3352810 -> `3.35 M`."""
-    for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if count >= size:
-            return f"{count / size:.3g}{letter}"
-    return f"{count:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as `48 s`, `3 min 20 s` or `1 h 5 min`."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _ordinal(number: int) -> str:

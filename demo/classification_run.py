@@ -9,11 +9,7 @@ Everything the page shows is read back from files, so the page can be made again
 
 import csv
 import json
-import os
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +20,12 @@ from demo.classification_data import (
     ClassificationData,
     make_classification_data,
 )
+from demo.commands import Task
 from lvt_core.files import write_text
 
-TASK_FOLDER = Path(__file__).resolve().parents[1] / "classification"
+TASK = Task("classification")
 EXPERIMENT = "digits"
-
-
-class CommandFailed(Exception):
-    """A command of the tour did not succeed; carries its exit code."""
-
-    def __init__(self, command: str, code: int) -> None:
-        super().__init__(f"The command {command} failed with exit code {code}.")
-        self.code = code
+BEST = f"classification/{EXPERIMENT}/model_best.pth.tar"  # under the tour's folder
 
 
 @dataclass(frozen=True)
@@ -105,10 +95,10 @@ def run_classification(
         data, folder, epochs=epochs, batch_size=batch_size, processes=processes, seed=settings.seed
     )
     start = time.monotonic()
-    _call(train)
+    TASK.call(train)
     seconds = time.monotonic() - start
-    _call(validate)
-    record = {"commands": [_typed(train), _typed(validate)], "training_seconds": seconds}
+    TASK.call(validate)
+    record = {"commands": [TASK.typed(train), TASK.typed(validate)], "training_seconds": seconds}
     write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
 
 
@@ -116,7 +106,7 @@ def classification_commands(
     data: Path, folder: Path, *, epochs: int, batch_size: int, processes: int, seed: int
 ) -> tuple[list[str], list[str]]:
     """The arguments of main.py and of validate.py, with paths as seen from classification/."""
-    data_path, folder_path = _seen_from_task(data), _seen_from_task(folder)
+    data_path, folder_path = TASK.path(data), TASK.path(folder)
     # Few minutes on two cores: one block per stage instead of two, and crops of 48 pixels.
     common = [data_path, "--model", "lvt_cls", "--model-kwargs", "depths=(1,1,1,1)"]
     common += ["--img-size", str(CROP_SIZE), "--crop-pct", "1.0", "--workers", "0"]
@@ -163,25 +153,3 @@ def read_classification_run(out: Path) -> ClassificationRun:
 def _read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _seen_from_task(path: Path) -> str:
-    """A path relative to classification/, where the commands run."""
-    return Path(os.path.relpath(path.resolve(), TASK_FOLDER)).as_posix()
-
-
-def _typed(arguments: list[str]) -> str:
-    """A command as one would type it from the repository's root."""
-    return f"cd {TASK_FOLDER.name} && {shlex.join(arguments)}"
-
-
-def _call(arguments: list[str]) -> None:
-    """Runs a command in classification/ with this interpreter's programs, its output shown as it comes."""
-    print(f"$ {_typed(arguments)}", flush=True)
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": programs}
-    code = subprocess.run(arguments, cwd=TASK_FOLDER, env=environment, check=False).returncode
-    if code != 0:
-        # A negative code is the signal that ended the process; a shell would say 128 + signal.
-        name = next(word for word in arguments if word.endswith((".sh", ".py")))
-        raise CommandFailed(f"{TASK_FOLDER.name}/{Path(name).name}", code if code > 0 else 128 - code)

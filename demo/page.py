@@ -17,6 +17,7 @@ LEAD = (
     "picture to prediction; it says nothing about accuracy on the large public data sets."
 )
 STYLE = Path(__file__).with_name("page.css")
+OPTION_ON_ITS_OWN_LINE = " \\\n    --"  # easier to read, and the same command for a shell
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,35 @@ def tiles(entries: list[tuple[str, str, str]]) -> str:
         for name, value, note in entries
     )
     return f'<dl class="tiles">{cells}</dl>'
+
+
+def command_blocks(commands: list[str]) -> str:
+    """The commands of a task, as they can be typed."""
+    blocks = "".join(
+        f"<pre>{escape(command.replace(' --', OPTION_ON_ITS_OWN_LINE))}</pre>" for command in commands
+    )
+    return (
+        f"<p>Exactly what was run, each from the repository's root.</p>{blocks}"
+        "<p>The whole tour, data and page included:</p><pre>python -m demo.run</pre>"
+    )
+
+
+def compact(count: float) -> str:
+    """A large number with three digits and a letter: 3352810 -> `3.35 M`."""
+    for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= size:
+            return f"{count / size:.3g}{letter}"
+    return f"{count:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `48 s`, `3 min 20 s` or `1 h 5 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _anchor(title: str) -> str:

@@ -10,15 +10,20 @@ from pathlib import Path
 
 from demo.classification_data import ClassificationData
 from demo.classification_page import classification_sections
-from demo.classification_run import CommandFailed, read_classification_run, run_classification
+from demo.classification_run import BEST, read_classification_run, run_classification
+from demo.commands import CommandFailed
 from demo.metrics import merge_metrics
-from demo.page import write_page
+from demo.page import Section, write_page
+from demo.segmentation_data import SegmentationData
+from demo.segmentation_page import segmentation_sections
+from demo.segmentation_run import MAX_ITERS, read_segmentation_run, run_segmentation
 
+TASKS = ("classification", "segmentation")
 DEFAULT_OUT = Path(__file__).resolve().parent / "out"
 
 
 def finish(out: Path) -> Path:
-    """Writes metrics.json and index.html from the files of a finished run.
+    """Writes metrics.json and index.html from the files of finished runs.
 
     Args:
         out: The tour's folder.
@@ -26,26 +31,43 @@ def finish(out: Path) -> Path:
     Returns:
         The page.
     """
-    run = read_classification_run(out)
-    merge_metrics(out / "metrics.json", top1=run.results["top1"])
+    sections: list[Section] = []
+    if (out / "classification" / "run.json").exists():
+        classification = read_classification_run(out)
+        merge_metrics(out / "metrics.json", top1=classification.results["top1"])
+        sections += classification_sections(classification)
+    if (out / "segmentation" / "run.json").exists():
+        segmentation = read_segmentation_run(out)
+        merge_metrics(out / "metrics.json", miou=segmentation.metrics["mIoU"])
+        sections += segmentation_sections(segmentation)
     page = out / "index.html"
-    write_page(page, classification_sections(run))
+    write_page(page, sections)
     return page
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="default: demo/out")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        choices=TASKS,
+        default=TASKS,
+        help="the second starts from the first",
+    )
+    parser.add_argument("--epochs", type=int, default=5, help="of classification")
+    parser.add_argument("--max-iters", type=int, default=MAX_ITERS, help="steps of segmentation")
     parser.add_argument("-b", "--batch-size", type=int, default=32)
     parser.add_argument(
         "--processes", type=int, default=min(4, os.cpu_count() or 1), help="that train side by side"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--train-per-scan", type=int, default=3, metavar="N")
+    parser.add_argument("--train-per-scan", type=int, default=3, metavar="N", help="pictures of a digit")
     parser.add_argument(
         "--scan-step", type=int, default=1, metavar="N", help="use every N-th scan: a quick look"
     )
+    parser.add_argument("--train-scenes", type=int, default=2400, metavar="N")
+    parser.add_argument("--val-scenes", type=int, default=200, metavar="N")
     return parser
 
 
@@ -54,16 +76,16 @@ def main() -> int:
     parser = _parser()
     args = parser.parse_args()
     try:
-        settings = ClassificationData(
+        pictures = ClassificationData(
             train_per_scan=args.train_per_scan, seed=args.seed, scan_step=args.scan_step
         )
-        run_classification(
-            args.out,
-            settings=settings,
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            processes=args.processes,
-        )
+        scenes = SegmentationData(train=args.train_scenes, val=args.val_scenes, seed=args.seed)
+        common = {"batch_size": args.batch_size, "processes": args.processes}
+        if "classification" in args.tasks:
+            run_classification(args.out, settings=pictures, epochs=args.epochs, **common)
+        if "segmentation" in args.tasks:
+            backbone = args.out / BEST
+            run_segmentation(args.out, settings=scenes, backbone=backbone, max_iters=args.max_iters, **common)
     except ValueError as error:
         parser.error(str(error))
     except CommandFailed as failure:

@@ -39,7 +39,7 @@ def import_framework(name: str) -> None:
 
 def train_parser(description: str) -> CommandParser:
     """The options of training."""
-    parser = _parser(description)
+    parser = command_parser(description)
     resume = parser.add_mutually_exclusive_group()
     resume.add_argument(
         "--resume",
@@ -64,7 +64,7 @@ def train_parser(description: str) -> CommandParser:
 
 def test_parser(description: str) -> CommandParser:
     """The options of testing that both tasks have."""
-    parser = _parser(description)
+    parser = command_parser(description)
     parser.add_argument("checkpoint", help="a file of ours, of a training run, or of the original release")
     return parser
 
@@ -147,7 +147,8 @@ def datasets_of(node: dict) -> list[dict]:
     return [found for each in inner for found in datasets_of(each)] if inner else [node]
 
 
-def _parser(description: str) -> CommandParser:
+def command_parser(description: str) -> CommandParser:
+    """The options that all commands on a config have."""
     parser = CommandParser(description=description, allow_abbrev=False)
     parser.add_argument("config", help="config file")
     parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/<config's name>")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 from mmengine.dist import is_main_process
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
@@ -20,14 +21,14 @@ class SegmentationMetric(IoUMetric):
     class, and rounds its results to 0.01 %.
 
     Args:
-        per_class_file: JSON file to write: every metric of every class, in percent (``null`` for a class
-            that is neither there nor predicted).
+        results_file: JSON file to write: every metric, and under ``classes`` those of each class, in percent
+            (``null`` for a class that is neither there nor predicted).
         options: Those of `IoUMetric`.
     """
 
-    def __init__(self, *, per_class_file: str | None = None, **options: Any) -> None:
+    def __init__(self, *, results_file: str | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.per_class_file = per_class_file
+        self.results_file = results_file
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Percentages by name: ``aAcc``, and the mean over the classes of each metric."""
@@ -37,21 +38,18 @@ class SegmentationMetric(IoUMetric):
             return summary
         totals = [sum(areas) for areas in zip(*exact, strict=True)]
         values = self.total_area_to_metrics(*totals, self.metrics, self.nan_to_num, self.beta)
-        percent = {name: value * 100 for name, value in values.items()}
-        if self.per_class_file and is_main_process():
-            classes = self.dataset_meta["classes"]
-            table = {
-                label: {
-                    name: None if value[i] != value[i] else float(value[i])
-                    for name, value in percent.items()
-                    if name != "aAcc"
-                }
-                for i, label in enumerate(classes)
+        accuracy = 100 * float(values.pop("aAcc"))
+        percent = {name: 100 * value for name, value in values.items()}
+        means = {f"m{name}": float(np.nanmean(value)) for name, value in percent.items()}
+        metrics = {"aAcc": accuracy, **means}
+        if self.results_file and is_main_process():
+            classes = {
+                label: {name: _or_none(value[i]) for name, value in percent.items()}
+                for i, label in enumerate(self.dataset_meta["classes"])
             }
-            write_text(self.per_class_file, json.dumps(table, indent=2) + "\n")
-        return {
-            name if name == "aAcc" else f"m{name}": float(
-                value[value == value].mean() if value.ndim else value
-            )
-            for name, value in percent.items()
-        }
+            write_text(self.results_file, json.dumps({**metrics, "classes": classes}, indent=2) + "\n")
+        return metrics
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

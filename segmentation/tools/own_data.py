@@ -60,9 +60,9 @@ def main() -> None:
     resume = ["--resume"] if (work_dir / "last_checkpoint").exists() else []
     _run("train", args.processes, [str(config)], [*common, *resume, "--seed", str(args.seed)])
     best = max(work_dir.glob("best_mIoU_iter_*.pth"), key=lambda path: path.stat().st_mtime)
-    show = ["--show-dir", str(work_dir / "pictures"), "--per-class-file", str(work_dir / "per_class.json")]
+    show = ["--show-dir", str(work_dir / "pictures"), "--results-file", str(work_dir / "results.json")]
     _run("test", args.processes, [str(config), str(best)], [*common, *show])
-    print(f"{best}: the trained model; {work_dir}/pictures and per_class.json: what it sees")
+    print(f"{best}: the trained model; {work_dir}/pictures and results.json: what it sees")
 
 
 def read_classes(path: str) -> list[str]:

@@ -30,7 +30,7 @@ def main() -> None:
         "--format-only", action="store_true", help="with --out: do not evaluate (no masks needed)"
     )
     parser.add_argument("--show-dir", metavar="DIR", help="write pictures: image, prediction, truth, errors")
-    parser.add_argument("--per-class-file", metavar="FILE", help="write every class's metrics as JSON")
+    parser.add_argument("--results-file", metavar="FILE", help="write the metrics, also by class, as JSON")
     parser.add_argument("--tta", "--aug-test", action="store_true", help="six sizes, each flipped too")
     args = parser.parse_args()
     cfg = config_of(args)
@@ -47,8 +47,8 @@ def apply_options(cfg: Config, args: Namespace) -> None:
     """
     if args.eval:
         cfg.test_evaluator.iou_metrics = args.eval
-    if args.per_class_file:
-        cfg.test_evaluator.per_class_file = args.per_class_file
+    if args.results_file:
+        cfg.test_evaluator.results_file = args.results_file
     if args.format_only:
         if args.out is None:
             raise UserError("--format-only: needs --out DIR")

@@ -10,10 +10,11 @@ from PIL import Image
 
 from demo import classification_run
 from demo.classification_data import ClassificationData, make_classification_data
-from demo.classification_page import compact, duration, wilson_interval
-from demo.classification_run import CommandFailed, classification_commands, run_classification
+from demo.classification_page import wilson_interval
+from demo.classification_run import classification_commands, run_classification
+from demo.commands import ROOT, CommandFailed, Task
 from demo.metrics import merge_metrics
-from demo.page import Section, write_page
+from demo.page import Section, compact, duration, write_page
 from demo.run import finish
 
 TINY = ClassificationData(train_per_scan=1, scan_step=70)
@@ -95,7 +96,7 @@ def test_page_links_to_its_sections(tmp_path: Path) -> None:
 
 
 def test_commands_see_paths_from_the_task_folder(tmp_path: Path) -> None:
-    root = classification_run.TASK_FOLDER.parent
+    root = ROOT
     train, validate = classification_commands(
         root / "demo/out/data/classification",
         root / "demo/out/classification",
@@ -121,7 +122,7 @@ def _tasks(folder: Path, monkeypatch: pytest.MonkeyPatch, *, main: str) -> None:
     script.write_text("#!/bin/sh\nexec python main.py\n")
     script.chmod(0o755)
     (folder / "validate.py").write_text("")
-    monkeypatch.setattr(classification_run, "TASK_FOLDER", folder)
+    monkeypatch.setattr(classification_run, "TASK", Task("classification", folder.parent))
 
 
 def _run(out: Path) -> None:

@@ -1,0 +1,71 @@
+"""SegFormer with LVT on the demo's digit scenes: the ADE20K config, made small enough for two CPU cores.
+
+One block per stage and a narrower head, whole scenes of 96 x 96, no mirroring (a mirrored digit is another
+sign), minutes of training from the classification demo's backbone.
+"""
+
+_base_ = "../configs/segmentation/lvt/segformer.lvt.512x512.ade.160k.py"
+
+classes = "sky stripes checker gravel dots bricks".split() + [f"digit {i}" for i in range(10)]
+num_classes = len(classes)
+palette = [[90, 140, 220], [140, 90, 60], [120, 120, 120], [150, 140, 110], [90, 130, 90], [170, 80, 70]]
+palette += [[255, 60, 60], [255, 150, 40], [250, 230, 60], [150, 230, 60], [50, 200, 90]]
+palette += [[50, 220, 210], [80, 150, 255], [110, 80, 255], [200, 80, 255], [255, 90, 190]]
+max_iters = 900
+lr = 1e-3
+
+load = [dict(type="LoadImageFromFile"), dict(type="LoadMask", num_classes=num_classes)]
+train_pipeline = [*load, dict(type="PhotoMetricDistortion"), dict(type="PackSegInputs")]
+test_pipeline = [*load, dict(type="PackSegInputs")]
+common = dict(
+    _delete_=True,
+    type="ImageMaskDataset",
+    metainfo=dict(classes=classes, palette=palette),
+    reduce_zero_label=True,
+)
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
+        pipeline=train_pipeline,
+        **common,
+    ),
+)
+val_dataloader = dict(
+    batch_size=20,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
+        pipeline=test_pipeline,
+        **common,
+    ),
+)
+test_dataloader = val_dataloader
+
+model = dict(
+    data_preprocessor=dict(size=(96, 96)),
+    backbone=dict(depths=(1, 1, 1, 1), drop_path_rate=0.0),
+    decode_head=dict(channels=128, num_classes=num_classes, dropout_ratio=0.0),
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=lr),
+    clip_grad=dict(max_norm=1.0),
+    paramwise_cfg=dict(
+        custom_keys={
+            "head": dict(lr_mult=2.0),
+            "decode_head.head.norm": dict(lr_mult=2.0, decay_mult=0.0),
+        }
+    ),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=max_iters // 20),
+    dict(type="PolyLR", eta_min=0.0, by_epoch=False, begin=max_iters // 20, end=max_iters),
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(
+    checkpoint=dict(interval=max_iters, save_best=None),
+    logger=dict(interval=20),
+)
