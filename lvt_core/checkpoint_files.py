@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,12 +42,40 @@ class CheckpointError(UserError):
         self.missing, self.unexpected, self.mismatched = missing, unexpected, mismatched
 
 
-def read_checkpoint(path: str | Path, *, allowed: Sequence[Any] = ()) -> dict[str, Any]:
+class LogHistory:
+    """Stands in for mmengine's log history in its checkpoints, which no weights need."""
+
+    min = max = current = mean = None
+
+
+def mmengine_globals(history: type = LogHistory) -> list[Any]:
+    """What mmengine's checkpoints are made of besides tensors and plain values, for `read_checkpoint`.
+
+    Args:
+        history: What to make of its log history; mmengine's own class, to continue a run.
+    """
+
+    def statistic(owner: type, name: str) -> Any:
+        """`getattr`, for the one use that the log history makes of it."""
+        if owner is not history or name not in ("min", "max", "current", "mean"):
+            raise pickle.UnpicklingError(f"GLOBAL getattr {name}: no log history has it")
+        return getattr(owner, name)
+
+    dtypes = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4")]
+    array = np.empty(0)
+    # Arrays and numbers are made by functions, whose homes differ between versions of numpy.
+    makers = [array.__reduce__()[0], np.float64(0).__reduce__()[0]]  # type: ignore[index]
+    named = [(history, "mmengine.logging.history_buffer.HistoryBuffer"), (statistic, "builtins.getattr")]
+    return [*named, np.ndarray, np.dtype, *dtypes, *makers]
+
+
+def read_checkpoint(path: str | Path, *, allowed: Sequence[Any] | None = None) -> dict[str, Any]:
     """Read a checkpoint's content to the CPU without running any code from it.
 
     Args:
         path: The file.
-        allowed: Classes and functions that its objects may be made of, besides tensors and plain values.
+        allowed: Classes and functions that its objects may be made of, besides tensors and plain values;
+            `mmengine_globals` if not given.
 
     Raises:
         CheckpointError: There is no such file, its kind is unknown, it is damaged, or it holds
@@ -58,7 +87,7 @@ def read_checkpoint(path: str | Path, *, allowed: Sequence[Any] = ()) -> dict[st
     return content
 
 
-def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] = ()) -> Any:
+def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = None) -> Any:
     """Like `read_checkpoint`, for a file that may hold any tensors and plain values."""
     path = Path(path)
     if not path.name.endswith(SUFFIXES):
@@ -71,7 +100,8 @@ def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] = ()) -> 
 
             return load_file(path)
         # Files of timm's and VOLO's training scripts carry their options as a Namespace.
-        with torch.serialization.safe_globals([argparse.Namespace, *allowed]), warnings.catch_warnings():
+        known = [argparse.Namespace, *(mmengine_globals() if allowed is None else allowed)]
+        with torch.serialization.safe_globals(known), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import io
 import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -43,28 +44,28 @@ def write_folder(root: Path, *, train: int = 8, val: int = 5, classes: int = 3, 
     return root
 
 
-def run(*command: object, ok: bool = True) -> subprocess.CompletedProcess:
-    """Run a command of classification/ from its folder, as a user would.
+def run(*command: object, ok: bool = True, task: Path = TASK) -> subprocess.CompletedProcess:
+    """Run a command of a task's folder from there, as a user would.
 
     Python scripts run in this process: starting one takes longer than all the rest of a small run.
     """
     words = [str(word) for word in command]
     if words[0].endswith(".py"):
-        done = run_inside(words)
+        done = run_inside(words, task)
     else:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(words, cwd=TASK, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(words, cwd=task, env=environment, capture_output=True, text=True, timeout=300)
     assert (done.returncode == 0) == ok, done.stdout + done.stderr
     return done
 
 
-def run_inside(words: list[str]) -> subprocess.CompletedProcess:
+def run_inside(words: list[str], task: Path) -> subprocess.CompletedProcess:
     """A script's ``main`` under the script's own error handling."""
-    module = importlib.import_module(words[0].removesuffix(".py"))
+    module = script(task / words[0])
     before, argv, code = os.getcwd(), sys.argv, 0
     out, err = io.StringIO(), io.StringIO()
-    os.chdir(TASK)
+    os.chdir(task)
     sys.argv = words
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -76,6 +77,16 @@ def run_inside(words: list[str]) -> subprocess.CompletedProcess:
         sys.argv = argv
         logging.getLogger().handlers.clear()
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def script(path: Path) -> ModuleType:
+    """A task's script as a module, under a name that no other module has."""
+    name = f"{path.parent.name}_{path.stem}_script"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
 
 
 def train(folder: Path, output: Path, *options: object, name: str = "run", **kwargs) -> Path:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
@@ -21,29 +19,9 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from lvt_core.checkpoint import load_checkpoint
-from lvt_core.checkpoint_files import CheckpointError, read_checkpoint
+from lvt_core.checkpoint_files import CheckpointError, mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.openmmlab.storage import write_files_whole
-
-
-def _statistic(owner: type, name: str) -> Any:
-    """`getattr`, for the one use that mmengine's log history makes of it."""
-    if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
-        raise pickle.UnpicklingError(f"GLOBAL getattr of {owner}: not a checkpoint of mmengine's")
-    return getattr(owner, name)
-
-
-# What mmengine's own checkpoints hold besides tensors: the history of the log's values.
-_LOG_HISTORY: list[Any] = [
-    HistoryBuffer,
-    np.ndarray,
-    np.dtype,
-    *(getattr(np.dtypes, name) for name in ("Float64DType", "Int64DType", "Float32DType", "Int32DType")),
-    # Functions by which numpy's arrays and numbers are made, under the names that pickle knows.
-    np.empty(0).__reduce__()[0],
-    np.float64(0).__reduce__()[0],
-    (_statistic, "builtins.getattr"),
-]
 
 
 class StrictRunner(Runner):
@@ -65,7 +43,7 @@ class StrictRunner(Runner):
         Raises:
             CheckpointError: The file cannot be read safely, or does not fit.
         """
-        checkpoint = read_checkpoint(filename, allowed=_LOG_HISTORY)
+        checkpoint = read_checkpoint(filename, allowed=mmengine_globals(HistoryBuffer))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
         try:
@@ -82,7 +60,7 @@ class StrictRunner(Runner):
         Raises:
             CheckpointError: The file holds weights alone.
         """
-        content = read_checkpoint(filename, allowed=_LOG_HISTORY)
+        content = read_checkpoint(filename, allowed=mmengine_globals(HistoryBuffer))
         lacking = [key for key in ("meta", "message_hub", "optimizer") if key not in content]
         if lacking:
             raise CheckpointError(

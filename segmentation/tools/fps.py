@@ -25,7 +25,7 @@ import lvt_seg  # noqa: F401  (registers)
 from lvt_core import complexity, load_checkpoint
 from lvt_core.errors import UserError, run_command
 from lvt_core.openmmlab.commands import command_parser, config_of
-from lvt_core.openmmlab.speed import Timing, hardware, seconds_of
+from lvt_core.timing import Timing, hardware, seconds_of
 from lvt_seg.checks import check_data
 
 

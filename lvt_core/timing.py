@@ -1,4 +1,4 @@
-"""How fast a model answers, one image at a time."""
+"""Time, and the machine that it is measured on."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Timing:
 
 def seconds_of(function: Callable[[], object]) -> float:
     """Wall time of one call, with the device's work awaited before and after."""
-    _synchronize()
+    synchronize()
     start = time.perf_counter()
     function()
-    _synchronize()
+    synchronize()
     return time.perf_counter() - start
 
 
@@ -64,6 +64,7 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _synchronize() -> None:
+def synchronize() -> None:
+    """Wait for the device's work, so that a clock sees it."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -1,0 +1,1 @@
+"""Measurements, one command each; every one prints ratios of what it ran side by side."""

@@ -1,0 +1,95 @@
+"""mIoU against a confusion matrix counted here, and against mmsegmentation's own metric."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmseg.evaluation import IoUMetric
+
+from lvt_seg.metrics import SegmentationMetric
+
+CLASSES = tuple("abcdefg")
+
+
+def samples(count: int = 5, classes: int = len(CLASSES), size=(37, 53)) -> list[dict]:
+    """Predictions that are right half of the time; the last class never occurs; 255 does not count."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(count):
+        truth = rng.integers(0, classes - 1, size)
+        prediction = np.where(rng.random(size) < 0.5, truth, rng.integers(0, classes - 1, size))
+        truth[rng.random(size) < 0.1] = 255
+        found.append(
+            {
+                "pred_sem_seg": {"data": torch.from_numpy(prediction)[None]},
+                "gt_sem_seg": {"data": torch.from_numpy(truth)[None]},
+                "img_path": "x.png",
+            }
+        )
+    return found
+
+
+def confusion(found: list[dict]) -> np.ndarray:
+    """Rows: truth; columns: prediction."""
+    matrix = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
+    for sample in found:
+        truth = sample["gt_sem_seg"]["data"].numpy().ravel()
+        prediction = sample["pred_sem_seg"]["data"].numpy().ravel()
+        for t, p in zip(truth, prediction, strict=True):
+            if t != 255:
+                matrix[t, p] += 1
+    return matrix
+
+
+def evaluate(found: list[dict], **options) -> dict[str, float]:
+    metric = SegmentationMetric(iou_metrics=["mIoU", "mDice"], **options)
+    metric.dataset_meta = {"classes": CLASSES}
+    metric.process({}, found)
+    return metric.compute_metrics(metric.results)
+
+
+def test_equals_a_confusion_matrix_and_mmsegmentation(tmp_path) -> None:
+    found = samples()
+    matrix = confusion(found)
+    with np.errstate(invalid="ignore"):
+        iou = np.diag(matrix) / (matrix.sum(0) + matrix.sum(1) - np.diag(matrix))
+        accuracy = np.diag(matrix) / matrix.sum(1)
+        dice = 2 * np.diag(matrix) / (matrix.sum(0) + matrix.sum(1))
+    path = tmp_path / "results.json"
+    ours = evaluate(found, results_file=str(path))
+    assert ours["mIoU"] / 100 == pytest.approx(np.nanmean(iou), abs=1e-6)
+    assert ours["mAcc"] / 100 == pytest.approx(np.nanmean(accuracy), abs=1e-6)
+    assert ours["mDice"] / 100 == pytest.approx(np.nanmean(dice), abs=1e-6)
+    assert ours["aAcc"] / 100 == pytest.approx(np.diag(matrix).sum() / matrix.sum(), abs=1e-6)
+
+    theirs = IoUMetric(iou_metrics=["mIoU"])
+    theirs.dataset_meta = {"classes": CLASSES}
+    theirs.process({}, found)
+    totals = [sum(areas) for areas in zip(*theirs.results, strict=True)]
+    unrounded = theirs.total_area_to_metrics(*totals, ["mIoU"])
+    assert ours["mIoU"] / 100 == pytest.approx(np.nanmean(unrounded["IoU"]), abs=1e-6)
+    assert theirs.compute_metrics(theirs.results)["mIoU"] == round(ours["mIoU"], 2)
+
+    written = json.loads(path.read_text())
+    assert written["mIoU"] == ours["mIoU"]
+    assert written["classes"]["a"]["IoU"] == pytest.approx(100 * iou[0])
+    assert written["classes"]["g"]["IoU"] is None  # never there, never predicted
+
+
+def test_counts_stay_exact_beyond_float32() -> None:
+    """Each image adds 2^24 + 1 pixels; float32 sums lose the ones."""
+    metric = SegmentationMetric(iou_metrics=["mIoU"])
+    metric.dataset_meta = {"classes": ("a", "b")}
+    big = 2.0**24
+    one = (
+        torch.tensor([big, 1.0]),
+        torch.tensor([big, 2.0]),
+        torch.tensor([big, 1.0]),
+        torch.tensor([big, 2.0]),
+    )
+    two = tuple(torch.tensor([1.0, 1.0]) for _ in range(4))
+    metrics = metric.compute_metrics([one] + [two] * 1000)
+    assert metrics["aAcc"] / 100 == pytest.approx((big + 2001) / (big + 2002), abs=1e-12)
