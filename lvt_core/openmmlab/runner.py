@@ -10,11 +10,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.dist import get_rank
+from mmengine.dist import broadcast, get_rank
+from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
@@ -81,6 +82,16 @@ class BFloat16OptimWrapper(OptimWrapper):
             yield
 
 
+@HOOKS.register_module()
+class SameBuffersHook(Hook):
+    """Before validation every process takes the first one's buffers: batch norm's running statistics."""
+
+    def before_val(self, runner: Runner) -> None:
+        """Called by the runner."""
+        for buffer in runner.model.buffers():
+            broadcast(buffer, src=0)
+
+
 def start_runner(cfg: Config) -> StrictRunner:
     """Build the runner, on the CPU if there is no GPU.
 
@@ -90,6 +101,8 @@ def start_runner(cfg: Config) -> StrictRunner:
     write_files_whole()
     if _device_type() == "cpu":
         _adapt_to_cpu(cfg)
+    if cfg.get("launcher", "none") != "none":
+        cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "SameBuffersHook"}]
     _check_resume(cfg)
     return StrictRunner.from_cfg(cfg)
 
@@ -117,12 +130,7 @@ def _adapt_to_cpu(cfg: Config) -> None:
     _replace_sync_bn(cfg._cfg_dict)
     if cfg.get("launcher", "none") != "none":
         cfg.env_cfg.setdefault("dist_cfg", {})["backend"] = "gloo"
-        # Batch norm's running statistics are the first process's, so that all test the same network.
-        cfg.model_wrapper_cfg = {
-            "type": "MMDistributedDataParallel",
-            "device_ids": None,
-            "broadcast_buffers": True,
-        }
+        cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
         if not dist.is_initialized():  # mmengine's own start would ask for a GPU
             dist.init_process_group("gloo")
 

@@ -25,7 +25,7 @@ train_dataloader = dict(
     ),
 )
 model = dict(data_preprocessor=dict(size=(64, 80)))
-optim_wrapper = dict(optimizer=dict(_delete_=True, type="SGD", lr=0.1), clip_grad=None)
+optim_wrapper = dict(optimizer=dict(_delete_=True, type="SGD", lr=0.1, weight_decay=0.01), clip_grad=None)
 """
 HOOK = '''
 from mmengine.hooks import Hook
