@@ -84,9 +84,20 @@ def load_checkpoint(
         CheckpointError: The file cannot be read safely, or its keys or shapes do not fit.
     """
     if isinstance(source, Mapping):
-        name, content = "state dict", source
-    else:
-        name, content = str(source), read_checkpoint(source)
+        return load_content(model, source, name="state dict", use_ema=use_ema, reset_head=reset_head)
+    content = read_checkpoint(source)
+    return load_content(model, content, name=str(source), use_ema=use_ema, reset_head=reset_head)
+
+
+def load_content(
+    model: nn.Module,
+    content: Mapping[str, Any],
+    *,
+    name: str,
+    use_ema: bool = False,
+    reset_head: bool = False,
+) -> LoadReport:
+    """`load_checkpoint` of a file that has been read; `name` is what to call it."""
     loaded = strip_wrappers(select_weights(content, name, use_ema=use_ema))
     wanted = _model_keys(model)
     layout = layout_of(loaded)

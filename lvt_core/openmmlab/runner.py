@@ -19,7 +19,7 @@ from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
-from lvt_core.checkpoint import load_checkpoint
+from lvt_core.checkpoint import load_content
 from lvt_core.checkpoint_files import CheckpointError, mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.openmmlab.storage import write_files_whole
@@ -47,12 +47,10 @@ class StrictRunner(Runner):
         checkpoint = read_checkpoint(filename, allowed=mmengine_globals(HistoryBuffer))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
-        try:
-            report = load_checkpoint(model, checkpoint, reset_head=self.cfg.get("reset_head", False))
-        except CheckpointError as error:
-            raise CheckpointError(str(error).replace("state dict", filename, 1)) from error
+        reset_head = self.cfg.get("reset_head", False)
+        report = load_content(model, checkpoint, name=str(filename), reset_head=reset_head)
         self._has_loaded = True
-        self.logger.info(str(report).replace("state dict", filename, 1))
+        self.logger.info(str(report))
         return checkpoint
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:

@@ -140,7 +140,7 @@ def _parse() -> Namespace:
     parser.add_argument("--config-only", action="store_true", help="check, write the config, and stop")
     args = parser.parse_args()
     for name, least in (
-        ("max_iters", 1),
+        ("max_iters", 10),
         ("batch_size", 1),
         ("workers", 0),
         ("processes", 1),
@@ -148,7 +148,7 @@ def _parse() -> Namespace:
     ):
         if getattr(args, name) < least:
             raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be {least} or more")
-    if len(args.crop_size) > 2 or min(*args.crop_size, args.short_side, 32) < 32:
+    if len(args.crop_size) > 2 or min(*args.crop_size, args.short_side) < 32:
         raise UserError(
             "--crop-size and --short-side: sides of at least 32 pixels; --crop-size takes one or two"
         )

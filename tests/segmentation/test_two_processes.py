@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 
 from commands import ROOT, run
+from lvt_core import LVTConfig, SegFormer, save_checkpoint
 from lvt_core.checkpoint_files import read_checkpoint
 
 # Nothing random and no batch statistics: synchronised batch norm exists on GPUs only.
@@ -58,3 +60,18 @@ def test_two_processes_equal_one(config: Path, tmp_path: Path, monkeypatch) -> N
         found.append(read_checkpoint(work_dir / "iter_3.pth")["state_dict"])
     for key, value in found[0].items():
         torch.testing.assert_close(found[1][key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_two_processes_test_as_one(config: Path, tmp_path: Path, monkeypatch) -> None:
+    """Three images over two processes: the one that fills up the second does not count twice."""
+    monkeypatch.setenv("PORT", "29872")
+    small = LVTConfig(embed_dims=(8, 8, 16, 16), num_heads=(2, 2, 2, 2), depths=(1, 1, 1, 1), num_classes=3)
+    checkpoint = tmp_path / "model.pth"
+    save_checkpoint(SegFormer(small, embed_dim=16), checkpoint)
+    found = []
+    for words in (["tools/test.py", config, checkpoint], ["./tools/dist_test.sh", config, checkpoint, 2]):
+        results = tmp_path / f"{len(found)}.json"
+        options = ["--work-dir", tmp_path / "t", "--results-file", results, "--eval", "mIoU"]
+        run(*words, *options, task=ROOT / "segmentation")
+        found.append(json.loads(results.read_text()))
+    assert found[0] == found[1]

@@ -1,0 +1,39 @@
+"""The head's benchmark: the literal form is the same function, and the numbers are counted, not made."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from benchmarks import segformer_head
+from benchmarks.segformer_head import measure
+from lvt_core import SegFormer, complexity
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_forms_agree_and_ours_needs_less(mode: str) -> None:
+    row = measure("256x192", mode, repeats=1)
+    assert row["difference"] < 1e-5
+    for form in ("literal", "ours"):
+        assert row[form]["ms"] > 0 and len(row[form]["ms_all"]) == 1
+    assert row["ours"]["gmacs"] < 0.5 * row["literal"]["gmacs"]
+    assert 0 < row["ours"]["peak_mb"] < row["literal"]["peak_mb"]
+
+
+def test_literal_multiply_adds_are_the_published_ones() -> None:
+    backbone = complexity(SegFormer().backbone, 512).total_macs / 1e9
+    literal = segformer_head._gmacs("512x512", "inference", "literal")
+    assert round(backbone + literal, 3) == 10.633
+    head = SegFormer().decode_head
+    assert head.literal_macs([(128, 128), (64, 64), (32, 32), (16, 16)]) == round(literal * 1e9)
+
+
+def test_command_prints_and_writes(tmp_path, monkeypatch, capsys) -> None:
+    path = tmp_path / "head.json"
+    words = ["segformer_head", "--sizes", "64x64", "--repeats", "1", "--json", str(path)]
+    monkeypatch.setattr(sys, "argv", words)
+    segformer_head.main()
+    assert "64x64 training:" in capsys.readouterr().out
+    assert [row["mode"] for row in json.loads(path.read_text())["rows"]] == ["inference", "training"]
