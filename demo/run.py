@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--epochs", type=int, default=5, help="of classification")
     parser.add_argument("--max-iters", type=int, default=MAX_ITERS, help="steps of segmentation")
-    parser.add_argument("-b", "--batch-size", type=int, default=32)
+    parser.add_argument("-b", "--batch-size", type=int, default=32, help="of classification")
     parser.add_argument(
         "--processes", type=int, default=min(4, os.cpu_count() or 1), help="that train side by side"
     )
@@ -80,12 +80,22 @@ def main() -> int:
             train_per_scan=args.train_per_scan, seed=args.seed, scan_step=args.scan_step
         )
         scenes = SegmentationData(train=args.train_scenes, val=args.val_scenes, seed=args.seed)
-        common = {"batch_size": args.batch_size, "processes": args.processes}
         if "classification" in args.tasks:
-            run_classification(args.out, settings=pictures, epochs=args.epochs, **common)
+            run_classification(
+                args.out,
+                settings=pictures,
+                epochs=args.epochs,
+                batch_size=args.batch_size,
+                processes=args.processes,
+            )
         if "segmentation" in args.tasks:
-            backbone = args.out / BEST
-            run_segmentation(args.out, settings=scenes, backbone=backbone, max_iters=args.max_iters, **common)
+            run_segmentation(
+                args.out,
+                settings=scenes,
+                backbone=args.out / BEST,
+                max_iters=args.max_iters,
+                processes=args.processes,
+            )
     except ValueError as error:
         parser.error(str(error))
     except CommandFailed as failure:

@@ -21,12 +21,12 @@ from demo.data_folder import make_once
 from demo.scans import DIGITS, split_scans
 from demo.scenes import Scene, compose_scene, scene_rng
 
-SIZE = 96
+SIZE = 80
 DIGIT_HEIGHT = (46, 58)
 DIGITS_PER_SCENE = 2
 CLASSES = (*BACKGROUNDS, *(f"digit {digit}" for digit in range(DIGITS)))
 FOLDERS = {"train": "training", "val": "validation"}
-VERSION = 1  # raise it when the same settings begin to give other pictures
+VERSION = 2  # raise it when the same settings begin to give other pictures
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from lvt_core.files import write_text
 
 TASK = Task("segmentation")
 MAX_ITERS = 900  # as in the config
+BATCH_SIZE = 16  # all processes together
 CONFIG = ROOT / "demo" / "segmentation_config.py"
 
 
@@ -53,7 +54,7 @@ class SegmentationRun:
 
 
 def run_segmentation(
-    out: Path, *, settings: SegmentationData, backbone: Path, max_iters: int, batch_size: int, processes: int
+    out: Path, *, settings: SegmentationData, backbone: Path, max_iters: int, processes: int
 ) -> None:
     """Makes the scenes, trains, tests; leaves the files that `read_segmentation_run` reads.
 
@@ -62,7 +63,6 @@ def run_segmentation(
         settings: Of the scenes; their seed is the training's seed too.
         backbone: The classifier's checkpoint to start from.
         max_iters: Steps of training.
-        batch_size: Of training, all processes together.
         processes: That work side by side.
 
     Raises:
@@ -78,7 +78,6 @@ def run_segmentation(
         folder,
         backbone=backbone,
         max_iters=max_iters,
-        batch_size=batch_size,
         processes=processes,
         seed=settings.seed,
     )
@@ -96,7 +95,6 @@ def segmentation_commands(
     *,
     backbone: Path,
     max_iters: int,
-    batch_size: int,
     processes: int,
     seed: int,
 ) -> tuple[list[str], list[str]]:
@@ -105,7 +103,7 @@ def segmentation_commands(
     common = ["--data-root", TASK.path(data), "--work-dir", work_dir]
     train = ["./tools/dist_train.sh", config, str(processes), *common, "--seed", str(seed), "--no-validate"]
     train += ["--cfg-options", f"model.backbone.init_cfg.checkpoint={TASK.path(backbone)}"]
-    train += [f"train_dataloader.batch_size={batch_size // processes}"]
+    train += [f"train_dataloader.batch_size={max(1, BATCH_SIZE // processes)}"]
     if max_iters != MAX_ITERS:
         train += [
             f"{name}={max_iters}" for name in ("train_cfg.max_iters", "default_hooks.checkpoint.interval")

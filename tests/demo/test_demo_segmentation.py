@@ -83,13 +83,12 @@ def test_commands_see_paths_from_the_task_folder() -> None:
         out / "segmentation",
         backbone=out / "x.pth",
         max_iters=40,
-        batch_size=32,
         processes=2,
         seed=5,
     )
     assert train[:3] == ["./tools/dist_train.sh", "../demo/segmentation_config.py", "2"]
     assert "model.backbone.init_cfg.checkpoint=../demo/out/x.pth" in train
-    assert "train_dataloader.batch_size=16" in train and "train_cfg.max_iters=40" in train
+    assert "train_dataloader.batch_size=8" in train and "train_cfg.max_iters=40" in train
     assert test[3] == "../demo/out/segmentation/digits/iter_40.pth"
     for words in (train, test):
         assert words[words.index("--data-root") + 1] == "../demo/out/data/segmentation"
