@@ -75,6 +75,8 @@ def main() -> int:
     """The command line; returns the exit code."""
     parser = _parser()
     args = parser.parse_args()
+    if args.max_iters < 40:
+        parser.error(f"--max-iters {args.max_iters}: must be 40 or more")
     try:
         pictures = ClassificationData(
             train_per_scan=args.train_per_scan, seed=args.seed, scan_step=args.scan_step

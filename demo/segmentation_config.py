@@ -14,8 +14,9 @@ palette += [[50, 220, 210], [80, 150, 255], [110, 80, 255], [200, 80, 255], [255
 max_iters = 900
 lr = 1.5e-3
 
-load = [dict(type="LoadImageFromFile"), dict(type="LoadMask", num_classes=num_classes)]
+load = [dict(type="LoadImage"), dict(type="LoadMask", num_classes=num_classes)]
 pipeline = [*load, dict(type="PackSegInputs")]  # scenes come in every colour: nothing to augment
+tta_pipeline = None
 common = dict(
     _delete_=True,
     type="ImageMaskDataset",

@@ -63,10 +63,11 @@ def mmengine_globals(history: type = LogHistory) -> list[Any]:
 
     dtypes = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4")]
     array = np.empty(0)
-    # Arrays and numbers are made by functions, whose homes differ between versions of numpy.
-    makers = [array.__reduce__()[0], np.float64(0).__reduce__()[0]]  # type: ignore[index]
     named = [(history, "mmengine.logging.history_buffer.HistoryBuffer"), (statistic, "builtins.getattr")]
-    return [*named, np.ndarray, np.dtype, *dtypes, *makers]
+    # Arrays and numbers are made by functions, whose home is another before numpy 2.
+    for maker in (array.__reduce__()[0], np.float64(0).__reduce__()[0]):  # type: ignore[index]
+        named += [(maker, f"numpy.{home}.multiarray.{maker.__name__}") for home in ("core", "_core")]
+    return [*named, np.ndarray, np.dtype, *dtypes]
 
 
 def read_checkpoint(path: str | Path, *, allowed: Sequence[Any] | None = None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def segmentation_picture(
         truth: Class numbers, ``(H, W)``; ``None`` leaves the last two panels out.
         classes: Names.
         palette: A colour per class.
-        ignore_index: Truth that does not count; drawn black.
+        ignore_index: Truth that does not count; drawn dark, and black among the errors.
     """
     colors = np.asarray(palette, dtype=np.uint8)
     panels = [("image", image), ("prediction", _veil(image, prediction, colors, ignore_index))]

@@ -7,48 +7,39 @@ import io
 import os
 import warnings
 from argparse import Namespace
+from importlib import import_module
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from lvt_core.errors import CommandParser, UserError
 from lvt_core.openmmlab.runner import mixed_precision, start_runner
 
-LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+AUTO = "auto"
+LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 def import_framework(name: str) -> None:
-    """Import ``mmseg`` or ``mmdet`` without what they print about optional parts that are not needed.
-
-    Raises:
-        UserError: It is not installed.
-    """
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            __import__(name)
-            __import__(f"{name}.models")
-            __import__(f"{name}.datasets")
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{error.name} is not installed; in the repository's root: "
-            "pip install -c constraints.txt -e '.[dense]'"
-        ) from error
+    """Import ``mmseg`` or ``mmdet`` without what they print about optional parts that are not needed."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module in (name, f"{name}.models", f"{name}.datasets"):
+            import_module(module)
 
 
 def train_parser(description: str) -> CommandParser:
     """The options of training."""
-    parser = command_parser(description)
-    resume = parser.add_mutually_exclusive_group()
-    resume.add_argument(
+    parser = _run_parser(description)
+    parser.add_argument(
         "--resume",
         nargs="?",
-        const="auto",
+        const=AUTO,
         metavar="FILE",
-        help="continue: the work dir's newest checkpoint, or this one",
+        help="continue: the work dir's newest checkpoint if there is one, or this one",
     )
-    resume.add_argument("--resume-from", dest="resume", metavar="FILE", help="the old name of --resume FILE")
+    parser.add_argument("--resume-from", dest="resume", metavar="FILE", help="the old name of --resume FILE")
     parser.add_argument("--load-from", metavar="FILE", help="start from a whole model's weights")
     parser.add_argument(
         "--reset-head",
@@ -64,7 +55,7 @@ def train_parser(description: str) -> CommandParser:
 
 def test_parser(description: str) -> CommandParser:
     """The options of testing that both tasks have."""
-    parser = command_parser(description)
+    parser = _run_parser(description)
     parser.add_argument("checkpoint", help="a file of ours, of a training run, or of the original release")
     return parser
 
@@ -94,34 +85,40 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
             cfg = Config.fromfile(path)
         if options:
             cfg.merge_from_dict(options)
-    except (SyntaxError, FileNotFoundError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+    except Exception as error:  # a config is a program: anything can go wrong in it
+        raise UserError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     return cfg
 
 
 def config_of(args: Namespace) -> Config:
-    """The config that a command line asks for."""
+    """The config that a command line asks for.
+
+    Raises:
+        UserError: The config or an option is wrong.
+    """
     cfg = load_config(args.config, args.cfg_options)
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    cfg.launcher = args.launcher
     if args.data_root is not None:
         _set_data_root(cfg, args.data_root)
-    cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    if "launcher" in args:
+        if args.launcher == "pytorch" and "RANK" not in os.environ:
+            raise UserError("--launcher pytorch: must be started by torchrun, as the dist_*.sh scripts do")
+        cfg.launcher = args.launcher
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+        cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     return cfg
 
 
 def train(cfg: Config, args: Namespace) -> None:
-    """Train as a config and the options of `train_parser` say."""
+    """Train as a config and the options of `train_parser` say.
+
+    Raises:
+        UserError: What they ask for does not fit together or does not exist.
+    """
     if args.amp:
         mixed_precision(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == "auto" else args.resume
-    elif args.load_from is not None:
-        cfg.load_from = args.load_from
-    cfg.reset_head = args.reset_head
+    _choose_start(cfg, args)
     randomness = cfg.setdefault("randomness", {"seed": None})
     if args.seed is not None:
         randomness["seed"] = args.seed
@@ -135,10 +132,20 @@ def train(cfg: Config, args: Namespace) -> None:
 def test(cfg: Config, args: Namespace) -> dict[str, float]:
     """Load ``args.checkpoint`` and test; returns the metrics."""
     cfg.load_from, cfg.resume = args.checkpoint, False
+    without_pretrained(cfg.model)
     return start_runner(cfg).test()
 
 
 test.__test__ = False  # type: ignore[attr-defined]
+
+
+def without_pretrained(model: dict) -> None:
+    """A model whose weights all come from one file needs no others first."""
+    model = model.get("module", model)  # test-time augmentation wraps it
+    backbone = model.get("backbone", {})
+    backbone.pop("init_cfg", None)
+    if "pretrained" in backbone:
+        backbone["pretrained"] = False
 
 
 def datasets_of(node: dict) -> list[dict]:
@@ -151,7 +158,6 @@ def command_parser(description: str) -> CommandParser:
     """The options that all commands on a config have."""
     parser = CommandParser(description=description, allow_abbrev=False)
     parser.add_argument("config", help="config file")
-    parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/<config's name>")
     parser.add_argument(
         "--data-root", metavar="DIR", help="where the data are, instead of the config's place"
     )
@@ -160,15 +166,41 @@ def command_parser(description: str) -> CommandParser:
         nargs="+",
         action=DictAction,
         metavar="NAME=VALUE",
-        help="override values of the config: optim_wrapper.optimizer.lr=1e-4",
+        help="override values where they are used: optim_wrapper.optimizer.lr=1e-4",
     )
+    return parser
+
+
+def _run_parser(description: str) -> CommandParser:
+    parser = command_parser(description)
+    parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/<config's name>")
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none", help="how processes were started")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by old launchers")
     return parser
+
+
+def _choose_start(cfg: Config, args: Namespace) -> None:
+    """Where training starts: a run to continue, else a whole model's weights, else the config's own way."""
+    load_from = args.load_from or cfg.get("load_from")
+    resume = args.resume
+    if resume == AUTO:
+        resume = find_latest_checkpoint(cfg.work_dir)
+        if resume is None:
+            print(f"{cfg.work_dir} has no checkpoint yet: starting from the beginning", flush=True)
+    if args.reset_head and load_from is None:
+        raise UserError("--reset-head: needs --load-from FILE")
+    cfg.reset_head = args.reset_head and resume is None
+    cfg.resume = resume is not None
+    cfg.load_from = resume or load_from
+    if cfg.load_from is not None:
+        without_pretrained(cfg.model)
 
 
 def _set_data_root(cfg: Config, root: str) -> None:
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         if cfg.get(name) is not None:
             for dataset in datasets_of(cfg[name].dataset):
+                prefixes = [prefix for prefix in dataset.get("data_prefix", {}).values() if prefix]
+                if prefixes and all(os.path.isabs(prefix) for prefix in prefixes):
+                    raise UserError(f"--data-root {root}: the config's folders are absolute ({prefixes[0]})")
                 dataset.data_root = root

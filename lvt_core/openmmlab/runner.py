@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.dist import broadcast, get_rank
+from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from lvt_core.checkpoint import load_content
 from lvt_core.checkpoint_files import CheckpointError, mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
+from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.storage import write_files_whole
 
 
@@ -45,6 +45,13 @@ class StrictRunner(Runner):
             CheckpointError: The file cannot be read safely, or does not fit.
         """
         checkpoint = read_checkpoint(filename, allowed=mmengine_globals(HistoryBuffer))
+        if self._resume:
+            lacking = [key for key in ("meta", "message_hub", "optimizer") if key not in checkpoint]
+            if lacking:
+                raise CheckpointError(
+                    f"--resume {filename}: holds weights alone (no {', '.join(lacking)}); "
+                    "--load-from starts from them"
+                )
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
         reset_head = self.cfg.get("reset_head", False)
@@ -57,16 +64,28 @@ class StrictRunner(Runner):
         """Continue a run of this runner.
 
         Raises:
-            CheckpointError: The file holds weights alone.
+            CheckpointError: The file holds weights alone, or its schedule is not the config's.
         """
-        content = read_checkpoint(filename, allowed=mmengine_globals(HistoryBuffer))
-        lacking = [key for key in ("meta", "message_hub", "optimizer") if key not in content]
-        if lacking:
-            raise CheckpointError(
-                f"--resume {filename}: holds weights alone (no {', '.join(lacking)}); "
-                "--load-from starts from them"
-            )
         super().resume(filename, *args, **kwargs)
+        # mmengine takes the schedule from the file: a longer one in the config would train at rate 0.
+        for i, (wanted, found) in enumerate(
+            zip(self.cfg.get("param_scheduler") or [], self.param_schedulers or [], strict=False)
+        ):
+            for name in ("begin", "end"):
+                value = getattr(found, name)
+                if not wanted.get("by_epoch", True) and wanted.get(name, value) != value:
+                    raise CheckpointError(
+                        f"--resume {filename}: has param_scheduler.{i}.{name}={value}, the config "
+                        f"{wanted[name]}; a run keeps its schedule (--load-from starts a new one)"
+                    )
+
+    def dump_config(self) -> None:
+        """Write the whole config into the work dir, but never over the file that it was read from."""
+        source = self.cfg.filename
+        target = Path(self.work_dir) / (Path(source).name if source else f"{self.timestamp}.py")
+        if source and target.resolve() == Path(source).resolve():
+            target = Path(self._log_dir) / target.name
+        self.cfg.dump(target)
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -97,12 +116,17 @@ def start_runner(cfg: Config) -> StrictRunner:
         UserError: What the config asks for does not exist here.
     """
     write_files_whole()
+    require_writable_folder(cfg.work_dir)
     if _device_type() == "cpu":
         _adapt_to_cpu(cfg)
     if cfg.get("launcher", "none") != "none":
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "SameBuffersHook"}]
-    _check_resume(cfg)
-    return StrictRunner.from_cfg(cfg)
+    try:
+        return StrictRunner.from_cfg(cfg)
+    except KeyError as error:
+        if "registry" in str(error):  # a type that no one has registered
+            raise UserError(f"{cfg.filename}: {error.args[0].split('. ')[0]}") from error
+        raise
 
 
 def mixed_precision(cfg: Config) -> None:
@@ -128,7 +152,9 @@ def _adapt_to_cpu(cfg: Config) -> None:
     _replace_sync_bn(cfg._cfg_dict)
     if cfg.get("launcher", "none") != "none":
         cfg.env_cfg.setdefault("dist_cfg", {})["backend"] = "gloo"
-        cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
+        unused = cfg.get("find_unused_parameters", False)
+        wrapper = {"type": "MMDistributedDataParallel", "find_unused_parameters": unused}
+        cfg.model_wrapper_cfg = {**wrapper, **(cfg.get("model_wrapper_cfg") or {}), "device_ids": None}
         if not dist.is_initialized():  # mmengine's own start would ask for a GPU
             dist.init_process_group("gloo")
 
@@ -142,11 +168,3 @@ def _replace_sync_bn(node: Any) -> None:
     elif isinstance(node, (list, tuple)):
         for value in node:
             _replace_sync_bn(value)
-
-
-def _check_resume(cfg: Config) -> None:
-    if cfg.get("resume") and cfg.get("load_from") is None and find_latest_checkpoint(cfg.work_dir) is None:
-        if get_rank() == 0:
-            print(f"{cfg.work_dir} has no checkpoint yet: starting from the beginning", flush=True)
-        cfg.resume = False
-    os.makedirs(cfg.work_dir, exist_ok=True)

@@ -9,12 +9,13 @@ from lvt_seg.datasets import ImageMaskDataset  # noqa: E402
 from lvt_seg.head import LVTSegFormerHead  # noqa: E402
 from lvt_seg.metrics import SegmentationMetric  # noqa: E402
 from lvt_seg.pictures import PicturesHook  # noqa: E402
-from lvt_seg.transforms import AlignedResize, LoadMask  # noqa: E402
+from lvt_seg.transforms import AlignedResize, LoadImage, LoadMask  # noqa: E402
 
 __all__ = [
     "AlignedResize",
     "ImageMaskDataset",
     "LVTSegFormerHead",
+    "LoadImage",
     "LoadMask",
     "OpenMMLabLVT",
     "PicturesHook",

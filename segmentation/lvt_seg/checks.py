@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from lvt_core.errors import UserError
@@ -30,19 +31,48 @@ def check_data(cfg: Config, loaders: Sequence[str]) -> None:
             _check_dataset(dataset, model.decode_head.num_classes, loader)
 
 
+def check_names(cfg: Config, option: str) -> None:
+    """Refuse two test images of one name, for outputs that are named like their images.
+
+    Raises:
+        UserError: Two are in different folders.
+    """
+    for dataset in datasets_of(cfg.test_dataloader.dataset):
+        seen: dict[str, str] = {}
+        for entry in _build(dataset).load_data_list():
+            other = seen.setdefault(Path(entry["img_path"]).stem, entry["img_path"])
+            if other != entry["img_path"]:
+                raise UserError(f"{option}: {other} and {entry['img_path']} would have one output")
+
+
+def load_mask_steps(pipeline: Sequence) -> list[dict]:
+    """The ``LoadMask`` steps of a pipeline and of the pipelines inside of its steps."""
+    found = []
+    for step in pipeline:
+        if isinstance(step, (list, tuple)):
+            found += load_mask_steps(step)
+        elif step["type"] == "LoadMask":
+            found.append(step)
+        else:
+            found += load_mask_steps(step.get("transforms", ()))
+    return found
+
+
 def _check_dataset(settings: dict, num_classes: int, loader: str) -> None:
     root = Path(settings.get("data_root") or ".")
-    for kind, prefix in settings["data_prefix"].items():
+    for kind, prefix in settings.get("data_prefix", {}).items():
         if prefix is not None and not (root / prefix).is_dir():
-            raise UserError(
-                f"{loader}: {root / prefix} ({kind}) is no folder; --data-root names another place"
-            )
-    dataset = DATASETS.build({**settings, "lazy_init": True, "pipeline": []})
+            place = f"{loader}: {root / prefix} ({kind})"
+            raise UserError(f"{place} is no folder; --data-root names another place")
+    dataset = _build(settings)
     classes = dataset.metainfo.get("classes")
     if classes is None:
         raise UserError(f"{loader}: the data set names no classes (metainfo=dict(classes=…))")
     if len(classes) != num_classes:
         raise UserError(f"model.decode_head.num_classes={num_classes}: {loader} has {len(classes)} classes")
+    for step in load_mask_steps(settings.get("pipeline", ())):
+        if step["num_classes"] != num_classes:
+            raise UserError(f"LoadMask.num_classes={step['num_classes']}: {loader} has {num_classes} classes")
     entries = dataset.load_data_list()
     if not entries:
         raise UserError(f"{loader}: {dataset.data_prefix['img_path']} holds no {dataset.img_suffix} images")
@@ -52,3 +82,8 @@ def _check_dataset(settings: dict, num_classes: int, loader: str) -> None:
             mask = entry["seg_map_path"]
             if str(Path(mask)) not in there:
                 raise UserError(f"{entry['img_path']}: has no mask; {mask} is not there")
+
+
+def _build(settings: dict) -> BaseSegDataset:
+    """The data set without its pipeline, not yet read."""
+    return DATASETS.build({**settings, "lazy_init": True, "pipeline": []})

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from lvt_core import SegFormerHead
 
+# The mean over all pixels, those that do not count included, as the published model was trained.
+CROSS_ENTROPY = {"type": "CrossEntropyLoss", "avg_non_ignore": False}
+
 
 @MODELS.register_module()
 class LVTSegFormerHead(BaseDecodeHead):
@@ -23,7 +26,9 @@ class LVTSegFormerHead(BaseDecodeHead):
         channels: Width of the branches and of the fused map.
         num_classes: Classes.
         dropout_ratio: Dropout before the last layer.
-        options: What mmsegmentation's base class takes besides: ``loss_decode``, ``ignore_index``, …
+        loss_decode: The loss, or several.
+        ignore_index: The label that does not count.
+        sampler: Which pixels the loss is taken of.
     """
 
     def __init__(
@@ -33,7 +38,9 @@ class LVTSegFormerHead(BaseDecodeHead):
         channels: int = 256,
         num_classes: int,
         dropout_ratio: float = 0.1,
-        **options: Any,
+        loss_decode: dict[str, Any] | Sequence[dict[str, Any]] = CROSS_ENTROPY,
+        ignore_index: int = 255,
+        sampler: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
             in_channels,
@@ -44,7 +51,9 @@ class LVTSegFormerHead(BaseDecodeHead):
             in_index=tuple(range(len(in_channels))),
             input_transform="multiple_select",
             init_cfg=None,
-            **options,
+            loss_decode=loss_decode,
+            ignore_index=ignore_index,
+            sampler=sampler,
         )
         del self.conv_seg  # the base class's last layer; the published files carry it unused
         self.head = SegFormerHead(

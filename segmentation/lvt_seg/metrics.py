@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.dist import is_main_process
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
+from PIL import Image
 
-from lvt_core.files import write_text
+from lvt_core.files import write_text, write_whole
 
 
 @METRICS.register_module()
@@ -23,19 +27,33 @@ class SegmentationMetric(IoUMetric):
     Args:
         results_file: JSON file to write: every metric, and under ``classes`` those of each class, in percent
             (``null`` for a class that is neither there nor predicted).
+        output_dir: Folder for the predictions in the evaluation server's format: PNG files named like the
+            images, with the numbers of the data set's own masks.
         options: Those of `IoUMetric`.
     """
 
-    def __init__(self, *, results_file: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, results_file: str | None = None, output_dir: str | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.results_file = results_file
+        self.predictions = output_dir
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count a batch's pixels, and write its predictions."""
+        super().process(data_batch, data_samples)
+        for sample in data_samples if self.predictions else ():
+            labels = sample["pred_sem_seg"]["data"].squeeze().cpu().numpy()
+            picture = Image.fromarray((labels + int(sample.get("reduce_zero_label", False))).astype(np.uint8))
+            path = Path(self.predictions) / f"{Path(sample['img_path']).stem}.png"
+            write_whole(path, partial(picture.save, format="PNG"))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Percentages by name: ``aAcc``, and the mean over the classes of each metric."""
-        exact = [tuple(area.double() for area in areas) for areas in results]
-        summary = super().compute_metrics(exact)  # prints the table
         if self.format_only:
-            return summary
+            return {}
+        exact = [tuple(area.double() for area in areas) for areas in results]
+        super().compute_metrics(exact)  # prints the table
         totals = [sum(areas) for areas in zip(*exact, strict=True)]
         values = self.total_area_to_metrics(*totals, self.metrics, self.nan_to_num, self.beta)
         accuracy = 100 * float(values.pop("aAcc"))
@@ -47,7 +65,8 @@ class SegmentationMetric(IoUMetric):
                 label: {name: _or_none(value[i]) for name, value in percent.items()}
                 for i, label in enumerate(self.dataset_meta["classes"])
             }
-            write_text(self.results_file, json.dumps({**metrics, "classes": classes}, indent=2) + "\n")
+            content = {**{name: _or_none(value) for name, value in metrics.items()}, "classes": classes}
+            write_text(self.results_file, json.dumps(content, indent=2) + "\n")
         return metrics
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lvt_core.errors import UserError
 from lvt_core.files import write_text
 from lvt_core.visualize import class_colors
 
@@ -62,12 +63,29 @@ class OwnData:
 
 
 def write_own_config(path: Path, data: OwnData) -> None:
-    """Write the config; it inherits the ADE20K one and holds every number that differs."""
-    base = Path(os.path.relpath(BASE, path.resolve().parent)).as_posix()
-    text = f'''"""SegFormer with LVT on {len(data.classes)} classes of one's own.
+    """Write the config; it inherits the ADE20K one and holds every number that differs.
 
-    python tools/train.py {path.name}
-    python tools/test.py {path.name} CHECKPOINT --show-dir pictures
+    Raises:
+        UserError: There is another one, edited or of other options.
+    """
+    text = own_config(path, data)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise UserError(
+            f"{path}: was written with other options, or edited; run tools/train.py on it, or name another "
+            "--work-dir"
+        )
+    write_text(path, text)
+
+
+def own_config(path: Path, data: OwnData) -> str:
+    """The config's text, for this place."""
+    base = Path(os.path.relpath(BASE, path.resolve().parent)).as_posix()
+    return f'''"""SegFormer with LVT on {len(data.classes)} classes of one's own.
+
+From segmentation/:
+
+    python tools/train.py {path} --work-dir {path.parent}/run
+    python tools/test.py {path} CHECKPOINT --show-dir pictures
 """
 
 _base_ = "{base}"
@@ -86,7 +104,7 @@ lr = {data.lr}
 head_lr_mult = {10.0 if data.pretrained else 1.0}  # a fresh head over a trained backbone learns faster
 
 train_pipeline = [
-    dict(type="LoadImageFromFile"),
+    dict(type="LoadImage"),
     dict(type="LoadMask", num_classes=num_classes),
     dict(type="RandomResize", scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
@@ -95,10 +113,25 @@ train_pipeline = [
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadImageFromFile"),
+    dict(type="LoadImage"),
     dict(type="AlignedResize", scale=scale),
     dict(type="LoadMask", num_classes=num_classes),
     dict(type="PackSegInputs"),
+]
+tta_pipeline = [
+    dict(type="LoadImage"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="AlignedResize", scale=(int(scale[0] * ratio), int(scale[1] * ratio)))
+                for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob={1.0 if data.flip else 0.0})],
+            [dict(type="LoadMask", num_classes=num_classes)],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
 ]
 common = dict(
     _delete_=True,
@@ -127,8 +160,8 @@ val_dataloader = dict(num_workers=workers, persistent_workers=workers > 0, datas
 test_dataloader = val_dataloader
 
 model = dict(
-    # Around small images: black. On exact zeros a fresh network's layer norms have gradients a million
-    # times too large; a trained one was trained with zeros and knows them.
+    # Around small images: black. On exact zeros a fresh network's layer norms have gradients some
+    # 100,000 times too large; a trained one was trained with zeros and knows them.
     data_preprocessor=dict(size=crop_size, pad_val=0 if checkpoint else -2),
     backbone=dict(init_cfg=dict(type="Pretrained", checkpoint=checkpoint) if checkpoint else None),
     decode_head=dict(num_classes=num_classes),
@@ -150,8 +183,7 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max(1, max_iters // 4))
 default_hooks = dict(
-    checkpoint=dict(interval=max(1, max_iters // 4), save_best="mIoU", rule="greater", max_keep_ckpts=1),
+    checkpoint=dict(interval=max(1, max_iters // 4), save_best="mIoU", rule="greater", max_keep_ckpts=2),
     logger=dict(interval=20),
 )
 '''
-    write_text(path, text)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lvt_core.files import require_writable_folder, write_whole
 from lvt_core.visualize import segmentation_picture
@@ -34,7 +34,7 @@ class PicturesHook(Hook):
         meta = runner.test_dataloader.dataset.metainfo
         for sample in outputs or ():
             picture = segmentation_picture(
-                np.asarray(Image.open(sample.img_path).convert("RGB")),
+                np.asarray(ImageOps.exif_transpose(Image.open(sample.img_path)).convert("RGB")),
                 sample.pred_sem_seg.data.squeeze().cpu().numpy(),
                 sample.gt_sem_seg.data.squeeze().cpu().numpy() if "gt_sem_seg" in sample else None,
                 classes=meta["classes"],

@@ -6,7 +6,7 @@ from typing import Any
 
 import mmcv
 import numpy as np
-from mmcv.transforms import Resize
+from mmcv.transforms import LoadImageFromFile, Resize
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
@@ -14,6 +14,7 @@ from PIL import Image
 from lvt_core.errors import UserError
 
 IGNORED = 255
+MAX_CLASSES = 254
 
 
 @TRANSFORMS.register_module()
@@ -46,6 +47,19 @@ class AlignedResize(Resize):
 
 
 @TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """mmcv's ``LoadImageFromFile``, which names an image that it cannot read."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read ``results["img_path"]``, turned as its EXIF data say."""
+        try:
+            return super().transform(results)
+        except Exception as error:  # damaged bytes make the decoders raise nearly anything
+            reason = " ".join(str(error).split())
+            raise UserError(f"{results['img_path']}: cannot be read as an image ({reason})") from error
+
+
+@TRANSFORMS.register_module()
 class LoadMask(LoadAnnotations):
     """Read a mask and refuse values that are no class.
 
@@ -56,13 +70,17 @@ class LoadMask(LoadAnnotations):
 
     def __init__(self, *, num_classes: int) -> None:
         super().__init__()
+        if num_classes > MAX_CLASSES:
+            raise UserError(f"num_classes={num_classes}: masks of 8 bits hold at most {MAX_CLASSES} classes")
         self.num_classes = num_classes
 
     def _load_seg_map(self, results: dict[str, Any]) -> None:
         path = results["seg_map_path"]
         try:
-            mask = np.asarray(Image.open(path))  # a palette picture gives its numbers
-        except OSError as error:
+            mask = (
+                np.asarray(Image.open(path)) + 0
+            )  # a palette picture gives its numbers, one of bits 0 and 1
+        except (OSError, SyntaxError) as error:
             raise UserError(f"{path}: cannot be read as a mask ({error})") from error
         if mask.ndim != 2:
             raise UserError(f"{path}: has {mask.shape[-1]} channels; a mask has one, of class numbers")
@@ -75,7 +93,7 @@ class LoadMask(LoadAnnotations):
         label_map = results.get("label_map")
         last = first - 1 + (len(label_map) if label_map else self.num_classes)
         # A number outside of the list would be lost in the metric and crash a GPU in the loss.
-        wrong = mask[(mask > last) & (mask != IGNORED)]
+        wrong = mask[((mask > last) & (mask != IGNORED)) | (mask < 0) | (mask != mask.round())]
         if wrong.size:
             zero = ", 0 and" if first else " and"
             raise UserError(

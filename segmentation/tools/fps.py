@@ -1,6 +1,6 @@
 """Speed and cost: tools/fps.py CONFIG [CHECKPOINT], by the published protocol.
 
-One image at a time, short side 512, each once; the first ones warm up and do not count. The median is
+One image at a time, short side 512, in turn; the first ones warm up and do not count. The median is
 reported, for the network alone and with what follows it: resizing to the image's own size, and argmax.
 """
 
@@ -13,6 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lvt_core.errors import run_command
+from lvt_core.frameworks import require
+
+if __name__ == "__main__":
+    run_command(partial(require, "mmengine", "mmcv", "mmseg", extra="dense"))
+
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -23,8 +29,8 @@ from torch import nn
 
 import lvt_seg  # noqa: F401  (registers)
 from lvt_core import complexity, load_checkpoint
-from lvt_core.errors import UserError, run_command
-from lvt_core.openmmlab.commands import command_parser, config_of
+from lvt_core.errors import UserError
+from lvt_core.openmmlab.commands import command_parser, config_of, without_pretrained
 from lvt_core.timing import Timing, hardware, seconds_of
 from lvt_seg.checks import check_data
 
@@ -39,6 +45,8 @@ def main() -> None:
     args = _parse()
     cfg = config_of(args)
     init_default_scope("mmseg")
+    if args.checkpoint:
+        without_pretrained(cfg.model)
     model = MODELS.build({**cfg.model, "train_cfg": None}).eval()
     if args.checkpoint:
         print(load_checkpoint(model, args.checkpoint))

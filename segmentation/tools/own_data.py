@@ -4,22 +4,30 @@ IMAGES and MASKS are folders whose files have the same names; a mask is a one-ch
 numbers; CLASSES is a text file with one class name a line, in the order of their numbers.
 """
 
+import os
 import shlex
 import subprocess
 import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 TASK = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TASK))
 
-from lvt_core.errors import CommandParser, UserError, run_command
+from lvt_core.errors import run_command
+from lvt_core.frameworks import require
+
+if __name__ == "__main__":
+    run_command(partial(require, "mmengine", "mmcv", "mmseg", extra="dense"))
+
+from lvt_core.errors import CommandParser, UserError
 from lvt_core.files import require_writable_folder, write_text
 from lvt_seg.datasets import match_pairs
 from lvt_seg.own_config import OwnData, Split, write_own_config
-from lvt_seg.transforms import LoadMask
+from lvt_seg.transforms import MAX_CLASSES, LoadMask
 
 
 def main() -> None:
@@ -47,7 +55,7 @@ def main() -> None:
         short_side=args.short_side,
         max_iters=args.max_iters,
         batch_size=args.batch_size,
-        lr=args.lr or (6e-5 if args.pretrained else 1e-3),
+        lr=args.lr if args.lr is not None else (6e-5 if args.pretrained else 1e-3),
         workers=args.workers,
         pretrained=str(Path(args.pretrained).resolve()) if args.pretrained else None,
         flip=args.flip,
@@ -56,13 +64,14 @@ def main() -> None:
     print(f"{config}: written", flush=True)
     if args.config_only:
         return
-    common = ["--work-dir", str(work_dir)]
-    resume = ["--resume"] if (work_dir / "last_checkpoint").exists() else []
-    _run("train", args.processes, [str(config)], [*common, *resume, "--seed", str(args.seed)])
-    best = max(work_dir.glob("best_mIoU_iter_*.pth"), key=lambda path: path.stat().st_mtime)
-    show = ["--show-dir", str(work_dir / "pictures"), "--results-file", str(work_dir / "results.json")]
-    _run("test", args.processes, [str(config), str(best)], [*common, *show])
-    print(f"{best}: the trained model; {work_dir}/pictures and results.json: what it sees")
+    run = work_dir / "run"
+    resume = ["--resume"] if (run / "last_checkpoint").exists() else []
+    seed = ["--seed", str(args.seed)]
+    _run("train", args.processes, [str(config)], ["--work-dir", str(run), *resume, *seed])
+    checkpoint = max(run.glob("best_mIoU_iter_*.pth"), key=_age, default=run / f"iter_{args.max_iters}.pth")
+    outputs = ["--show-dir", str(work_dir / "pictures"), "--results-file", str(work_dir / "results.json")]
+    _run("test", args.processes, [str(config), str(checkpoint)], ["--work-dir", str(run), *outputs])
+    print(f"{checkpoint}: the trained model; {work_dir}/pictures and results.json: what it sees")
 
 
 def read_classes(path: str) -> list[str]:
@@ -71,8 +80,8 @@ def read_classes(path: str) -> list[str]:
         names = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"CLASSES {path}: cannot be read ({error})") from error
-    if len(names) < 2 or len(set(names)) != len(names):
-        raise UserError(f"CLASSES {path}: must name at least two classes, each once, one a line")
+    if not 2 <= len(names) <= MAX_CLASSES or len(set(names)) != len(names):
+        raise UserError(f"CLASSES {path}: must name 2 to {MAX_CLASSES} classes, each once, one a line")
     return names
 
 
@@ -88,7 +97,11 @@ def splits(args: Namespace, work_dir: Path) -> tuple[Split, Split]:
     folder = Path(images)
     pairs = match_pairs(images, masks)
     names = [image.relative_to(folder).with_suffix("").as_posix() for image, _ in pairs]
+    # Who was held out stays held out, also when images are added.
+    earlier = work_dir / "val.txt"
     held_out = names[:: args.val_every]
+    if earlier.exists():
+        held_out = [name for name in earlier.read_text(encoding="utf-8").splitlines() if name in set(names)]
     training = [name for name in names if name not in set(held_out)]
     if not training:
         raise UserError(f"IMAGES {images}: {len(names)} images are too few for --val-every {args.val_every}")
@@ -106,11 +119,16 @@ def check_masks(pairs: list, *, num_classes: int, first_class: int) -> None:
     for image, mask in pairs:
         try:
             with Image.open(image) as opened:
-                width, height = opened.size
-        except OSError as error:
+                opened.load()
+                width, height = ImageOps.exif_transpose(opened).size
+        except (OSError, SyntaxError) as error:
             raise UserError(f"{image}: cannot be read as an image ({error})") from error
         sample = {"seg_map_path": str(mask), "reduce_zero_label": first_class == 1, "seg_fields": []}
         load.transform({**sample, "ori_shape": (height, width)})
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def _parse() -> Namespace:
@@ -152,6 +170,8 @@ def _parse() -> Namespace:
         raise UserError(
             "--crop-size and --short-side: sides of at least 32 pixels; --crop-size takes one or two"
         )
+    if args.lr is not None and not args.lr > 0:
+        raise UserError(f"--lr {args.lr}: must be more than 0")
     if not 0 <= args.flip <= 1:
         raise UserError(f"--flip {args.flip}: must be in 0..1")
     return args
@@ -164,7 +184,8 @@ def _run(command: str, processes: int, positional: list[str], options: list[str]
     else:
         words = [sys.executable, f"tools/{command}.py", *positional, *options]
     print(f"$ {shlex.join(words)}", flush=True)
-    code = subprocess.run(words, cwd=TASK, check=False).returncode
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # torchrun lies beside python
+    code = subprocess.run(words, cwd=TASK, env={**os.environ, "PATH": programs}, check=False).returncode
     if code:
         sys.exit(code)
 

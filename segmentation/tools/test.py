@@ -2,17 +2,24 @@
 
 import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lvt_core.errors import run_command
+from lvt_core.frameworks import require
+
+if __name__ == "__main__":
+    run_command(partial(require, "mmengine", "mmcv", "mmseg", extra="dense"))
+
 from mmengine.config import Config
 
 import lvt_seg  # noqa: F401  (registers)
-from lvt_core.errors import UserError, run_command
+from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
-from lvt_core.openmmlab.commands import config_of, test, test_parser
-from lvt_seg.checks import check_data
+from lvt_core.openmmlab.commands import config_of, datasets_of, test, test_parser
+from lvt_seg.checks import check_data, check_names
 
 METRICS = ("mIoU", "mDice", "mFscore")
 
@@ -36,6 +43,9 @@ def main() -> None:
     cfg = config_of(args)
     apply_options(cfg, args)
     check_data(cfg, ("test_dataloader",))
+    for option, folder in (("--out", args.out), ("--show-dir", args.show_dir)):
+        if folder is not None:
+            check_names(cfg, option)
     test(cfg, args)
 
 
@@ -45,27 +55,44 @@ def apply_options(cfg: Config, args: Namespace) -> None:
     Raises:
         UserError: They do not go together.
     """
+    metric = _metric(cfg)
+    datasets = datasets_of(cfg.test_dataloader.dataset)
     if args.eval:
-        cfg.test_evaluator.iou_metrics = args.eval
+        metric.iou_metrics = args.eval
     if args.results_file:
-        cfg.test_evaluator.results_file = args.results_file
+        require_writable_folder(Path(args.results_file).parent)
+        metric.results_file = args.results_file
+    if args.tta:
+        if cfg.get("tta_pipeline") is None or cfg.get("tta_model") is None:
+            raise UserError(f"--tta: {args.config} has no tta_pipeline and tta_model")
+        for dataset in datasets:
+            dataset.pipeline = cfg.tta_pipeline
+        cfg.model = {**cfg.tta_model, "module": cfg.model}
     if args.format_only:
         if args.out is None:
             raise UserError("--format-only: needs --out DIR")
-        if args.eval or args.show_dir:
-            raise UserError("--format-only: evaluates nothing, so --eval and --show-dir cannot be with it")
-        cfg.test_evaluator.format_only = True
-        cfg.test_dataloader.dataset.data_prefix.pop("seg_map_path", None)
-        cfg.test_dataloader.dataset.pipeline = _without_masks(cfg.test_dataloader.dataset.pipeline)
+        if args.eval or args.results_file:
+            raise UserError(
+                "--format-only: evaluates nothing, so --eval and --results-file cannot be with it"
+            )
+        metric.format_only = True
+        for dataset in datasets:
+            dataset.data_prefix.pop("seg_map_path", None)
+            dataset.pipeline = _without_masks(dataset.pipeline)
     if args.out:
         require_writable_folder(args.out)
-        cfg.test_evaluator.output_dir = args.out
+        metric.output_dir = args.out
     if args.show_dir:
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "PicturesHook", "folder": args.show_dir}]
-    if args.tta:
-        pipeline = cfg.tta_pipeline
-        cfg.test_dataloader.dataset.pipeline = _without_masks(pipeline) if args.format_only else pipeline
-        cfg.model = {**cfg.tta_model, "module": cfg.model}
+
+
+def _metric(cfg: Config) -> dict:
+    """The config's `SegmentationMetric`."""
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    for evaluator in evaluators:
+        if evaluator.get("type") == "SegmentationMetric":
+            return evaluator
+    raise UserError("test_evaluator: must be, or have in its list, a SegmentationMetric")
 
 
 def _without_masks(pipeline: list) -> list:

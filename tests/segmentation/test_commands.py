@@ -16,6 +16,8 @@ from lvt_core import CheckpointError, SegFormer, save_checkpoint
 from lvt_core.checkpoint_files import read_checkpoint
 from lvt_core.checkpoint_keys import to_lvt, to_original
 from lvt_core.config import LVTConfig
+from lvt_core.openmmlab.commands import load_config
+from lvt_seg.checks import load_mask_steps
 
 TASK = ROOT / "segmentation"
 TINY = LVTConfig(embed_dims=(8, 8, 16, 16), num_heads=(2, 2, 2, 2), depths=(1, 1, 1, 1), num_classes=3)
@@ -52,10 +54,12 @@ def test_train_resume_and_test(config: Path, tmp_path: Path) -> None:
     assert len(best) == 1 and not list(run_a.glob(".*"))
 
     train(config, run_b, "--cfg-options", "train_cfg.max_iters=2")
-    train(config, run_b, "--resume")
-    assert (run_b / "last_checkpoint").read_text().endswith("iter_4.pth")
-    for key, value in weights(run_a / "iter_4.pth").items():
-        assert weights(run_b / "iter_4.pth")[key].shape == value.shape
+    done = train(config, run_b, "--resume")
+    assert "resumed epoch: 0, iter: 2" in done.stdout + done.stderr
+    for run_dir in (run_a, run_b):  # both optimizers have made four steps
+        steps = content(run_dir / "iter_4.pth")["optimizer"]["state"]
+        assert {float(state["step"]) for state in steps.values()} == {4.0}
+    assert config.read_text().startswith("_base_")  # the runner writes its own copy elsewhere
 
     results, out, show = tmp_path / "results.json", tmp_path / "out", tmp_path / "show"
     options = ["--results-file", results, "--out", out, "--show-dir", show, "--work-dir", tmp_path / "t"]
@@ -99,7 +103,7 @@ def test_format_only_needs_no_masks_and_tta_averages(config: Path, tmp_path: Pat
         file.write(
             """
 tta_pipeline = [
-    dict(type="LoadImageFromFile"),
+    dict(type="LoadImage"),
     dict(
         type="TestTimeAug",
         transforms=[
@@ -123,6 +127,8 @@ tta_pipeline = [
     seg("tools/test.py", *common, "--out", tmp_path / "tta", "--tta")
     for name in ("plain", "tta"):
         assert {p.name for p in (tmp_path / name).iterdir()} == {"p00.png", "p01.png", "p02.png"}
+    one, both = (np.asarray(Image.open(tmp_path / name / "p00.png")) for name in ("plain", "tta"))
+    assert (one != both).any()  # averaged over sizes and mirrors
 
 
 def test_mixed_precision_and_starting_from_weights(config: Path, tmp_path: Path) -> None:
@@ -133,10 +139,39 @@ def test_mixed_precision_and_starting_from_weights(config: Path, tmp_path: Path)
         done
     )
     train(config, tmp_path / "run", "--reset-head", *options)
+    assert "BFloat16OptimWrapper" in (tmp_path / "run/tiny.py").read_text()
     trained, fresh = weights(tmp_path / "run/iter_1.pth"), torch.load(start, weights_only=True)
     key = "backbone.stages.0.patch_embed.proj.weight"
     # One step of warm-up moves hardly anything.
     torch.testing.assert_close(trained[key], fresh[key], atol=1e-4, rtol=0)
+
+
+def test_a_run_keeps_its_schedule(config: Path, tmp_path: Path) -> None:
+    """mmengine would go on at rate 0."""
+    train(config, tmp_path / "run", "--no-validate")
+    longer = ["train_cfg.max_iters=8", "param_scheduler.1.end=8"]
+    done = train(config, tmp_path / "run", "--no-validate", "--resume", "--cfg-options", *longer, ok=False)
+    assert "has param_scheduler.1.end=4, the config 8" in sentence(done)
+
+
+def test_a_restartable_job_starts_from_weights_the_first_time(config: Path, tmp_path: Path) -> None:
+    start = tiny_file(tmp_path / "start.pth")
+    options = ["--no-validate", "--resume", "--load-from", start, "--cfg-options", "train_cfg.max_iters=2"]
+    first = train(config, tmp_path / "run", *options)
+    assert f"loaded {start}" in first.stdout + first.stderr
+    again = train(config, tmp_path / "run", *options[:-1], "train_cfg.max_iters=3")
+    assert "resumed epoch: 0, iter: 2" in again.stdout + again.stderr
+
+
+def test_weights_from_one_file_need_no_others(config: Path, tmp_path: Path) -> None:
+    """A config names the backbone's file; who loads a whole model need not have it."""
+    start = tiny_file(tmp_path / "start.pth")
+    with config.open("a") as file:
+        named = 'dict(_delete_=True, type="Pretrained", checkpoint="nowhere.pth")'
+        file.write(f'model["backbone"]["init_cfg"] = {named}\n')
+    options = ["--no-validate", "--cfg-options", "train_cfg.max_iters=1"]
+    assert "nowhere.pth: no such checkpoint" in sentence(train(config, tmp_path / "a", *options, ok=False))
+    train(config, tmp_path / "b", "--load-from", start, *options)
 
 
 def test_the_newest_checkpoint_is_not_there_yet(config: Path, tmp_path: Path) -> None:
@@ -200,19 +235,22 @@ def test_wrong_words_are_one_sentence(config: Path, tmp_path: Path) -> None:
     checkpoint = tiny_file(tmp_path / "ours.pth")
     weights_alone = ["--resume", checkpoint, "--no-validate"]
     assert "holds weights alone" in sentence(train(config, tmp_path / "r", *weights_alone, ok=False))
+    (tmp_path / "file").write_text("")
+    done = train(config, tmp_path / "file" / "run", "--no-validate", ok=False)
+    assert "cannot write into the output folder" in sentence(done)
     for words, message in (
         (["tools/train.py", tmp_path / "x.py"], "x.py: no such config"),
         (["tools/train.py", config, "--resum"], "unrecognized arguments: --resum"),
         (["tools/test.py", config, tmp_path / "x.pth"], "x.pth: no such checkpoint"),
         (["tools/test.py", config, checkpoint, "--eval", "PQ"], "invalid choice: 'PQ'"),
         (["tools/test.py", config, checkpoint, "--format-only"], "--format-only: needs --out DIR"),
+        (["tools/train.py", config, "--launcher", "pytorch"], "must be started by torchrun"),
+        (["tools/train.py", config, "--reset-head"], "--reset-head: needs --load-from"),
+        (["tools/train.py", config, "--data-root", "x"], "--data-root x: the config's folders are absolute"),
+        (["tools/train.py", config, "--cfg-options", "model.backbone.type=Nothing"], "Nothing is not in the"),
         (
             ["tools/train.py", config, "--cfg-options", "model.backbone.depth=2"],
             "backbone.depth=2: no such option",
-        ),
-        (
-            ["tools/train.py", config, "--cfg-options", "model.backbone.init_cfg.type=Pretrained"],
-            "init_cfg={'type': 'Pretrained'}",
         ),
     ):
         assert message in sentence(
@@ -255,15 +293,51 @@ def test_own_data_in_one_command(data: Path, tmp_path: Path) -> None:
         "--val-every",
         4,
     ]
-    done = seg(*words, "--config-only")
+    words += ["--workers", 0]
+    seg(*words, "--config-only")
     assert (work_dir / "val.txt").read_text() == "p00\np04\n"
     assert len((work_dir / "train.txt").read_text().split()) == 6
-    # The real network for two steps, in processes of its own.
+    # The real network for ten steps, in processes of its own.
     script = [sys.executable, *words]
-    done = seg(*(str(word) for word in script), "--workers", 0)
+    done = seg(*(str(word) for word in script))
     assert {path.name for path in (work_dir / "pictures").iterdir()} == {"p00.png", "p04.png"}
     assert json.loads((work_dir / "results.json").read_text())["classes"].keys() == {"red", "green", "blue"}
     assert "the trained model" in done.stdout
+    assert "_base_ = " in (work_dir / "config.py").read_text()  # as it was written
+    # Another image: who was held out stays held out.
+    Image.new("RGB", (80, 64)).save(data / "images/train/a.png")
+    Image.new("L", (80, 64)).save(data / "masks/train/a.png")
+    seg(*words, "--config-only")
+    assert (work_dir / "val.txt").read_text() == "p00\np04\n"
+    assert "a" in (work_dir / "train.txt").read_text().split()
+    (work_dir / "config.py").write_text("# mine\n")
+    done = seg(*words, "--config-only", ok=False)
+    assert "was written with other options, or edited" in sentence(done)
+    assert (work_dir / "config.py").read_text() == "# mine\n"
+
+
+def test_the_written_config_averages_over_its_own_sizes(config: Path) -> None:
+    cfg = load_config(config)
+    steps = cfg.tta_pipeline[1].transforms
+    assert [step.scale for step in steps[0]][2] == (256, 64)
+    assert load_mask_steps(cfg.tta_pipeline) == [{"type": "LoadMask", "num_classes": 3}]
+
+
+def test_outputs_of_one_name_and_masks_of_another_count(config: Path, tmp_path: Path) -> None:
+    checkpoint = tiny_file(tmp_path / "ours.pth")
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "val/deep").mkdir()
+        Image.open(tmp_path / kind / "val/p00.png").save(tmp_path / kind / "val/deep/p00.png")
+    done = seg("tools/test.py", config, checkpoint, "--out", tmp_path / "o", ok=False)
+    assert "--out: " in sentence(done) and "would have one output" in sentence(done)
+    done = train(
+        config,
+        tmp_path / "run",
+        "--cfg-options",
+        "train_dataloader.dataset.pipeline.1.num_classes=9",
+        ok=False,
+    )
+    assert "LoadMask.num_classes=9: train_dataloader has 3 classes" in sentence(done)
 
 
 def test_own_data_mistakes(data: Path, tmp_path: Path) -> None:
@@ -276,8 +350,15 @@ def test_own_data_mistakes(data: Path, tmp_path: Path) -> None:
     assert "--val-images and --val-masks" in sentence(seg(*words, "--val-images", "x", ok=False))
     assert "--batch-size 0: must be 1" in sentence(seg(*words, "-b", 0, ok=False))
     assert "at least 32 pixels" in sentence(seg(*words, "--crop-size", 8, ok=False))
+    assert "--lr 0.0: must be more than 0" in sentence(seg(*words, "--lr", 0, ok=False))
+    classes.write_text("red\ngreen\nblue\n")
+    broken = data / "images/train/p03.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    assert "p03.png: cannot be read as an image" in sentence(seg(*words, "--first-class", 1, ok=False))
+    broken.write_bytes(whole)
     classes.write_text("red\nred\n")
-    assert "at least two classes, each once" in sentence(seg(*words, ok=False))
+    assert "must name 2 to 254 classes, each once" in sentence(seg(*words, ok=False))
 
 
 def test_checkpoints_run_no_code(tmp_path: Path) -> None:

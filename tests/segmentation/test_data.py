@@ -9,7 +9,7 @@ from PIL import Image
 
 from lvt_core.errors import UserError
 from lvt_seg.datasets import ImageMaskDataset, match_pairs
-from lvt_seg.transforms import AlignedResize, LoadMask
+from lvt_seg.transforms import AlignedResize, LoadImage, LoadMask
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,8 @@ def test_a_palette_picture_gives_its_numbers(tmp_path) -> None:
         (np.full((4, 5), 3, np.uint8), {"zero": False}, r"has the value 3; allowed are .* 0 to 2 and 255"),
         (np.full((4, 5), 4, np.uint8), {"zero": True}, r"has the value 4; allowed are .* 1 to 3, 0 and 255"),
         (np.full((4, 5), 300, np.uint16), {"zero": False}, "has the value 300"),
+        (np.full((4, 5), -2, np.int32), {"zero": False}, "has the value -2"),
+        (np.full((4, 5), 1.5, np.float32), {"zero": False}, "has the value 1.5"),
         (np.zeros((4, 5, 3), np.uint8), {"zero": False}, "has 3 channels; a mask has one"),
         (
             np.zeros((4, 5), np.uint8),
@@ -66,7 +68,7 @@ def test_a_palette_picture_gives_its_numbers(tmp_path) -> None:
     ],
 )
 def test_wrong_masks_are_one_sentence(tmp_path, mask, options, message) -> None:
-    path = tmp_path / "mask.png"
+    path = tmp_path / "mask.tiff"
     Image.fromarray(mask).save(path)
     with pytest.raises(UserError, match=message) as caught:
         LoadMask(num_classes=3).transform(mask_sample(path, **options))
@@ -78,6 +80,18 @@ def test_a_damaged_mask_is_named(tmp_path) -> None:
     path.write_bytes(b"not a picture")
     with pytest.raises(UserError, match=r"mask\.png: cannot be read as a mask"):
         LoadMask(num_classes=3).transform(mask_sample(path, zero=False))
+
+
+def test_a_damaged_image_is_named(tmp_path) -> None:
+    path = tmp_path / "image.jpg"
+    path.write_bytes(b"not a picture")
+    with pytest.raises(UserError, match=r"image\.jpg: cannot be read as an image"):
+        LoadImage().transform({"img_path": str(path)})
+
+
+def test_more_classes_than_eight_bits_hold() -> None:
+    with pytest.raises(UserError, match="num_classes=300: masks of 8 bits hold at most 254"):
+        LoadMask(num_classes=300)
 
 
 def test_pairs_are_matched_by_name_in_any_format_and_depth(data) -> None:

@@ -83,8 +83,14 @@ def test_activation_checkpointing_changes_nothing() -> None:
     saving = build(grad_checkpointing=True).train()
     saving.load_state_dict(plain.state_dict())
     x = torch.randn(2, 3, 64, 96)
+    calls = []
     for model in (plain, saving):
+        runs = []
+        for stage in model.stages:
+            stage.blocks[0].register_forward_pre_hook(lambda *_, runs=runs: runs.append(1))
         sum(m.square().mean() for m in model(x)).backward()
+        calls.append(len(runs))
+    assert calls == [4, 8]  # each block a second time, in the backward pass
     for a, b in zip(plain.parameters(), saving.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)
 

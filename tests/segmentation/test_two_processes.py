@@ -20,7 +20,7 @@ train_dataloader = dict(
     batch_size={batch},
     dataset=dict(
         pipeline=[
-            dict(type="LoadImageFromFile"),
+            dict(type="LoadImage"),
             dict(type="LoadMask", num_classes=3),
             dict(type="PackSegInputs"),
         ]
