@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CODE := lvt_core classification segmentation configs demo benchmarks tests setup.py
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint bench format clean
 .NOTPARALLEL:
 
 $(READY): setup.py constraints.txt
@@ -27,6 +27,9 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/pylint --disable=all --enable=similarities --min-similarity-lines=8 \
 		--ignore-imports=yes --ignore-signatures=yes --recursive=y lvt_core classification segmentation demo benchmarks
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.segformer_head
 
 format: $(READY)
 	$(BIN)/ruff check --fix $(CODE)

@@ -16,7 +16,9 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +83,8 @@ def measure(size: str, mode: str, *, repeats: int) -> dict:
 def _heads(mode: str) -> dict[str, nn.Module]:
     torch.manual_seed(0)
     head = SegFormerHead(LVTConfig().embed_dims, num_classes=150)
-    head.norm.running_var.uniform_(0.5, 2.0)
+    variance: Any = head.norm.running_var
+    variance.uniform_(0.5, 2.0)
     head.dropout.p = 0.0  # both forms see the same
     head.train(mode == "training")
     ours = head if mode == "training" else head.fold()
@@ -110,7 +113,7 @@ def _calls(size: str, mode: str) -> dict[str, Callable[[], object]]:
                 return head(maps)
         return head(maps).square().mean().backward()
 
-    return {form: lambda head=head: call(head) for form, head in _heads(mode).items()}
+    return {form: partial(call, head) for form, head in _heads(mode).items()}
 
 
 def _difference(size: str, mode: str) -> float:

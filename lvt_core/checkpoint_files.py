@@ -65,7 +65,8 @@ def mmengine_globals(history: type = LogHistory) -> list[Any]:
     array = np.empty(0)
     named = [(history, "mmengine.logging.history_buffer.HistoryBuffer"), (statistic, "builtins.getattr")]
     # Arrays and numbers are made by functions, whose home is another before numpy 2.
-    for maker in (array.__reduce__()[0], np.float64(0).__reduce__()[0]):  # type: ignore[index]
+    makers: list[Any] = [array.__reduce__()[0], np.float64(0).__reduce__()[0]]  # type: ignore[index]
+    for maker in makers:
         named += [(maker, f"numpy.{home}.multiarray.{maker.__name__}") for home in ("core", "_core")]
     return [*named, np.ndarray, np.dtype, *dtypes]
 

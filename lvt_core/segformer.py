@@ -19,7 +19,8 @@ linear too and goes into the same matrices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -106,7 +107,8 @@ class SegFormerHead(nn.Module):
             map_sizes: Height and width of each map.
         """
         pixels = [height * width for height, width in map_sizes]
-        branches = sum(n * layer.weight.numel() for n, layer in zip(pixels, self.projections, strict=True))
+        layers: Iterable[Any] = self.projections
+        branches = sum(n * layer.weight.numel() for n, layer in zip(pixels, layers, strict=True))
         return branches + pixels[0] * (self.fuse.weight.numel() + self.classifier.weight.numel())
 
     def _branches(self) -> tuple[list[Tensor], Tensor]:

@@ -9,6 +9,7 @@ import warnings
 from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
@@ -60,7 +61,7 @@ def test_parser(description: str) -> CommandParser:
     return parser
 
 
-test_parser.__test__ = False  # type: ignore[attr-defined]  (not a test, for pytest)
+test_parser.__test__ = False  # type: ignore[attr-defined]
 
 
 def load_config(path: str | Path, options: dict | None = None) -> Config:
@@ -148,7 +149,7 @@ def without_pretrained(model: dict) -> None:
         backbone["pretrained"] = False
 
 
-def datasets_of(node: dict) -> list[dict]:
+def datasets_of(node: Any) -> list[Any]:
     """The datasets in a config of one, inside of its wrappers."""
     inner = node.get("datasets") or ([node["dataset"]] if "dataset" in node else [])
     return [found for each in inner for found in datasets_of(each)] if inner else [node]

@@ -42,7 +42,9 @@ class SegmentationMetric(IoUMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count a batch's pixels, and write its predictions."""
         super().process(data_batch, data_samples)
-        for sample in data_samples if self.predictions else ():
+        if self.predictions is None:
+            return
+        for sample in data_samples:
             labels = sample["pred_sem_seg"]["data"].squeeze().cpu().numpy()
             picture = Image.fromarray((labels + int(sample.get("reduce_zero_label", False))).astype(np.uint8))
             path = Path(self.predictions) / f"{Path(sample['img_path']).stem}.png"

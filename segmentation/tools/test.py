@@ -4,6 +4,7 @@ import sys
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -86,7 +87,7 @@ def apply_options(cfg: Config, args: Namespace) -> None:
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "PicturesHook", "folder": args.show_dir}]
 
 
-def _metric(cfg: Config) -> dict:
+def _metric(cfg: Config) -> Any:
     """The config's `SegmentationMetric`."""
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     for evaluator in evaluators:
@@ -97,7 +98,7 @@ def _metric(cfg: Config) -> dict:
 
 def _without_masks(pipeline: list) -> list:
     """A pipeline, and the pipelines inside of its steps, that read no masks."""
-    kept = []
+    kept: list[Any] = []
     for step in pipeline:
         if isinstance(step, list):
             if inner := _without_masks(step):
