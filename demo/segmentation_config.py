@@ -11,7 +11,7 @@ num_classes = len(classes)
 palette = [[90, 140, 220], [140, 90, 60], [120, 120, 120], [150, 140, 110], [90, 130, 90], [170, 80, 70]]
 palette += [[255, 60, 60], [255, 150, 40], [250, 230, 60], [150, 230, 60], [50, 200, 90]]
 palette += [[50, 220, 210], [80, 150, 255], [110, 80, 255], [200, 80, 255], [255, 90, 190]]
-max_iters = 900
+max_iters = 1050
 lr = 1.5e-3
 
 load = [dict(type="LoadImage"), dict(type="LoadMask", num_classes=num_classes)]

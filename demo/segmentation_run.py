@@ -20,7 +20,7 @@ from demo.segmentation_data import SegmentationData, make_segmentation_data
 from lvt_core.files import write_text
 
 TASK = Task("segmentation")
-MAX_ITERS = 900  # as in the config
+MAX_ITERS = 1050  # as in the config
 BATCH_SIZE = 16  # all processes together
 CONFIG = ROOT / "demo" / "segmentation_config.py"
 
