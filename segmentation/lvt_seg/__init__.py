@@ -1,9 +1,14 @@
 """What mmsegmentation needs to train and test LVT; importing this registers it there."""
 
+import warnings
+
 from lvt_core.openmmlab import OpenMMLabLVT
 from lvt_core.openmmlab.commands import import_framework
 
 import_framework("mmseg")
+# Two things that are meant so: the published loss, and no pictures unless asked for.
+warnings.filterwarnings("ignore", message="Default ``avg_non_ignore`` is False")
+warnings.filterwarnings("ignore", message="The draw is False")
 
 from lvt_seg.datasets import ImageMaskDataset  # noqa: E402
 from lvt_seg.head import LVTSegFormerHead  # noqa: E402
