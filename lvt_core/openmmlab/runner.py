@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,8 @@ def start_runner(cfg: Config) -> StrictRunner:
     Raises:
         UserError: What the config asks for does not exist here.
     """
+    # A depthwise weight's gradient has two equally good memory layouts; DDP warns of the other one.
+    warnings.filterwarnings("ignore", message="Grad strides do not match")
     write_files_whole()
     require_writable_folder(cfg.work_dir)
     if _device_type() == "cpu":
