@@ -26,7 +26,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/pylint --disable=all --enable=similarities --min-similarity-lines=8 \
-		--ignore-imports=yes --ignore-signatures=yes --recursive=y lvt_core classification segmentation demo benchmarks
+		--ignore-imports=yes --ignore-signatures=yes --ignore=work_dirs,out --recursive=y lvt_core classification segmentation demo benchmarks
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.segformer_head
