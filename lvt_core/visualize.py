@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 VEIL = 0.65  # how much of a class's colour lies over the image
 WRONG = (230, 30, 40)
+SHADES = (1.0, 0.7, 1.3, 0.85, 1.15, 0.55)  # of one class's instances
 GAP, LINE = 6, 18  # pixels
 
 
@@ -54,6 +55,57 @@ def segmentation_picture(
     labels, pixels = np.unique(seen[seen < len(classes)], return_counts=True)
     legend = [(classes[i], tuple(colors[i].tolist())) for i in labels[np.argsort(-pixels)]]
     return _lay_out(panels, legend)
+
+
+def panoptic_picture(
+    image: np.ndarray,
+    prediction: tuple[np.ndarray, dict[int, int]],
+    truth: tuple[np.ndarray, dict[int, int]] | None,
+    *,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    num_things: int,
+) -> Image.Image:
+    """Panels side by side: image, prediction, truth; below them the classes, largest first.
+
+    Segments have their class's colour, instances of things each another shade of it; a white line runs
+    where segments meet, and what belongs to none is dark.
+
+    Args:
+        image: RGB, uint8 ``(H, W, 3)``.
+        prediction: Segment ids ``(H, W)``, and the class number of each id; other ids are void.
+        truth: The same, or ``None``.
+        classes: Names, things first.
+        palette: A colour per class.
+        num_things: How many of the classes are things.
+    """
+    colors = np.asarray(palette, dtype=np.uint8)
+    panels, pixels = [("image", image)], np.zeros(len(classes), int)
+    for title, shown in (("prediction", prediction), ("truth", truth)):
+        if shown is not None:
+            ids, labels = shown
+            panels.append((title, _paint_segments(image, ids, labels, colors, num_things)))
+            for segment, label in labels.items():
+                pixels[label] += np.count_nonzero(ids == segment)
+    legend = [(classes[i], tuple(colors[i].tolist())) for i in np.argsort(-pixels) if pixels[i]]
+    return _lay_out(panels, legend)
+
+
+def _paint_segments(
+    image: np.ndarray, ids: np.ndarray, labels: dict[int, int], colors: np.ndarray, num_things: int
+) -> np.ndarray:
+    painted = np.zeros_like(image)
+    instances: dict[int, int] = {}
+    for segment, label in labels.items():
+        number = instances[label] = instances.get(label, -1) + 1
+        shade = SHADES[number % len(SHADES)] if label < num_things else 1.0
+        painted[ids == segment] = (colors[label] * shade).clip(0, 255)
+    panel = (image * (1 - VEIL) + painted * VEIL).astype(np.uint8)
+    edge = np.zeros(ids.shape, bool)
+    edge[:, 1:] |= ids[:, 1:] != ids[:, :-1]
+    edge[1:] |= ids[1:] != ids[:-1]
+    panel[edge] = 255
+    return panel
 
 
 def _veil(image: np.ndarray, labels: np.ndarray, colors: np.ndarray, ignore_index: int) -> np.ndarray:

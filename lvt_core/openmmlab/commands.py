@@ -7,6 +7,7 @@ import io
 import os
 import warnings
 from argparse import Namespace
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,22 @@ def config_of(args: Namespace) -> Config:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
         cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     return cfg
+
+
+def run_training(description: str, check_data: Callable[[Config, Sequence[str]], None]) -> None:
+    """The whole train command: parse, check, train.
+
+    Args:
+        description: Of the command, for ``--help``.
+        check_data: Checks what the named loaders of a config will read.
+
+    Raises:
+        UserError: An option, the config or the data are wrong.
+    """
+    args = train_parser(description).parse_args()
+    cfg = config_of(args)
+    check_data(cfg, ("train_dataloader",) if args.no_validate else ("train_dataloader", "val_dataloader"))
+    train(cfg, args)
 
 
 def train(cfg: Config, args: Namespace) -> None:

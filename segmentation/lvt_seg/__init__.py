@@ -4,6 +4,7 @@ import warnings
 
 from lvt_core.openmmlab import OpenMMLabLVT
 from lvt_core.openmmlab.commands import import_framework
+from lvt_core.openmmlab.transforms import LoadImage
 
 import_framework("mmseg")
 # Two things that are meant so: the published loss, and no pictures unless asked for.
@@ -14,7 +15,7 @@ from lvt_seg.datasets import ImageMaskDataset  # noqa: E402
 from lvt_seg.head import LVTSegFormerHead  # noqa: E402
 from lvt_seg.metrics import SegmentationMetric  # noqa: E402
 from lvt_seg.pictures import PicturesHook  # noqa: E402
-from lvt_seg.transforms import AlignedResize, LoadImage, LoadMask  # noqa: E402
+from lvt_seg.transforms import AlignedResize, LoadMask  # noqa: E402
 
 __all__ = [
     "AlignedResize",

@@ -6,7 +6,7 @@ from typing import Any
 
 import mmcv
 import numpy as np
-from mmcv.transforms import LoadImageFromFile, Resize
+from mmcv.transforms import Resize
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
@@ -44,19 +44,6 @@ class AlignedResize(Resize):
         self._resize_img(results)
         self._resize_seg(results)
         return results
-
-
-@TRANSFORMS.register_module()
-class LoadImage(LoadImageFromFile):
-    """mmcv's ``LoadImageFromFile``, which names an image that it cannot read."""
-
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Read ``results["img_path"]``, turned as its EXIF data say."""
-        try:
-            return super().transform(results)
-        except Exception as error:  # damaged bytes make the decoders raise nearly anything
-            reason = " ".join(str(error).split())
-            raise UserError(f"{results['img_path']}: cannot be read as an image ({reason})") from error
 
 
 @TRANSFORMS.register_module()

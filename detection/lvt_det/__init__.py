@@ -1,0 +1,27 @@
+"""What mmdetection needs to train and test LVT; importing this registers it there."""
+
+from lvt_core.openmmlab import OpenMMLabLVT
+from lvt_core.openmmlab.commands import import_framework
+from lvt_core.openmmlab.ops import provide_compiled_operators
+from lvt_core.openmmlab.transforms import LoadImage
+
+provide_compiled_operators()
+import_framework("mmdet")
+
+from lvt_det.datasets import PanopticDataset  # noqa: E402
+from lvt_det.fusion import PanopticFusionHead  # noqa: E402
+from lvt_det.metrics import PanopticMetric  # noqa: E402
+from lvt_det.pictures import PanopticPicturesHook  # noqa: E402
+from lvt_det.roi_extractor import PreciseRoIExtractor  # noqa: E402
+from lvt_det.transforms import LoadPanoptic  # noqa: E402
+
+__all__ = [
+    "LoadImage",
+    "LoadPanoptic",
+    "OpenMMLabLVT",
+    "PanopticDataset",
+    "PanopticFusionHead",
+    "PanopticMetric",
+    "PanopticPicturesHook",
+    "PreciseRoIExtractor",
+]

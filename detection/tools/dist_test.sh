@@ -1,0 +1,1 @@
+../../lvt_core/openmmlab/launch/dist_test.sh

@@ -1,0 +1,1 @@
+../../lvt_core/openmmlab/launch/slurm_train.sh

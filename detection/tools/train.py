@@ -1,0 +1,26 @@
+"""Train a panoptic segmentor: tools/train.py CONFIG [options]."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lvt_core.errors import run_command
+from lvt_core.frameworks import require
+
+if __name__ == "__main__":
+    run_command(partial(require, "mmengine", "mmcv", "mmdet", extra="dense"))
+
+import lvt_det  # noqa: F401  (registers)
+from lvt_core.openmmlab.commands import run_training
+from lvt_det.checks import check_data
+
+
+def main() -> None:
+    """Parse, check, train."""
+    run_training(__doc__, check_data)
+
+
+if __name__ == "__main__":
+    run_command(main)
