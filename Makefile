@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := lvt_core classification segmentation configs demo benchmarks tests setup.py
+CODE := lvt_core classification segmentation detection configs demo benchmarks tests setup.py
 
 .PHONY: demo test lint bench format clean
 .NOTPARALLEL:
@@ -26,7 +26,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/pylint --disable=all --enable=similarities --min-similarity-lines=8 \
-		--ignore-imports=yes --ignore-signatures=yes --ignore=work_dirs,out --recursive=y lvt_core classification segmentation demo benchmarks
+		--ignore-imports=yes --ignore-signatures=yes --ignore=work_dirs,out --recursive=y lvt_core classification segmentation detection demo benchmarks
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.segformer_head

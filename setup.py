@@ -9,7 +9,12 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "lvt_core/__init__.py").read_text())[1]
 
 TRAIN = ["pyyaml>=6", "tqdm>=4.60", "matplotlib>=3.8", "pillow>=10", "numpy>=1.26"]
-DENSE = ["onedl-mmengine>=0.10.12", "onedl-mmcv>=2.3.6", "onedl-mmsegmentation>=1.4.2"]
+DENSE = [
+    "onedl-mmengine>=0.10.12",
+    "onedl-mmcv>=2.3.6",
+    "onedl-mmsegmentation>=1.4.2",
+    "onedl-mmdetection>=3.5.1",
+]
 DEMO = ["scikit-learn>=1.4"]
 LOGGERS = ["tensorboard>=2.16"]
 DEV = ["pytest>=8", "pytest-timeout>=2.3", "ruff==0.17.6", "mypy>=1.10", "pylint>=3"]

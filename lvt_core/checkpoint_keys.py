@@ -7,7 +7,8 @@ this file alone. Three layouts are known:
   classifier, ``decode_head.fuse.weight`` of a segmentor);
 * ``lvt_backbone``: `LVT` alone (``stages.0.patch_embed.proj.weight``);
 * ``original``: the original release; a classifier or backbone (``backbone.0.0.proj.weight``), or a dense
-  task's model, which has its backbone under one more ``backbone.``.
+  task's model, which has its backbone under one more ``backbone.``. Outside of its backbone a panoptic
+  segmentor has mmdetection's own names in both.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ def _all_start_with(state_dict: Mapping[str, Tensor], prefix: str) -> bool:
 
 
 def _is_dense(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether this is a dense task's whole model."""
-    return any(key.startswith("decode_head.") for key in state_dict)
+    """Whether this is a dense task's whole model: a segmentor, or a panoptic segmentor of mmdetection."""
+    return any(key.startswith(("decode_head.", "neck.")) for key in state_dict)
 
 
 def _rename(key: str, rules: Sequence[tuple[str, str]], source: int, target: int) -> str:

@@ -57,11 +57,25 @@ def complexity(model: nn.Module, input_size: int | tuple[int, int] = 224) -> Com
         model: A module that takes ``(1, in_chans, height, width)``; it is not changed.
         input_size: Side, or height and width, in pixels.
     """
-    height, width = (input_size, input_size) if isinstance(input_size, int) else input_size
+    size = (input_size, input_size) if isinstance(input_size, int) else input_size
+    params = {
+        name: sum(parameter.numel() for parameter in module.parameters())
+        for name, module in model.named_modules()
+    }
+    return Complexity(size, params, count_macs(model, size))
+
+
+def count_macs(model: nn.Module, input_size: tuple[int, int]) -> dict[str, int]:
+    """Multiply-adds by module name, as `complexity` counts them; ``''`` is the whole model.
+
+    Args:
+        model: As in `complexity`.
+        input_size: Height and width, in pixels.
+    """
     model = copy.deepcopy(model).to("meta").eval()  # shapes are enough
     config = getattr(model, "config", None)
     in_chans = getattr(config or model, "in_chans", 3)
-    image = torch.empty(1, in_chans, height, width, device="meta")
+    image = torch.empty(1, in_chans, *input_size, device="meta")
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         model(image)
@@ -71,11 +85,7 @@ def complexity(model: nn.Module, input_size: int | tuple[int, int] = 224) -> Com
         for name, flops in counter.get_flop_counts().items()
         if name.startswith(root)
     }
-    params = {
-        name: sum(parameter.numel() for parameter in module.parameters())
-        for name, module in model.named_modules()
-    }
-    return Complexity((height, width), params, {name: _macs(name, model, counted) for name in params})
+    return {name: _macs(name, model, counted) for name, _ in model.named_modules()}
 
 
 def _macs(name: str, model: nn.Module, counted: dict[str, int]) -> int:

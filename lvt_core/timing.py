@@ -31,7 +31,7 @@ class Timing:
     def __str__(self) -> str:
         low, high = (statistics.quantiles(self.seconds, n=20)[i] for i in (0, -1))
         return (
-            f"{1 / self.median:.1f} images/s (median {1e3 * self.median:.2f} ms, "
+            f"{1 / self.median:.3g} images/s (median {1e3 * self.median:.2f} ms, "
             f"90 % within {1e3 * low:.2f} to {1e3 * high:.2f} ms, {len(self.seconds)} images)"
         )
 

@@ -1,5 +1,7 @@
 """What mmdetection needs to train and test LVT; importing this registers it there."""
 
+import warnings
+
 from lvt_core.openmmlab import OpenMMLabLVT
 from lvt_core.openmmlab.commands import import_framework
 from lvt_core.openmmlab.ops import provide_compiled_operators
@@ -7,15 +9,19 @@ from lvt_core.openmmlab.transforms import LoadImage
 
 provide_compiled_operators()
 import_framework("mmdet")
+# As the published model was trained: the mean over all pixels, those that do not count included.
+warnings.filterwarnings("ignore", message="Default ``avg_non_ignore`` is False")
 
 from lvt_det.datasets import PanopticDataset  # noqa: E402
 from lvt_det.fusion import PanopticFusionHead  # noqa: E402
 from lvt_det.metrics import PanopticMetric  # noqa: E402
 from lvt_det.pictures import PanopticPicturesHook  # noqa: E402
 from lvt_det.roi_extractor import PreciseRoIExtractor  # noqa: E402
+from lvt_det.semantic_head import DirectPanopticFPNHead  # noqa: E402
 from lvt_det.transforms import LoadPanoptic  # noqa: E402
 
 __all__ = [
+    "DirectPanopticFPNHead",
     "LoadImage",
     "LoadPanoptic",
     "OpenMMLabLVT",

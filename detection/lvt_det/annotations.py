@@ -56,7 +56,7 @@ def read_categories(path: str | Path) -> list[Category]:
     Raises:
         UserError: The file is no COCO panoptic file.
     """
-    return _categories(_read(Path(path)), Path(path))
+    return _categories(read_json(Path(path)), Path(path))
 
 
 def read_images(
@@ -73,18 +73,18 @@ def read_images(
         UserError: The file is no COCO panoptic file, or something in it refers to nothing.
     """
     path = Path(path)
-    content = _read(path)
+    content = read_json(path)
     labels = _labels(_categories(content, path), classes, thing_classes, path)
     maps: dict[int, Mapping] = {}
-    for entry in _list(content, "annotations", path) if "annotations" in content else []:
-        image_id = _field(entry, "image_id", "an annotation", path)
+    for entry in list_of(content, "annotations", path) if "annotations" in content else []:
+        image_id = field_of(entry, "image_id", "an annotation", path)
         if image_id in maps:
             raise UserError(f"{path}: image_id={image_id} has two annotations")
         maps[image_id] = entry
     images = []
-    for entry in _list(content, "images", path):
+    for entry in list_of(content, "images", path):
         image_id, name, height, width = (
-            _field(entry, field, "an image", path) for field in ("id", "file_name", "height", "width")
+            field_of(entry, field, "an image", path) for field in ("id", "file_name", "height", "width")
         )
         annotation = maps.pop(image_id, None)
         place = f"{path}: image {image_id}"
@@ -94,7 +94,9 @@ def read_images(
                 file_name=name,
                 height=height,
                 width=width,
-                map_name=None if annotation is None else _field(annotation, "file_name", "an annotation", path),
+                map_name=None
+                if annotation is None
+                else field_of(annotation, "file_name", "an annotation", path),
                 segments=() if annotation is None else tuple(_segments(annotation, labels, place)),
             )
         )
@@ -115,21 +117,26 @@ def missing_file(folder: str | Path, names: Sequence[str]) -> str | None:
     return next((name for name in names if os.path.normpath(name) not in there), None)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """An annotation file's content.
+
+    Raises:
+        UserError: It cannot be read or is no JSON object.
+    """
     try:
         content = json.loads(path.read_bytes())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a COCO panoptic file ({error})") from error
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: is no COCO panoptic file: holds a {type(content).__name__}, not an object")
+        raise UserError(f"{path}: is no COCO file: holds a {type(content).__name__}, not an object")
     return content
 
 
 def _categories(content: Mapping, path: Path) -> list[Category]:
     found = []
-    for entry in _list(content, "categories", path):
+    for entry in list_of(content, "categories", path):
         number, name, is_thing = (
-            _field(entry, field, "a category", path) for field in ("id", "name", "isthing")
+            field_of(entry, field, "a category", path) for field in ("id", "name", "isthing")
         )
         found.append(Category(number, name, bool(is_thing)))
     for what, values in (("id", [c.id for c in found]), ("name", [c.name for c in found])):
@@ -161,15 +168,17 @@ def _labels(
 def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> list[AnnotatedSegment]:
     found: list[AnnotatedSegment] = []
     seen = {VOID}
-    for entry in _list(annotation, "segments_info", place):
+    for entry in list_of(annotation, "segments_info", place):
         number, category, box = (
-            _field(entry, field, "a segment", place) for field in ("id", "category_id", "bbox")
+            field_of(entry, field, "a segment", place) for field in ("id", "category_id", "bbox")
         )
         if number in seen or not isinstance(number, int):
-            raise UserError(f"{place}: segment id={number!r}; ids are positive numbers, each once in an image")
+            raise UserError(
+                f"{place}: segment id={number!r}; ids are positive numbers, each once in an image"
+            )
         if category not in labels:
             raise UserError(
-                f"{place}: segment {number} has category_id={category!r}, which is none of the config's classes"
+                f"{place}: segment {number} has category_id={category!r}, which is no class of the config"
             )
         if not isinstance(box, list) or len(box) != 4:
             raise UserError(f"{place}: segment {number} has bbox={box!r}, not [left, top, width, height]")
@@ -179,14 +188,16 @@ def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> lis
     return found
 
 
-def _list(content: Mapping, field: str, place: Path | str) -> list[Mapping]:
+def list_of(content: Mapping, field: str, place: Path | str) -> list[Mapping]:
+    """A field that must be a list of objects; `place` says where, for the message."""
     entries = content.get(field)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{place}: is no COCO panoptic file: {field!r} is no list of objects")
+        raise UserError(f"{place}: {field!r} is no list of objects")
     return entries
 
 
-def _field(entry: Mapping, field: str, what: str, place: Path | str) -> Any:
+def field_of(entry: Mapping, field: str, what: str, place: Path | str) -> Any:
+    """A field that must be there; `what` and `place` say of what and where, for the message."""
     if field not in entry:
         raise UserError(f"{place}: {what} has no {field!r}: {str(dict(entry))[:80]}")
     return entry[field]

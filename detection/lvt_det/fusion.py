@@ -80,7 +80,8 @@ def _lay_instances(masks: Tensor, order: list[int], overlap: float) -> tuple[Ten
 def _boxes(masks: Tensor) -> list[tuple[slice, slice] | None]:
     """The rows and columns that hold a mask's pixels; ``None`` for one without any."""
     found: list[tuple[slice, slice] | None] = []
-    in_row, in_column = masks.any(dim=2).cpu(), masks.any(dim=1).cpu()
+    pixels = masks.view(torch.uint8)  # on a CPU the maximum of bytes is far faster than any() of bools
+    in_row, in_column = pixels.amax(dim=2).cpu(), pixels.amax(dim=1).cpu()
     for row, column in zip(in_row, in_column, strict=True):
         ys, xs = row.nonzero().flatten(), column.nonzero().flatten()
         if len(ys) == 0:

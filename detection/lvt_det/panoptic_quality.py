@@ -54,7 +54,7 @@ def read_map(path: str | Path) -> np.ndarray:
         with Image.open(path) as opened:
             if opened.mode not in ("RGB", "RGBA"):
                 raise UserError(
-                    f"{path}: is a picture of mode {opened.mode}; a panoptic map is RGB, id = R + 256 G + 256² B"
+                    f"{path}: is a picture of mode {opened.mode}; a map is RGB, id = R + 256 G + 256² B"
                 )
             pixels = np.asarray(opened)[..., :3]
     except (OSError, SyntaxError) as error:

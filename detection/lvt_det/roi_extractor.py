@@ -18,9 +18,7 @@ class PreciseRoIExtractor(SingleRoIExtractor):
     in float16 of 0.5: the features would come from beside the box.
     """
 
-    def forward(
-        self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None
-    ) -> Tensor:
+    def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         """Maps ``(B, C, H_i, W_i)`` and boxes ``(K, 5)`` to features ``(K, C, size, size)``."""
         with torch.autocast(rois.device.type, enabled=False):
             return super().forward([x.float() for x in feats], rois.float(), roi_scale_factor)

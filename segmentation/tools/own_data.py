@@ -4,9 +4,6 @@ IMAGES and MASKS are folders whose files have the same names; a mask is a one-ch
 numbers; CLASSES is a text file with one class name a line, in the order of their numbers.
 """
 
-import os
-import shlex
-import subprocess
 import sys
 from argparse import Namespace
 from functools import partial
@@ -23,8 +20,9 @@ from lvt_core.frameworks import require
 if __name__ == "__main__":
     run_command(partial(require, "mmengine", "mmcv", "mmseg", extra="dense"))
 
-from lvt_core.errors import CommandParser, UserError
+from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text
+from lvt_core.openmmlab.own_data import check_options, own_data_parser, read_names, train_and_test
 from lvt_seg.datasets import match_pairs
 from lvt_seg.own_config import OwnData, Split, write_own_config
 from lvt_seg.transforms import MAX_CLASSES, LoadMask
@@ -37,7 +35,7 @@ def main() -> None:
         UserError: An option or the data are wrong.
     """
     args = _parse()
-    classes = read_classes(args.classes)
+    classes = read_names(args.classes, "CLASSES", at_least=2, at_most=MAX_CLASSES)
     work_dir = require_writable_folder(args.work_dir).resolve()
     config = work_dir / "config.py"
     train, val = splits(args, work_dir)
@@ -64,25 +62,7 @@ def main() -> None:
     print(f"{config}: written", flush=True)
     if args.config_only:
         return
-    run = work_dir / "run"
-    resume = ["--resume"] if (run / "last_checkpoint").exists() else []
-    seed = ["--seed", str(args.seed)]
-    _run("train", args.processes, [str(config)], ["--work-dir", str(run), *resume, *seed])
-    checkpoint = max(run.glob("best_mIoU_iter_*.pth"), key=_age, default=run / f"iter_{args.max_iters}.pth")
-    outputs = ["--show-dir", str(work_dir / "pictures"), "--results-file", str(work_dir / "results.json")]
-    _run("test", args.processes, [str(config), str(checkpoint)], ["--work-dir", str(run), *outputs])
-    print(f"{checkpoint}: the trained model; {work_dir}/pictures and results.json: what it sees")
-
-
-def read_classes(path: str) -> list[str]:
-    """Class names from a text file, one a line."""
-    try:
-        names = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"CLASSES {path}: cannot be read ({error})") from error
-    if not 2 <= len(names) <= MAX_CLASSES or len(set(names)) != len(names):
-        raise UserError(f"CLASSES {path}: must name 2 to {MAX_CLASSES} classes, each once, one a line")
-    return names
+    train_and_test(TASK, config, args, best="best_mIoU_iter_*.pth", last=f"iter_{args.max_iters}.pth")
 
 
 def splits(args: Namespace, work_dir: Path) -> tuple[Split, Split]:
@@ -127,67 +107,24 @@ def check_masks(pairs: list, *, num_classes: int, first_class: int) -> None:
         load.transform({**sample, "ori_shape": (height, width)})
 
 
-def _age(path: Path) -> float:
-    return path.stat().st_mtime
-
-
 def _parse() -> Namespace:
-    parser = CommandParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = own_data_parser(__doc__.splitlines()[0], short_side=512, batch_size=8)
     parser.add_argument("images", metavar="IMAGES", help="folder")
     parser.add_argument("masks", metavar="MASKS", help="folder")
     parser.add_argument("classes", metavar="CLASSES", help="text file, one name a line")
-    parser.add_argument("--work-dir", required=True, metavar="DIR", help="where everything is written")
     parser.add_argument("--first-class", type=int, choices=(0, 1), default=0, help="its number in the masks")
     parser.add_argument("--val-images", metavar="DIR", help="validation images")
     parser.add_argument("--val-masks", metavar="DIR", help="and their masks")
     parser.add_argument(
-        "--val-every", type=int, default=5, metavar="N", help="else: hold out every N-th image"
-    )
-    parser.add_argument("--pretrained", metavar="FILE", help="the backbone's weights; else from scratch")
-    parser.add_argument(
         "--crop-size", type=int, nargs="+", default=[512], metavar="PIXELS", help="side, or H W"
     )
-    parser.add_argument("--short-side", type=int, default=512, metavar="N", help="images are resized to")
     parser.add_argument("--max-iters", type=int, default=20000, metavar="N")
-    parser.add_argument("-b", "--batch-size", type=int, default=8, metavar="N", help="of each process")
     parser.add_argument("--lr", type=float, help="default: 6e-5, from scratch 1e-3")
-    parser.add_argument("--flip", type=float, default=0.5, help="probability of mirroring")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="data-loading processes of each")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="GPUs, or CPU processes")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--config-only", action="store_true", help="check, write the config, and stop")
     args = parser.parse_args()
-    for name, least in (
-        ("max_iters", 10),
-        ("batch_size", 1),
-        ("workers", 0),
-        ("processes", 1),
-        ("val_every", 2),
-    ):
-        if getattr(args, name) < least:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be {least} or more")
-    if len(args.crop_size) > 2 or min(*args.crop_size, args.short_side) < 32:
-        raise UserError(
-            "--crop-size and --short-side: sides of at least 32 pixels; --crop-size takes one or two"
-        )
-    if args.lr is not None and not args.lr > 0:
-        raise UserError(f"--lr {args.lr}: must be more than 0")
-    if not 0 <= args.flip <= 1:
-        raise UserError(f"--flip {args.flip}: must be in 0..1")
+    check_options(args, max_iters=10)
+    if len(args.crop_size) > 2 or min(args.crop_size) < 32:
+        raise UserError(f"--crop-size {args.crop_size}: one or two sides of at least 32 pixels")
     return args
-
-
-def _run(command: str, processes: int, positional: list[str], options: list[str]) -> None:
-    """One of the commands beside this one, shown as one would type it."""
-    if processes > 1:
-        words = [f"tools/dist_{command}.sh", *positional, str(processes), *options]
-    else:
-        words = [sys.executable, f"tools/{command}.py", *positional, *options]
-    print(f"$ {shlex.join(words)}", flush=True)
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # torchrun lies beside python
-    code = subprocess.run(words, cwd=TASK, env={**os.environ, "PATH": programs}, check=False).returncode
-    if code:
-        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ model = dict(
         mask_head=dict(in_channels=channels, conv_out_channels=channels, num_classes=num_things),
     ),
     semantic_head=dict(
+        type="DirectPanopticFPNHead",
         num_things_classes=num_things,
         num_stuff_classes=num_stuff,
         in_channels=channels,

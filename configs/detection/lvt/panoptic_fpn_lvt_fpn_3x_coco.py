@@ -3,9 +3,9 @@
     PORT=29501 ./tools/dist_train.sh configs/lvt/panoptic_fpn_lvt_fpn_3x_coco.py 8
     bash tools/dist_test.sh configs/lvt/panoptic_fpn_lvt_fpn_3x_coco.py FILE 8 --eval PQ
 
-Published: PQ 42.8, things 49.5, stuff 32.6 (val2017); 20.4 images a second on one V100, short side 800, longest
-1333. We had neither COCO nor the published file: these are the publisher's numbers. Like 1x, but AdamW 3e-4,
-short sides from 640 to 800, and every epoch goes over the images three times.
+Published: PQ 42.8, things 49.5, stuff 32.6 (val2017); 20.4 images a second on one V100, short side 800,
+longest 1333. We had neither COCO nor the published file: these are the publisher's numbers. Like 1x, but
+AdamW 3e-4, short sides from 640 to 800, and every epoch goes over the images three times.
 """
 
 _base_ = "panoptic_fpn_lvt_fpn_1x_coco.py"

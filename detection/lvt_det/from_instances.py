@@ -1,0 +1,131 @@
+"""COCO's instance annotations and maps of stuff, put together into panoptic annotations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from lvt_core.errors import UserError
+from lvt_core.files import write_text, write_whole
+from lvt_det.annotations import field_of, list_of, read_json
+from lvt_det.panoptic_quality import VOID, ids_to_rgb
+
+NO_STUFF = (0, 255)  # in a map of stuff
+
+
+def write_panoptic(
+    instances: str | Path, stuff_maps: str | Path, stuff: Sequence[str], annotations: Path, maps: Path
+) -> None:
+    """Write panoptic annotations.
+
+    Instances cover stuff, smaller ones cover larger ones, and crowds lie under all of them.
+
+    Args:
+        instances: COCO instances file: ``segmentation`` as polygons or run lengths.
+        stuff_maps: Folder with a grey PNG per image, named like it: 1 for the first class of `stuff`, and so
+            on; 0 and 255 where there is none.
+        stuff: Names.
+        annotations: The JSON file to write.
+        maps: The folder of PNG maps to write.
+
+    Raises:
+        UserError: A file is wrong or missing.
+    """
+    path = Path(instances)
+    content = read_json(path)
+    things = [
+        {"id": field_of(entry, "id", "a category", path), "name": field_of(entry, "name", "a category", path)}
+        for entry in list_of(content, "categories", path)
+    ]
+    if double := {entry["name"] for entry in things} & set(stuff):
+        raise UserError(f"{path}: category {min(double)!r} is a class of stuff too")
+    first_stuff = 1 + max((entry["id"] for entry in things), default=0)
+    categories = [{**entry, "isthing": 1} for entry in things]
+    categories += [{"id": first_stuff + i, "name": name, "isthing": 0} for i, name in enumerate(stuff)]
+    images = list_of(content, "images", path)
+    by_image: dict[Any, list[Mapping]] = {field_of(image, "id", "an image", path): [] for image in images}
+    for entry in list_of(content, "annotations", path):
+        image_id = field_of(entry, "image_id", "an annotation", path)
+        category = field_of(entry, "category_id", "an annotation", path)
+        if image_id not in by_image:
+            raise UserError(f"{path}: an annotation has image_id={image_id}, but there is no such image")
+        if category not in {thing["id"] for thing in things}:
+            raise UserError(f"{path}: an annotation of image {image_id} has unknown category_id={category!r}")
+        by_image[image_id].append(entry)
+    written = []
+    for image in images:
+        name = f"{Path(field_of(image, 'file_name', 'an image', path)).with_suffix('').as_posix()}.png"
+        size = field_of(image, "height", "an image", path), field_of(image, "width", "an image", path)
+        labels = _read_stuff(Path(stuff_maps) / name, size, len(stuff))
+        ids, segments = _compose(
+            by_image[image["id"]], labels, first_stuff, size, f"{path}: image {image['id']}"
+        )
+        picture = Image.fromarray(ids_to_rgb(ids))
+        write_whole(maps / name, partial(picture.save, format="PNG"))
+        written.append({"image_id": image["id"], "file_name": name, "segments_info": segments})
+    result = {"images": images, "annotations": written, "categories": categories}
+    write_text(annotations, json.dumps(result))
+
+
+def _compose(
+    entries: Sequence[Mapping], labels: np.ndarray, first_stuff: int, size: tuple[int, int], place: str
+) -> tuple[np.ndarray, list[dict]]:
+    """A panoptic map ``(H, W)`` of segment ids, and the segments that are visible in it."""
+    ids = np.full(size, VOID, np.int32)
+    listed: dict[int, tuple[int, int]] = {}  # id: category and crowd
+    for value in np.unique(labels[~np.isin(labels, NO_STUFF)]).tolist():
+        listed[len(listed) + 1] = (first_stuff + value - 1, 0)
+        ids[labels == value] = len(listed)
+    masks = [(entry, _mask(entry, size, place)) for entry in entries]
+    for entry, mask in sorted(masks, key=lambda m: (not m[0].get("iscrowd", 0), -int(m[1].sum()))):
+        listed[len(listed) + 1] = (entry["category_id"], int(entry.get("iscrowd", 0)))
+        ids[mask] = len(listed)
+    segments = []
+    for number, (category, crowd) in listed.items():
+        rows, columns = np.nonzero(ids == number)
+        if len(rows):
+            left, top = int(columns.min()), int(rows.min())
+            box = [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top]
+            entry = {"id": number, "category_id": category, "iscrowd": crowd}
+            segments.append({**entry, "bbox": box, "area": len(rows)})
+    return ids, segments
+
+
+def _mask(entry: Mapping, size: tuple[int, int], place: str) -> np.ndarray:
+    """An instance's pixels, bool ``(H, W)``."""
+    shape = field_of(entry, "segmentation", "an annotation", place)
+    try:
+        if isinstance(shape, list):
+            runs = coco_mask.merge(coco_mask.frPyObjects(shape, *size))
+        elif isinstance(shape["counts"], list):
+            runs = coco_mask.frPyObjects(shape, *size)
+        else:
+            runs = shape
+        mask = coco_mask.decode(runs).astype(bool)
+    except Exception as error:  # the library raises nearly anything
+        raise UserError(f"{place}: a segmentation is neither polygons nor run lengths ({error})") from error
+    if mask.shape != size:
+        raise UserError(f"{place}: a segmentation is of {mask.shape} pixels, the image of {size}")
+    return mask
+
+
+def _read_stuff(path: Path, size: tuple[int, int], num_stuff: int) -> np.ndarray:
+    try:
+        labels = np.asarray(Image.open(path)) + 0
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"{path}: cannot be read as a map of stuff ({error})") from error
+    if labels.shape != size:
+        raise UserError(f"{path}: is of {labels.shape} pixels, the image of {size}; a map has one channel")
+    wrong = labels[(labels > num_stuff) & ~np.isin(labels, NO_STUFF)]
+    if wrong.size:
+        raise UserError(
+            f"{path}: has the value {wrong.min()}; allowed are 1 to {num_stuff}, and 0 and 255 for no stuff"
+        )
+    return labels

@@ -1,0 +1,152 @@
+"""Train on panoptic data of one's own: tools/own_data.py IMAGES ANNOTATIONS MAPS --work-dir DIR [options].
+
+ANNOTATIONS and MAPS are a panoptic JSON file and its folder of PNG maps, as COCO has them. Or, with
+--stuff-classes FILE, a COCO instances file and a folder of grey maps of stuff: FILE names the stuff, one
+class a line, and the maps have 1 for the first, and so on, and 0 or 255 where there is none.
+"""
+
+import json
+import statistics
+import sys
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+
+TASK = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TASK))
+
+from lvt_core.errors import run_command
+from lvt_core.frameworks import require
+
+if __name__ == "__main__":
+    run_command(partial(require, "mmengine", "mmcv", "mmdet", extra="dense"))
+
+import lvt_det  # noqa: F401  (registers)
+from lvt_core.errors import UserError
+from lvt_core.files import require_writable_folder, write_text
+from lvt_core.openmmlab.own_data import check_options, own_data_parser, read_names, train_and_test
+from lvt_det.annotations import AnnotatedImage, read_categories, read_images
+from lvt_det.from_instances import write_panoptic
+from lvt_det.own_config import OwnData, Split, write_own_config
+from lvt_det.panoptic_quality import check_map, read_map
+
+COCO_LIMIT, COCO_AREA = 4096, 640 * 480  # published limit of stuff's area, and the area of a COCO image
+
+
+def main() -> None:
+    """Check everything, write the config, train, test.
+
+    Raises:
+        UserError: An option or the data are wrong.
+    """
+    args = _parse()
+    work_dir = require_writable_folder(args.work_dir).resolve()
+    train, val = splits(args, work_dir)
+    categories = read_categories(train.annotations)
+    things = [category.name for category in categories if category.is_thing]
+    stuff = [category.name for category in categories if not category.is_thing]
+    found = {}
+    for split in (train, val):
+        found[split] = read_images(split.annotations, [*things, *stuff], things)
+        print(f"{split.annotations}: checking {len(found[split])} images' maps", flush=True)
+        check_maps(split, found[split])
+    area = statistics.median(image.height * image.width for image in found[train])
+    data = OwnData(
+        things=things,
+        stuff=stuff,
+        train=train,
+        val=val,
+        short_side=args.short_side,
+        long_side=round(args.short_side * 1333 / 800),
+        stuff_area_limit=max(1, round(COCO_LIMIT * area / COCO_AREA)),
+        epochs=args.epochs,
+        steps_per_epoch=max(1, len(found[train]) // (args.batch_size * args.processes)),
+        batch_size=args.batch_size,
+        lr=args.lr,
+        workers=args.workers,
+        pretrained=str(Path(args.pretrained).resolve()) if args.pretrained else None,
+        flip=args.flip,
+    )
+    config = work_dir / "config.py"
+    write_own_config(config, data)
+    print(f"{config}: written", flush=True)
+    if args.config_only:
+        return
+    train_and_test(TASK, config, args, best="best_PQ_epoch_*.pth", last=f"epoch_{args.epochs}.pth")
+
+
+def splits(args: Namespace, work_dir: Path) -> tuple[Split, Split]:
+    """Training and validation: two data sets, or every n-th image of one held out."""
+    given = (args.val_images, args.val_annotations, args.val_maps)
+    if any(given) and not all(given):
+        raise UserError("--val-images, --val-annotations and --val-maps: all of them, or none")
+    train = _panoptic(args, (args.images, args.annotations, args.maps), work_dir / "panoptic")
+    if all(given):
+        return train, _panoptic(args, given, work_dir / "panoptic_val")
+    content = json.loads(Path(train.annotations).read_text(encoding="utf-8"))
+    numbers = [image["id"] for image in content["images"]]
+    files = {part: work_dir / f"{part}.json" for part in ("train", "val")}
+    held_out = set(numbers[:: args.val_every])
+    if files["val"].exists():  # who was held out stays held out, also when images are added
+        earlier = json.loads(files["val"].read_text(encoding="utf-8"))
+        held_out = {image["id"] for image in earlier["images"]} & set(numbers)
+    if not held_out < set(numbers):
+        raise UserError(
+            f"{train.annotations}: {len(numbers)} images are too few for --val-every {args.val_every}"
+        )
+    for part, path in files.items():
+        chosen = {**content}
+        for field, key in (("images", "id"), ("annotations", "image_id")):
+            chosen[field] = [e for e in content[field] if (e[key] in held_out) == (part == "val")]
+        write_text(path, json.dumps(chosen))
+    return tuple(Split(train.images, str(files[part]), train.maps) for part in ("train", "val"))  # type: ignore[return-value]
+
+
+def check_maps(split: Split, images: list[AnnotatedImage]) -> None:
+    """Read every map once: one that disagrees should not stop the training after an hour."""
+    for image in images:
+        if image.map_name is None:
+            raise UserError(f"{split.annotations}: image {image.id} has no annotation")
+        path = Path(split.maps) / image.map_name
+        ids = read_map(path)
+        if ids.shape != (image.height, image.width):
+            raise UserError(
+                f"{path}: {ids.shape[1]} x {ids.shape[0]} pixels, but {split.annotations} says "
+                f"{image.width} x {image.height}"
+            )
+        check_map(ids, [segment.id for segment in image.segments], path)
+
+
+def _panoptic(args: Namespace, given: tuple[str, str, str], converted: Path) -> Split:
+    """The data as they are, or written anew from instances and stuff."""
+    images, annotations, maps = (str(Path(path).resolve()) for path in given)
+    if args.stuff_classes is None:
+        read_categories(annotations)
+        return Split(images, annotations, maps)
+    stuff = read_names(args.stuff_classes, "--stuff-classes", at_least=1, at_most=253)
+    json_file = converted.with_suffix(".json")
+    print(f"{json_file}: putting {annotations} and {maps} together", flush=True)
+    write_panoptic(annotations, maps, stuff, json_file, converted)
+    return Split(images, str(json_file), str(converted))
+
+
+def _parse() -> Namespace:
+    parser = own_data_parser(__doc__.splitlines()[0], short_side=800, batch_size=8)
+    parser.add_argument("images", metavar="IMAGES", help="folder")
+    parser.add_argument("annotations", metavar="ANNOTATIONS", help="panoptic JSON file")
+    parser.add_argument("maps", metavar="MAPS", help="folder of PNG maps")
+    parser.add_argument(
+        "--stuff-classes", metavar="FILE", help="ANNOTATIONS are COCO instances, MAPS grey maps of this stuff"
+    )
+    parser.add_argument("--val-images", metavar="DIR", help="validation data, of the same kind")
+    parser.add_argument("--val-annotations", metavar="FILE")
+    parser.add_argument("--val-maps", metavar="DIR")
+    parser.add_argument("--epochs", type=int, default=36, metavar="N")
+    parser.add_argument("--lr", type=float, default=3e-4)
+    args = parser.parse_args()
+    check_options(args, epochs=1)
+    return args
+
+
+if __name__ == "__main__":
+    run_command(main)

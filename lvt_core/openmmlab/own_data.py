@@ -1,0 +1,108 @@
+"""What the commands for data of one's own have in common."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from lvt_core.errors import CommandParser, UserError
+
+
+def own_data_parser(description: str, *, short_side: int, batch_size: int) -> CommandParser:
+    """The options that both tasks have."""
+    parser = CommandParser(description=description, allow_abbrev=False)
+    parser.add_argument("--work-dir", required=True, metavar="DIR", help="where everything is written")
+    parser.add_argument(
+        "--val-every", type=int, default=5, metavar="N", help="no validation data: hold out every N-th image"
+    )
+    parser.add_argument("--pretrained", metavar="FILE", help="the backbone's weights; else from scratch")
+    parser.add_argument(
+        "--short-side", type=int, default=short_side, metavar="N", help="images are resized to"
+    )
+    parser.add_argument(
+        "-b", "--batch-size", type=int, default=batch_size, metavar="N", help="of each process"
+    )
+    parser.add_argument("--flip", type=float, default=0.5, help="probability of mirroring")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="data-loading processes of each")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="GPUs, or CPU processes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--config-only", action="store_true", help="check, write the config, and stop")
+    return parser
+
+
+def check_options(args: Namespace, **least: int) -> None:
+    """Refuse values that make no sense.
+
+    Args:
+        args: Of `own_data_parser`.
+        least: The smallest allowed value of options of one task.
+
+    Raises:
+        UserError: One does not.
+    """
+    common = {"batch_size": 1, "workers": 0, "processes": 1, "val_every": 2, "short_side": 32}
+    for name, smallest in {**common, **least}.items():
+        if getattr(args, name) < smallest:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be {smallest} or more")
+    if args.lr is not None and not args.lr > 0:
+        raise UserError(f"--lr {args.lr}: must be more than 0")
+    if not 0 <= args.flip <= 1:
+        raise UserError(f"--flip {args.flip}: must be in 0..1")
+
+
+def read_names(path: str, what: str, *, at_least: int, at_most: int) -> list[str]:
+    """Names of classes from a text file, one a line.
+
+    Raises:
+        UserError: It cannot be read, or names too few, too many, or one twice.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{what} {path}: cannot be read ({error})") from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not at_least <= len(names) <= at_most or len(set(names)) != len(names):
+        raise UserError(f"{what} {path}: must name {at_least} to {at_most} classes, each once, one a line")
+    return names
+
+
+def train_and_test(task: Path, config: Path, args: Namespace, *, best: str, last: str) -> None:
+    """Train, or go on training, in ``<work dir>/run``; then test, with pictures and results beside it.
+
+    Args:
+        task: The task's folder.
+        config: The config file.
+        args: Of `own_data_parser`.
+        best: Pattern of the best checkpoint's name.
+        last: Name of the last one, for when there is no best.
+    """
+    work_dir = Path(args.work_dir).resolve()
+    run = work_dir / "run"
+    resume = ["--resume"] if (run / "last_checkpoint").exists() else []
+    seed = ["--seed", str(args.seed)]
+    _run(task, "train", args.processes, [str(config)], ["--work-dir", str(run), *resume, *seed])
+    checkpoint = max(run.glob(best), key=_age, default=run / last)
+    outputs = ["--show-dir", str(work_dir / "pictures"), "--results-file", str(work_dir / "results.json")]
+    _run(task, "test", args.processes, [str(config), str(checkpoint)], ["--work-dir", str(run), *outputs])
+    print(f"{checkpoint}: the trained model; {work_dir}/pictures and results.json: what it sees")
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _run(task: Path, command: str, processes: int, positional: list[str], options: list[str]) -> None:
+    """One of the task's commands, shown as one would type it."""
+    if processes > 1:
+        words = [f"tools/dist_{command}.sh", *positional, str(processes), *options]
+    else:
+        words = [sys.executable, f"tools/{command}.py", *positional, *options]
+    print(f"$ {shlex.join(words)}", flush=True)
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # torchrun lies beside python
+    code = subprocess.run(words, cwd=task, env={**os.environ, "PATH": programs}, check=False).returncode
+    if code:
+        sys.exit(code)
