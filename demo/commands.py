@@ -23,7 +23,7 @@ class Task:
     """A task's folder, where its commands run.
 
     Attributes:
-        name: `classification` or `segmentation`.
+        name: `classification`, `segmentation` or `detection`.
         root: The repository.
     """
 

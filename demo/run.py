@@ -14,11 +14,14 @@ from demo.classification_run import BEST, read_classification_run, run_classific
 from demo.commands import CommandFailed
 from demo.metrics import merge_metrics
 from demo.page import Section, write_page
+from demo.panoptic_data import PanopticData
+from demo.panoptic_page import panoptic_sections
+from demo.panoptic_run import MAX_EPOCHS, read_panoptic_run, run_panoptic
 from demo.segmentation_data import SegmentationData
 from demo.segmentation_page import segmentation_sections
-from demo.segmentation_run import MAX_ITERS, read_segmentation_run, run_segmentation
+from demo.segmentation_run import MAX_ITERS, read_segmentation_run, run_segmentation, trained_segmentor
 
-TASKS = ("classification", "segmentation")
+TASKS = ("classification", "segmentation", "detection")
 DEFAULT_OUT = Path(__file__).resolve().parent / "out"
 
 
@@ -40,6 +43,11 @@ def finish(out: Path) -> Path:
         segmentation = read_segmentation_run(out)
         merge_metrics(out / "metrics.json", miou=segmentation.metrics["mIoU"])
         sections += segmentation_sections(segmentation)
+    if (out / "detection" / "run.json").exists():
+        panoptic = read_panoptic_run(out)
+        names = {"pq": "PQ", "pq_things": "PQ_th", "pq_stuff": "PQ_st"}
+        merge_metrics(out / "metrics.json", **{ours: panoptic.metrics[name] for ours, name in names.items()})
+        sections += panoptic_sections(panoptic)
     page = out / "index.html"
     write_page(page, sections)
     return page
@@ -53,10 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=TASKS,
         default=TASKS,
-        help="the second starts from the first",
+        help="each starts from the one before",
     )
     parser.add_argument("--epochs", type=int, default=5, help="of classification")
     parser.add_argument("--max-iters", type=int, default=MAX_ITERS, help="steps of segmentation")
+    parser.add_argument("--max-epochs", type=int, default=MAX_EPOCHS, help="of detection")
     parser.add_argument("-b", "--batch-size", type=int, default=32, help="of classification")
     parser.add_argument(
         "--processes", type=int, default=min(4, os.cpu_count() or 1), help="that train side by side"
@@ -68,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--train-scenes", type=int, default=2400, metavar="N")
     parser.add_argument("--val-scenes", type=int, default=200, metavar="N")
+    parser.add_argument("--panoptic-train-scenes", type=int, default=1600, metavar="N")
+    parser.add_argument("--panoptic-val-scenes", type=int, default=150, metavar="N")
     return parser
 
 
@@ -77,11 +88,16 @@ def main() -> int:
     args = parser.parse_args()
     if args.max_iters < 40:
         parser.error(f"--max-iters {args.max_iters}: must be 40 or more")
+    if args.max_epochs < 1:
+        parser.error(f"--max-epochs {args.max_epochs}: must be 1 or more")
     try:
         pictures = ClassificationData(
             train_per_scan=args.train_per_scan, seed=args.seed, scan_step=args.scan_step
         )
         scenes = SegmentationData(train=args.train_scenes, val=args.val_scenes, seed=args.seed)
+        instances = PanopticData(
+            train=args.panoptic_train_scenes, val=args.panoptic_val_scenes, seed=args.seed
+        )
         if "classification" in args.tasks:
             run_classification(
                 args.out,
@@ -96,6 +112,14 @@ def main() -> int:
                 settings=scenes,
                 backbone=args.out / BEST,
                 max_iters=args.max_iters,
+                processes=args.processes,
+            )
+        if "detection" in args.tasks:
+            run_panoptic(
+                args.out,
+                settings=instances,
+                backbone=trained_segmentor(args.out),
+                max_epochs=args.max_epochs,
                 processes=args.processes,
             )
     except ValueError as error:

@@ -89,6 +89,18 @@ def run_segmentation(
     write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
 
 
+def trained_segmentor(out: Path) -> Path:
+    """The newest checkpoint of a run under the tour's folder.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found = list((out / "segmentation" / "digits").glob("iter_*.pth"))
+    if not found:
+        raise ValueError(f"--tasks detection: starts from the segmentation part, which has not run in {out}")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
 def segmentation_commands(
     data: Path,
     folder: Path,

@@ -81,7 +81,7 @@ def run_inside(words: list[str], task: Path) -> subprocess.CompletedProcess:
 
 def script(path: Path) -> ModuleType:
     """A task's script as a module, under a name that no other module has."""
-    name = f"{path.parent.name}_{path.stem}_script"
+    name = "_".join((*path.parts[-3:-1], path.stem, "script"))
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         sys.modules[name] = module = importlib.util.module_from_spec(spec)

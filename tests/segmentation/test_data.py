@@ -8,8 +8,9 @@ from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
 from lvt_core.errors import UserError
+from lvt_core.openmmlab.transforms import LoadImage
 from lvt_seg.datasets import ImageMaskDataset, match_pairs
-from lvt_seg.transforms import AlignedResize, LoadImage, LoadMask
+from lvt_seg.transforms import AlignedResize, LoadMask
 
 
 @pytest.mark.parametrize(
