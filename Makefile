@@ -25,6 +25,7 @@ lint: $(READY)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/mypy detection/tools  # its modules have the names of those of segmentation
 	$(BIN)/pylint --disable=all --enable=similarities --min-similarity-lines=8 \
 		--ignore-imports=yes --ignore-signatures=yes --ignore=work_dirs,out --recursive=y lvt_core classification segmentation detection demo benchmarks
 

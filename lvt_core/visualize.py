@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 VEIL = 0.65  # how much of a class's colour lies over the image
 WRONG = (230, 30, 40)
 SHADES = (1.0, 0.7, 1.3, 0.85, 1.15, 0.55)  # of one class's instances
-GAP, LINE = 6, 18  # pixels
+GAP, SMALLEST_TEXT = 6, 12  # pixels
 
 
 def class_colors(count: int) -> np.ndarray:
@@ -119,30 +119,34 @@ def _lay_out(panels: list[tuple[str, np.ndarray]], legend: list[tuple[str, tuple
     """Titled panels in a row, with the legend below."""
     height, width = panels[0][1].shape[:2]
     columns = len(panels) * (width + GAP) - GAP
-    font = ImageFont.load_default(12)
-    rows = _legend_rows(legend, columns, font)
-    page = Image.new("RGB", (columns, LINE + height + LINE * len(rows) + (GAP if rows else 0)), "white")
+    size = max(SMALLEST_TEXT, width // 32)  # readable where a page shows the whole picture
+    line, font = size * 3 // 2, ImageFont.load_default(size)
+    rows = _legend_rows(legend, columns, font, size)
+    page = Image.new("RGB", (columns, line + height + line * len(rows) + (GAP if rows else 0)), "white")
     draw = ImageDraw.Draw(page)
     for i, (title, panel) in enumerate(panels):
         left = i * (width + GAP)
         draw.text((left + 2, 2), title, fill="black", font=font)
-        page.paste(Image.fromarray(panel), (left, LINE))
+        page.paste(Image.fromarray(panel), (left, line))
     for row, entries in enumerate(rows):
-        top = LINE + height + GAP + row * LINE
+        top = line + height + GAP + row * line
         for left, name, color in entries:
-            draw.rectangle((left, top + 2, left + 11, top + 13), fill=color, outline="black")
-            draw.text((left + 15, top), name, fill="black", font=font)
+            draw.rectangle((left, top + 2, left + size - 1, top + size + 1), fill=color, outline="black")
+            draw.text((left + size + 3, top), name, fill="black", font=font)
     return page
 
 
 def _legend_rows(
-    legend: list[tuple[str, tuple[int, ...]]], width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+    legend: list[tuple[str, tuple[int, ...]]],
+    width: int,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    size: int,
 ) -> list[list[tuple[int, str, tuple[int, ...]]]]:
     """Legend entries with their left edges, in as many rows as they need."""
     rows: list[list[tuple[int, str, tuple[int, ...]]]] = []
     left = width
     for name, color in legend:
-        needed = 15 + int(font.getlength(name)) + 12
+        needed = size + 3 + int(font.getlength(name)) + size
         if left + needed > width:
             rows.append([])
             left = 2

@@ -139,7 +139,8 @@ def _categories(content: Mapping, path: Path) -> list[Category]:
             field_of(entry, field, "a category", path) for field in ("id", "name", "isthing")
         )
         found.append(Category(number, name, bool(is_thing)))
-    for what, values in (("id", [c.id for c in found]), ("name", [c.name for c in found])):
+    columns: dict[str, list] = {"id": [c.id for c in found], "name": [c.name for c in found]}
+    for what, values in columns.items():
         if len(set(values)) != len(values):
             double = next(value for value in values if values.count(value) > 1)
             raise UserError(f"{path}: two categories have {what}={double!r}")

@@ -64,9 +64,10 @@ def _lay_instances(masks: Tensor, order: list[int], overlap: float) -> tuple[Ten
     kept = []
     boxes = _boxes(masks)
     for place, index in enumerate(order):
-        if boxes[index] is None:
+        box = boxes[index]
+        if box is None:
             continue
-        rows, columns = boxes[index]
+        rows, columns = box
         mask, under = masks[index, rows, columns], laid[rows, columns]
         free = mask & (under == 0)
         area = mask.sum()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lvt_core.errors import UserError
-from lvt_core.files import write_text
+from lvt_core.openmmlab.own_data import relative_base, write_config
 from lvt_core.visualize import class_colors
 
 BASE = Path(__file__).resolve().parents[2] / "configs/detection/lvt/panoptic_fpn_lvt_fpn_1x_coco.py"
@@ -72,18 +70,12 @@ def write_own_config(path: Path, data: OwnData) -> None:
     Raises:
         UserError: There is another one, edited or of other options.
     """
-    text = own_config(path, data)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise UserError(
-            f"{path}: was written with other options, or edited; run tools/train.py on it, or name another "
-            "--work-dir"
-        )
-    write_text(path, text)
+    write_config(path, own_config(path, data))
 
 
 def own_config(path: Path, data: OwnData) -> str:
     """The config's text, for this place."""
-    base = Path(os.path.relpath(BASE, path.resolve().parent)).as_posix()
+    base = relative_base(path, BASE)
     colors = class_colors(len(data.things) + len(data.stuff)).tolist()
     warmup = max(2, min(500, data.epochs * data.steps_per_epoch // 10))
     kinds = f"{len(data.things)} things and {len(data.stuff)} kinds of stuff"

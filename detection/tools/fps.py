@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -99,7 +100,7 @@ def cost_table(model: nn.Module, size: tuple[int, int]) -> str:
 class _PerImage(nn.Module):
     """The parts whose cost does not depend on how many instances there are."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.backbone, self.neck = model.backbone, model.neck
         self.rpn, self.semantic = model.rpn_head, model.semantic_head

@@ -10,6 +10,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from lvt_core.errors import CommandParser, UserError
+from lvt_core.files import write_text
 
 
 def own_data_parser(description: str, *, short_side: int, batch_size: int) -> CommandParser:
@@ -68,6 +69,25 @@ def read_names(path: str, what: str, *, at_least: int, at_most: int) -> list[str
     if not at_least <= len(names) <= at_most or len(set(names)) != len(names):
         raise UserError(f"{what} {path}: must name {at_least} to {at_most} classes, each once, one a line")
     return names
+
+
+def write_config(path: Path, text: str) -> None:
+    """Write a config, unless there is another one.
+
+    Raises:
+        UserError: There is, edited or of other options.
+    """
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise UserError(
+            f"{path}: was written with other options, or edited; run tools/train.py on it, or name another "
+            "--work-dir"
+        )
+    write_text(path, text)
+
+
+def relative_base(path: Path, base: Path) -> str:
+    """The config that one at `path` inherits, as it would write it."""
+    return Path(os.path.relpath(base, path.resolve().parent)).as_posix()
 
 
 def train_and_test(task: Path, config: Path, args: Namespace, *, best: str, last: str) -> None:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from lvt_core.visualize import GAP, LINE, WRONG, class_colors, segmentation_picture
+from lvt_core.visualize import (
+    GAP,
+    SMALLEST_TEXT,
+    WRONG,
+    class_colors,
+    panoptic_picture,
+    segmentation_picture,
+)
 
 CLASSES = ("a", "b", "c")
+LINE = SMALLEST_TEXT * 3 // 2
 
 
 def panels(picture, width: int, height: int) -> list[np.ndarray]:
@@ -49,3 +57,30 @@ def test_without_truth_there_are_two_panels() -> None:
         image, np.full((40, 60), 2), None, classes=CLASSES, palette=class_colors(3).tolist()
     )
     assert len(panels(picture, 60, 40)) == 2
+
+
+def test_segments_have_shades_of_their_class_and_white_edges() -> None:
+    image = np.zeros((40, 60, 3), np.uint8)
+    ids = np.full((40, 60), 7)
+    ids[5:15, 5:15], ids[5:15, 15:25], ids[30:] = 1, 2, 99  # 99 is void
+    palette = np.array([[200, 100, 50], [0, 0, 0], [50, 100, 200]])
+    shown = (ids, {1: 0, 2: 0, 7: 2})
+    picture = panoptic_picture(image, shown, shown, classes=CLASSES, palette=palette.tolist(), num_things=2)
+    _, predicted, true = panels(picture, 60, 40)
+    np.testing.assert_array_equal(predicted, true)
+    veil = 0.65
+    for place, color in (((10, 10), palette[0]), ((10, 20), 0.7 * palette[0]), ((20, 40), palette[2])):
+        np.testing.assert_allclose(predicted[place], (veil * color).astype(np.uint8), atol=1)
+    assert (predicted[35, 10] == 0).all()
+    # A line where segments meet, also between two instances of one class.
+    assert (predicted[10, 15] == 255).all() and (predicted[5, 8] == 255).all()
+    assert (
+        len(
+            panels(
+                panoptic_picture(image, shown, None, classes=CLASSES, palette=palette.tolist(), num_things=2),
+                60,
+                40,
+            )
+        )
+        == 2
+    )
