@@ -27,13 +27,8 @@ train_pipeline = [  # scenes come in every colour: nothing to augment
 test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale_factor=1.0),
-    dict(
-        type="PackDetInputs",
-        meta_keys=(
-            "img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "seg_map_path", "segments_info"
-        ),
-    ),
-]  # fmt: skip
+    dict(type="PackPanoptic"),
+]
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,

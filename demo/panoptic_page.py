@@ -20,7 +20,7 @@ def panoptic_sections(run: PanopticRun) -> list[Section]:
 
 def _numbers(run: PanopticRun) -> str:
     entries = [
-        ("PQ", f"{run.metrics['PQ']:.1f} %", f"mean over {len(run.quality)} classes"),
+        ("PQ", f"{run.metrics['PQ']:.1f} %", f"mean over {run.metrics['N']:.0f} classes"),
         ("Things", f"{run.metrics['PQ_th']:.1f} %", "PQ of the ten digits"),
         ("Stuff", f"{run.metrics['PQ_st']:.1f} %", "PQ of the six backgrounds"),
         ("Digits found", f"{run.metrics['RQ_th']:.1f} %", f"RQ, in {len(run.pictures)} scenes"),

@@ -6,15 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
+from PIL import Image
 
 import lvt_det  # noqa: F401  (registers)
 from commands import ROOT, run
 from lvt_core import save_checkpoint
 from lvt_core.checkpoint_keys import to_lvt
 from lvt_core.openmmlab.commands import load_config, without_pretrained
+from lvt_det.own_config import Split
+from lvt_det.panoptic_quality import ids_to_rgb
 
 TASK = ROOT / "detection"
 CONFIGS = ROOT / "configs" / "detection"
@@ -45,6 +49,44 @@ model = dict(
     ),
 )
 """
+
+
+def write_panoptic_data(root: Path, split: str, count: int, *, size: tuple[int, int] = (64, 96)) -> Split:
+    """Two squares on a background of two kinds of stuff; the first image's last square is a crowd."""
+    rng = np.random.default_rng(count)
+    images, maps = root / split, root / f"maps_{split}"
+    images.mkdir(parents=True)
+    maps.mkdir()
+    listed: dict[str, list] = {"images": [], "annotations": [], "categories": CATEGORIES}
+    for i in range(count):
+        ids = np.full(size, 70000 + i, np.int32)  # above 65536: all three channels count
+        ids[:, size[1] // 2 :] = 300
+        ids[:4] = 0
+        labels = {70000 + i: 10, 300: 30}
+        for number, (top, left) in enumerate(((10, 8), (24, 60))):
+            ids[top : top + 28, left : left + 28] = 500 + number
+            labels[500 + number] = 5 if (i + number) % 2 else 20
+        pixels = rng.integers(0, 60, (*size, 3))
+        for segment, category in labels.items():
+            pixels[ids == segment, category % 3] += 150 if category in (5, 20) else 60
+        Image.fromarray(pixels.astype(np.uint8)).save(images / f"p{i:02d}.png")
+        Image.fromarray(ids_to_rgb(ids)).save(maps / f"p{i:02d}.png")
+        segments = []
+        for segment, category in labels.items():
+            rows, columns = np.nonzero(ids == segment)
+            box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            crowd = int(i == 0 and segment == 501)
+            entry = {"id": segment, "category_id": category, "iscrowd": crowd, "area": len(rows)}
+            segments.append({**entry, "bbox": [int(v) for v in box]})
+        listed["images"].append(
+            {"id": 7 + i, "file_name": f"p{i:02d}.png", "height": size[0], "width": size[1]}
+        )
+        listed["annotations"].append(
+            {"image_id": 7 + i, "file_name": f"p{i:02d}.png", "segments_info": segments}
+        )
+    path = root / f"{split}.json"
+    path.write_text(json.dumps(listed))
+    return Split(str(images), str(path), str(maps))
 
 
 def det(*command: object, **kwargs: Any):

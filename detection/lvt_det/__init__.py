@@ -16,18 +16,20 @@ from lvt_det.datasets import PanopticDataset  # noqa: E402
 from lvt_det.fusion import PanopticFusionHead  # noqa: E402
 from lvt_det.metrics import PanopticMetric  # noqa: E402
 from lvt_det.pictures import PanopticPicturesHook  # noqa: E402
-from lvt_det.roi_extractor import PreciseRoIExtractor  # noqa: E402
+from lvt_det.precise import PreciseRoIExtractor, PreciseRPNHead  # noqa: E402
 from lvt_det.semantic_head import DirectPanopticFPNHead  # noqa: E402
-from lvt_det.transforms import LoadPanoptic  # noqa: E402
+from lvt_det.transforms import LoadPanoptic, PackPanoptic  # noqa: E402
 
 __all__ = [
     "DirectPanopticFPNHead",
     "LoadImage",
     "LoadPanoptic",
     "OpenMMLabLVT",
+    "PackPanoptic",
     "PanopticDataset",
     "PanopticFusionHead",
     "PanopticMetric",
     "PanopticPicturesHook",
+    "PreciseRPNHead",
     "PreciseRoIExtractor",
 ]

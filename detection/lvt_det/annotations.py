@@ -60,7 +60,11 @@ def read_categories(path: str | Path) -> list[Category]:
 
 
 def read_images(
-    path: str | Path, classes: Sequence[str], thing_classes: Sequence[str]
+    path: str | Path,
+    classes: Sequence[str],
+    thing_classes: Sequence[str],
+    *,
+    image_info: str | Path | None = None,
 ) -> list[AnnotatedImage]:
     """Every image of an annotation file, with segments labelled by the classes' positions.
 
@@ -68,6 +72,7 @@ def read_images(
         path: The file.
         classes: Names, things before stuff. The file's own order and numbers do not matter.
         thing_classes: Those that have instances.
+        image_info: File with the images to take instead, of which nothing more is known.
 
     Raises:
         UserError: The file is no COCO panoptic file, or something in it refers to nothing.
@@ -75,36 +80,49 @@ def read_images(
     path = Path(path)
     content = read_json(path)
     labels = _labels(_categories(content, path), classes, thing_classes, path)
+    if image_info is not None:
+        path = Path(image_info)
+        content = {"images": list_of(read_json(path), "images", path)}
     maps: dict[int, Mapping] = {}
     for entry in list_of(content, "annotations", path) if "annotations" in content else []:
         image_id = field_of(entry, "image_id", "an annotation", path)
         if image_id in maps:
             raise UserError(f"{path}: image_id={image_id} has two annotations")
         maps[image_id] = entry
-    images = []
+    images: dict[int, AnnotatedImage] = {}
     for entry in list_of(content, "images", path):
-        image_id, name, height, width = (
-            field_of(entry, field, "an image", path) for field in ("id", "file_name", "height", "width")
+        image_id, height, width = (
+            field_of(entry, field, "an image", path) for field in ("id", "height", "width")
         )
+        if image_id in images:
+            raise UserError(f"{path}: two images have id={image_id}")
         annotation = maps.pop(image_id, None)
         place = f"{path}: image {image_id}"
-        images.append(
-            AnnotatedImage(
-                id=image_id,
-                file_name=name,
-                height=height,
-                width=width,
-                map_name=None
-                if annotation is None
-                else field_of(annotation, "file_name", "an annotation", path),
-                segments=() if annotation is None else tuple(_segments(annotation, labels, place)),
-            )
+        images[image_id] = AnnotatedImage(
+            id=image_id,
+            file_name=file_name_of(entry, "an image", path),
+            height=height,
+            width=width,
+            map_name=None if annotation is None else file_name_of(annotation, "an annotation", path),
+            segments=() if annotation is None else tuple(_segments(annotation, labels, place)),
         )
     if maps:
         raise UserError(f"{path}: an annotation has image_id={next(iter(maps))}, but there is no such image")
     if not images:
         raise UserError(f"{path}: names no image")
-    return images
+    return list(images.values())
+
+
+def file_name_of(entry: Mapping, what: str, place: Path | str) -> str:
+    """A file's name, which must lie inside of its folder.
+
+    Raises:
+        UserError: There is none, or it leads elsewhere.
+    """
+    name = field_of(entry, "file_name", what, place)
+    if not isinstance(name, str) or not name or os.path.isabs(name) or ".." in Path(name).parts:
+        raise UserError(f"{place}: {what} has file_name={name!r}; it must be a name inside of its folder")
+    return name
 
 
 def missing_file(folder: str | Path, names: Sequence[str]) -> str | None:

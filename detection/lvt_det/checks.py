@@ -36,15 +36,38 @@ def _check_dataset(settings: dict, model: dict, loader: str) -> None:
         if prefix and not (root / prefix).is_dir():
             place = f"{loader}: {root / prefix} ({kind})"
             raise UserError(f"{place} is no folder; --data-root names another place")
+    if settings["type"] != "PanopticDataset":
+        raise UserError(f"{loader}.dataset.type={settings['type']}: must be PanopticDataset")
     dataset = DATASETS.build({**settings, "lazy_init": True, "pipeline": []})
     things, classes = dataset.metainfo["thing_classes"], dataset.metainfo["classes"]
     _check_heads(model, len(things), len(classes) - len(things), loader)
     dataset.data_list = dataset.load_data_list()
     if not dataset.filter_data():
+        smallest = (dataset.filter_cfg or {}).get("min_size", 0)
         raise UserError(
-            f"{loader}: {dataset.ann_file} has nothing to train on: no image with an instance of a thing "
-            "that is no crowd"
+            f"{loader}: {dataset.ann_file} has nothing to train on: no image of at least {smallest} pixels a "
+            "side with an instance of a thing that is no crowd"
         )
+    if loader != "train_dataloader":
+        if settings["pipeline"][-1]["type"] != "PackPanoptic":
+            raise UserError(f"{loader}.dataset.pipeline: must end with PackPanoptic")
+        for entry in dataset.data_list:
+            if dataset.data_prefix.get("seg") and entry["seg_map_path"] is None:
+                raise UserError(f"{loader}: {dataset.ann_file} has no annotation of image {entry['img_id']}")
+
+
+def check_names(cfg: Config, option: str) -> None:
+    """Refuse two test images of one name, for outputs that are named like their images.
+
+    Raises:
+        UserError: Two differ in their endings alone.
+    """
+    for settings in datasets_of(cfg.test_dataloader.dataset):
+        seen: dict[Path, str] = {}
+        for entry in DATASETS.build({**settings, "lazy_init": True, "pipeline": []}).load_data_list():
+            other = seen.setdefault(Path(entry["file_name"]).with_suffix(""), entry["file_name"])
+            if other != entry["file_name"]:
+                raise UserError(f"{option}: {other} and {entry['file_name']} would have one output")
 
 
 def _check_heads(model: dict, things: int, stuff: int, loader: str) -> None:

@@ -20,7 +20,16 @@ class PanopticDataset(CocoPanopticDataset):
     mmdetection's `CocoPanopticDataset` numbers the classes in the order of the JSON file, whatever the
     config says, and guesses the maps' names from the images'. Here a class's number is its position in
     ``metainfo``, things before stuff, as the model's heads have them; without ``metainfo`` they are COCO's.
+
+    Args:
+        image_info: JSON file whose images are taken instead of those of ``ann_file``, without truth; COCO's
+            ``image_info_*.json`` are such files.
+        options: Those of `CocoPanopticDataset`.
     """
+
+    def __init__(self, *, image_info: str | None = None, **options: Any) -> None:
+        self.image_info = image_info
+        super().__init__(**options)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """One entry per image of the annotation file.
@@ -31,11 +40,14 @@ class PanopticDataset(CocoPanopticDataset):
         meta = self.metainfo
         if tuple(meta["classes"][: len(meta["thing_classes"])]) != tuple(meta["thing_classes"]):
             raise UserError("metainfo.classes: must begin with metainfo.thing_classes; stuff follows")
-        images = read_images(self.ann_file, meta["classes"], meta["thing_classes"])
-        _require_files(self.data_prefix["img"], [image.file_name for image in images], self.ann_file)
+        images = read_images(
+            self.ann_file, meta["classes"], meta["thing_classes"], image_info=self.image_info
+        )
+        names = [image.file_name for image in images]
+        _require_files(self.data_prefix["img"], names, self.image_info or self.ann_file)
         if maps := self.data_prefix.get("seg"):
-            names = [image.map_name for image in images if image.map_name is not None]
-            _require_files(maps, names, self.ann_file)
+            listed = [image.map_name for image in images if image.map_name is not None]
+            _require_files(maps, listed, self.ann_file)
         return [self._entry(image) for image in images]
 
     def _entry(self, image: AnnotatedImage) -> dict[str, Any]:
@@ -60,6 +72,7 @@ class PanopticDataset(CocoPanopticDataset):
         return {
             "img_path": str(Path(self.data_prefix["img"]) / image.file_name),
             "img_id": image.id,
+            "file_name": image.file_name,
             "seg_map_path": str(Path(maps) / image.map_name) if maps and image.map_name else None,
             "height": image.height,
             "width": image.width,

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from lvt_core.errors import UserError
 from lvt_core.files import write_text, write_whole
-from lvt_det.annotations import field_of, list_of, read_json
+from lvt_det.annotations import field_of, file_name_of, list_of, read_json
 from lvt_det.panoptic_quality import VOID, ids_to_rgb
 
 NO_STUFF = (0, 255)  # in a map of stuff
@@ -44,24 +44,30 @@ def write_panoptic(
         {"id": field_of(entry, "id", "a category", path), "name": field_of(entry, "name", "a category", path)}
         for entry in list_of(content, "categories", path)
     ]
+    if maps.resolve() == Path(stuff_maps).resolve() or annotations.resolve() == path.resolve():
+        raise UserError(f"{maps} and {annotations}: would be written over what they are made of")
     if double := {entry["name"] for entry in things} & set(stuff):
         raise UserError(f"{path}: category {min(double)!r} is a class of stuff too")
     first_stuff = 1 + max((entry["id"] for entry in things), default=0)
     categories = [{**entry, "isthing": 1} for entry in things]
     categories += [{"id": first_stuff + i, "name": name, "isthing": 0} for i, name in enumerate(stuff)]
     images = list_of(content, "images", path)
+    known = {thing["id"] for thing in things}
     by_image: dict[Any, list[Mapping]] = {field_of(image, "id", "an image", path): [] for image in images}
     for entry in list_of(content, "annotations", path):
         image_id = field_of(entry, "image_id", "an annotation", path)
         category = field_of(entry, "category_id", "an annotation", path)
         if image_id not in by_image:
             raise UserError(f"{path}: an annotation has image_id={image_id}, but there is no such image")
-        if category not in {thing["id"] for thing in things}:
+        if category not in known:
             raise UserError(f"{path}: an annotation of image {image_id} has unknown category_id={category!r}")
         by_image[image_id].append(entry)
-    written = []
-    for image in images:
-        name = f"{Path(field_of(image, 'file_name', 'an image', path)).with_suffix('').as_posix()}.png"
+    written: list[dict] = []
+    names = [Path(file_name_of(image, "an image", path)).with_suffix(".png").as_posix() for image in images]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{path}: two images would have the map {twice}")
+    for image, name in zip(images, names, strict=True):
         size = field_of(image, "height", "an image", path), field_of(image, "width", "an image", path)
         labels = _read_stuff(Path(stuff_maps) / name, size, len(stuff))
         ids, segments = _compose(

@@ -79,7 +79,7 @@ class PanopticMetric(BaseMetric):
             if not self.format_only:
                 truth_path = sample["seg_map_path"]
                 if truth_path is None:
-                    raise UserError(f"{sample['img_path']}: has no truth to evaluate with (--format-only?)")
+                    raise UserError(f"{sample['img_path']}: has no truth; test.py --format-only needs none")
                 truth, truth_segments = read_truth(sample)
                 if truth.shape != ids.shape:
                     raise UserError(
@@ -107,7 +107,7 @@ class PanopticMetric(BaseMetric):
 
     def _write_map(self, sample: dict, ids: np.ndarray, segments: Sequence[Segment]) -> dict[str, Any]:
         """Write an image's map; returns what the JSON file says about it, in the data set's labels."""
-        name = f"{Path(sample['img_path']).stem}.png"
+        name = Path(sample["file_name"]).with_suffix(".png").as_posix()
         picture = Image.fromarray(ids_to_rgb(ids))
         write_whole(Path(self.output or "") / name, partial(picture.save, format="PNG"))
         areas = np.bincount(ids.ravel())

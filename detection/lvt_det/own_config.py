@@ -40,7 +40,6 @@ class OwnData:
         long_side: What the longer side may not exceed, in pixels.
         stuff_area_limit: Stuff with fewer pixels in an image is dropped.
         epochs: Passes over the training images.
-        steps_per_epoch: Of one process.
         batch_size: Images a step and process.
         lr: Learning rate.
         workers: Data-loading processes of each process.
@@ -56,7 +55,6 @@ class OwnData:
     long_side: int
     stuff_area_limit: int
     epochs: int
-    steps_per_epoch: int
     batch_size: int
     lr: float
     workers: int
@@ -77,7 +75,6 @@ def own_config(path: Path, data: OwnData) -> str:
     """The config's text, for this place."""
     base = relative_base(path, BASE)
     colors = class_colors(len(data.things) + len(data.stuff)).tolist()
-    warmup = max(2, min(500, data.epochs * data.steps_per_epoch // 10))
     kinds = f"{len(data.things)} things and {len(data.stuff)} kinds of stuff"
     return f'''"""Panoptic FPN with LVT on {kinds} of one's own.
 
@@ -117,12 +114,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=scale, keep_ratio=True),
-    dict(
-        type="PackDetInputs",
-        meta_keys=(
-            "img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "seg_map_path", "segments_info"
-        ),
-    ),
+    dict(type="PackPanoptic"),
 ]
 train_dataloader = dict(
     batch_size=batch_size,
@@ -160,9 +152,12 @@ model = dict(
     test_cfg=dict(panoptic=dict(stuff_area_limit=stuff_area_limit)),
 )
 optim_wrapper = dict(optimizer=dict(lr=lr), clip_grad=dict(max_norm=10.0))
-milestones = [max(1, 2 * max_epochs // 3), max(2, 11 * max_epochs // 12)]
+warmup = max(1, max_epochs // 12)
+milestones = sorted({{max(1, 2 * max_epochs // 3), max(2, 11 * max_epochs // 12)}})
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end={warmup}),
+    dict(
+        type="LinearLR", start_factor=0.001, by_epoch=True, begin=0, end=warmup, convert_to_iter_based=True
+    ),
     dict(type="MultiStepLR", begin=0, end=max_epochs, milestones=milestones),
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max(1, max_epochs // 4))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,5 +44,5 @@ class PanopticPicturesHook(Hook):
                 palette=meta["palette"],
                 num_things=len(meta["thing_classes"]),
             )
-            path = self.folder / f"{Path(sample.img_path).stem}.png"
+            path = (self.folder / sample.file_name).with_suffix(".png")
             write_whole(path, partial(picture.save, format="PNG"))

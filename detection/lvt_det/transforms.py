@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from mmdet.datasets.transforms import LoadAnnotations
+from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.mask import BitmapMasks
 
@@ -13,6 +13,8 @@ from lvt_core.errors import UserError
 from lvt_det.panoptic_quality import VOID, check_map, read_map
 
 IGNORED = 255
+TEST_KEYS = ("img_id", "img_path", "file_name", "ori_shape", "img_shape", "scale_factor")
+TRUTH_KEYS = ("seg_map_path", "segments_info")
 
 
 @TRANSFORMS.register_module()
@@ -48,3 +50,14 @@ class LoadPanoptic(LoadAnnotations):
         masks = [(ids == segment["id"]).astype(np.uint8) for segment in segments if segment["is_thing"]]
         results["gt_masks"] = BitmapMasks(masks, height, width)
         return results
+
+
+@TRANSFORMS.register_module()
+class PackPanoptic(PackDetInputs):
+    """The last step of testing: with the image goes what the metric and the pictures ask for.
+
+    The truth stays on the disk; the metric reads it by itself, in its own size.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(meta_keys=TEST_KEYS + TRUTH_KEYS)

@@ -6,6 +6,7 @@ class a line, and the maps have 1 for the first, and so on, and 0 or 255 where t
 """
 
 import json
+import re
 import statistics
 import sys
 from argparse import Namespace
@@ -24,7 +25,7 @@ if __name__ == "__main__":
 import lvt_det  # noqa: F401  (registers)
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text
-from lvt_core.openmmlab.own_data import check_options, own_data_parser, read_names, train_and_test
+from lvt_core.openmmlab.own_data import VAL_EVERY, check_options, own_data_parser, read_names, train_and_test
 from lvt_det.annotations import AnnotatedImage, read_categories, read_images
 from lvt_det.from_instances import write_panoptic
 from lvt_det.own_config import OwnData, Split, write_own_config
@@ -41,16 +42,13 @@ def main() -> None:
     """
     args = _parse()
     work_dir = require_writable_folder(args.work_dir).resolve()
-    train, val = splits(args, work_dir)
-    categories = read_categories(train.annotations)
-    things = [category.name for category in categories if category.is_thing]
-    stuff = [category.name for category in categories if not category.is_thing]
+    train, val, things, stuff = splits(args, work_dir / "data")
     found = {}
     for split in (train, val):
         found[split] = read_images(split.annotations, [*things, *stuff], things)
         print(f"{split.annotations}: checking {len(found[split])} images' maps", flush=True)
         check_maps(split, found[split])
-    area = statistics.median(image.height * image.width for image in found[train])
+    config = work_dir / "config.py"
     data = OwnData(
         things=things,
         stuff=stuff,
@@ -58,16 +56,14 @@ def main() -> None:
         val=val,
         short_side=args.short_side,
         long_side=round(args.short_side * 1333 / 800),
-        stuff_area_limit=max(1, round(COCO_LIMIT * area / COCO_AREA)),
+        stuff_area_limit=stuff_area_limit(config, found[train]),
         epochs=args.epochs,
-        steps_per_epoch=max(1, len(found[train]) // (args.batch_size * args.processes)),
         batch_size=args.batch_size,
         lr=args.lr,
         workers=args.workers,
         pretrained=str(Path(args.pretrained).resolve()) if args.pretrained else None,
         flip=args.flip,
     )
-    config = work_dir / "config.py"
     write_own_config(config, data)
     print(f"{config}: written", flush=True)
     if args.config_only:
@@ -75,31 +71,65 @@ def main() -> None:
     train_and_test(TASK, config, args, best="best_PQ_epoch_*.pth", last=f"epoch_{args.epochs}.pth")
 
 
-def splits(args: Namespace, work_dir: Path) -> tuple[Split, Split]:
-    """Training and validation: two data sets, or every n-th image of one held out."""
-    given = (args.val_images, args.val_annotations, args.val_maps)
-    if any(given) and not all(given):
+def splits(args: Namespace, folder: Path) -> tuple[Split, Split, list[str], list[str]]:
+    """Training and validation, two data sets or every n-th image of one held out; things; stuff.
+
+    What has to be written for them goes into `folder`.
+    """
+    own = (args.images, args.annotations, args.maps)
+    given = tuple(path for path in (args.val_images, args.val_annotations, args.val_maps) if path)
+    if len(given) not in (0, 3):
         raise UserError("--val-images, --val-annotations and --val-maps: all of them, or none")
-    train = _panoptic(args, (args.images, args.annotations, args.maps), work_dir / "panoptic")
-    if all(given):
-        return train, _panoptic(args, given, work_dir / "panoptic_val")
+    if given and args.val_every is not None:
+        raise UserError("--val-every: holds images out where there are no --val-images")
+    for path in (*own, *given):
+        if Path(path).resolve().is_relative_to(folder):
+            raise UserError(f"{path}: lies in {folder}, which this command writes; name another --work-dir")
+    train = _panoptic(args.stuff_classes, own, folder / "panoptic")
+    categories = read_categories(train.annotations)
+    things = [category.name for category in categories if category.is_thing]
+    stuff = [category.name for category in categories if not category.is_thing]
+    if given:
+        return train, _panoptic(args.stuff_classes, given, folder / "panoptic_val"), things, stuff
+    numbers = [image.id for image in read_images(train.annotations, [*things, *stuff], things)]
+    held_out = _held_out(numbers, args.val_every, folder / "split.json", train.annotations)
     content = json.loads(Path(train.annotations).read_text(encoding="utf-8"))
-    numbers = [image["id"] for image in content["images"]]
-    files = {part: work_dir / f"{part}.json" for part in ("train", "val")}
-    held_out = set(numbers[:: args.val_every])
-    if files["val"].exists():  # who was held out stays held out, also when images are added
-        earlier = json.loads(files["val"].read_text(encoding="utf-8"))
-        held_out = {image["id"] for image in earlier["images"]} & set(numbers)
-    if not held_out < set(numbers):
-        raise UserError(
-            f"{train.annotations}: {len(numbers)} images are too few for --val-every {args.val_every}"
-        )
-    for part, path in files.items():
+    parts = []
+    for part in ("train", "val"):
         chosen = {**content}
         for field, key in (("images", "id"), ("annotations", "image_id")):
-            chosen[field] = [e for e in content[field] if (e[key] in held_out) == (part == "val")]
+            entries = content.get(field, [])
+            chosen[field] = [entry for entry in entries if (entry[key] in held_out) == (part == "val")]
+        path = folder / f"{part}.json"
         write_text(path, json.dumps(chosen))
-    return tuple(Split(train.images, str(files[part]), train.maps) for part in ("train", "val"))  # type: ignore[return-value]
+        parts.append(Split(train.images, str(path), train.maps))
+    return parts[0], parts[1], things, stuff
+
+
+def stuff_area_limit(config: Path, images: list[AnnotatedImage]) -> int:
+    """COCO's limit in proportion to the images; that of an earlier call, when images were added since."""
+    if config.exists() and (found := re.search(r"^stuff_area_limit = (\d+)", config.read_text(), re.M)):
+        return int(found[1])
+    area = statistics.median(image.height * image.width for image in images)
+    return max(1, round(COCO_LIMIT * area / COCO_AREA))
+
+
+def _held_out(numbers: list[int], every: int | None, record: Path, annotations: str) -> set[int]:
+    """Which images to validate on: who was held out stays held out, also when images are added."""
+    if record.exists():
+        earlier = json.loads(record.read_text(encoding="utf-8"))
+        if every not in (None, earlier["val_every"]):
+            raise UserError(
+                f"--val-every {every}: {record} holds out by {earlier['val_every']}; name another --work-dir"
+            )
+        held_out = set(earlier["val"]) & set(numbers)
+    else:
+        every = every or VAL_EVERY
+        held_out = set(numbers[::every])
+        write_text(record, json.dumps({"val_every": every, "val": sorted(held_out)}))
+    if not held_out or held_out == set(numbers):
+        raise UserError(f"{annotations}: {len(numbers)} images are too few to hold out some for validation")
+    return held_out
 
 
 def check_maps(split: Split, images: list[AnnotatedImage]) -> None:
@@ -117,13 +147,12 @@ def check_maps(split: Split, images: list[AnnotatedImage]) -> None:
         check_map(ids, [segment.id for segment in image.segments], path)
 
 
-def _panoptic(args: Namespace, given: tuple[str, str, str], converted: Path) -> Split:
+def _panoptic(stuff_classes: str | None, given: tuple[str, ...], converted: Path) -> Split:
     """The data as they are, or written anew from instances and stuff."""
     images, annotations, maps = (str(Path(path).resolve()) for path in given)
-    if args.stuff_classes is None:
-        read_categories(annotations)
+    if stuff_classes is None:
         return Split(images, annotations, maps)
-    stuff = read_names(args.stuff_classes, "--stuff-classes", at_least=1, at_most=253)
+    stuff = read_names(stuff_classes, "--stuff-classes", at_least=1, at_most=253)
     json_file = converted.with_suffix(".json")
     print(f"{json_file}: putting {annotations} and {maps} together", flush=True)
     write_panoptic(annotations, maps, stuff, json_file, converted)

@@ -20,7 +20,7 @@ import lvt_det  # noqa: F401  (registers)
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.commands import config_of, datasets_of, test, test_parser
-from lvt_det.checks import check_data
+from lvt_det.checks import check_data, check_names
 
 
 def main() -> None:
@@ -37,12 +37,20 @@ def main() -> None:
     parser.add_argument(
         "--format-only", action="store_true", help="with --out: do not evaluate (no truth needed)"
     )
+    parser.add_argument(
+        "--image-info",
+        metavar="FILE",
+        help="with --format-only: the images of this file, as COCO's image_info",
+    )
     parser.add_argument("--show-dir", metavar="DIR", help="write pictures: image, prediction, truth")
     parser.add_argument("--results-file", metavar="FILE", help="write the metrics, also by class, as JSON")
     args = parser.parse_args()
     cfg = config_of(args)
     apply_options(cfg, args)
     check_data(cfg, ("test_dataloader",))
+    for option, place in (("--out", args.out), ("--show-dir", args.show_dir)):
+        if place is not None:
+            check_names(cfg, option)
     test(cfg, args)
 
 
@@ -65,6 +73,9 @@ def apply_options(cfg: Config, args: Namespace) -> None:
         metric.format_only = True
         for dataset in datasets:
             dataset.data_prefix.pop("seg", None)
+            dataset.image_info = args.image_info
+    elif args.image_info:
+        raise UserError("--image-info: needs --format-only, as there is no truth about its images")
     if args.out:
         if len(datasets) > 1:
             raise UserError(f"--out: the config tests on {len(datasets)} data sets; a file is of one")

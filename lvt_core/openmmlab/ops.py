@@ -131,6 +131,14 @@ def roi_align_backward(
     """The gradient of `roi_align_forward` with respect to ``input``, into ``grad_input``."""
     _require_average(pool_mode)
     precise = _precise(grad_output)
+    if torch.are_deterministic_algorithms_enabled():
+        # The operator adds up in any order on a GPU; torchvision then has another form to go back through.
+        size = (aligned_height, aligned_width)
+        with torch.enable_grad():
+            x = torch.zeros(grad_input.shape, dtype=precise.dtype, device=precise.device, requires_grad=True)
+            pooled = roi_align(x, rois.to(precise.dtype), size, spatial_scale, sampling_ratio, aligned)
+            grad_input.copy_(torch.autograd.grad(pooled, x, precise)[0])
+        return
     gradient = torch.ops.torchvision._roi_align_backward(
         precise,
         rois.to(precise.dtype),

@@ -12,13 +12,15 @@ from pathlib import Path
 from lvt_core.errors import CommandParser, UserError
 from lvt_core.files import write_text
 
+VAL_EVERY = 5
+
 
 def own_data_parser(description: str, *, short_side: int, batch_size: int) -> CommandParser:
     """The options that both tasks have."""
     parser = CommandParser(description=description, allow_abbrev=False)
     parser.add_argument("--work-dir", required=True, metavar="DIR", help="where everything is written")
     parser.add_argument(
-        "--val-every", type=int, default=5, metavar="N", help="no validation data: hold out every N-th image"
+        "--val-every", type=int, metavar="N", help=f"no validation data: hold out every N-th ({VAL_EVERY})"
     )
     parser.add_argument("--pretrained", metavar="FILE", help="the backbone's weights; else from scratch")
     parser.add_argument(
@@ -47,10 +49,12 @@ def check_options(args: Namespace, **least: int) -> None:
     """
     common = {"batch_size": 1, "workers": 0, "processes": 1, "val_every": 2, "short_side": 32}
     for name, smallest in {**common, **least}.items():
-        if getattr(args, name) < smallest:
+        if getattr(args, name) is not None and getattr(args, name) < smallest:
             raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be {smallest} or more")
     if args.lr is not None and not args.lr > 0:
         raise UserError(f"--lr {args.lr}: must be more than 0")
+    if args.pretrained is not None and not Path(args.pretrained).is_file():
+        raise UserError(f"--pretrained {args.pretrained}: no such file")
     if not 0 <= args.flip <= 1:
         raise UserError(f"--flip {args.flip}: must be in 0..1")
 

@@ -22,7 +22,7 @@ if __name__ == "__main__":
 
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text
-from lvt_core.openmmlab.own_data import check_options, own_data_parser, read_names, train_and_test
+from lvt_core.openmmlab.own_data import VAL_EVERY, check_options, own_data_parser, read_names, train_and_test
 from lvt_seg.datasets import match_pairs
 from lvt_seg.own_config import OwnData, Split, write_own_config
 from lvt_seg.transforms import MAX_CLASSES, LoadMask
@@ -70,6 +70,8 @@ def splits(args: Namespace, work_dir: Path) -> tuple[Split, Split]:
     images, masks = str(Path(args.images).resolve()), str(Path(args.masks).resolve())
     if (args.val_images is None) != (args.val_masks is None):
         raise UserError("--val-images and --val-masks: both, or neither")
+    if args.val_images is not None and args.val_every is not None:
+        raise UserError("--val-every: holds images out where there are no --val-images")
     if args.val_images is not None:
         return Split(images, masks), Split(
             *(str(Path(p).resolve()) for p in (args.val_images, args.val_masks))
@@ -79,12 +81,12 @@ def splits(args: Namespace, work_dir: Path) -> tuple[Split, Split]:
     names = [image.relative_to(folder).with_suffix("").as_posix() for image, _ in pairs]
     # Who was held out stays held out, also when images are added.
     earlier = work_dir / "val.txt"
-    held_out = names[:: args.val_every]
+    held_out = names[:: args.val_every or VAL_EVERY]
     if earlier.exists():
         held_out = [name for name in earlier.read_text(encoding="utf-8").splitlines() if name in set(names)]
     training = [name for name in names if name not in set(held_out)]
     if not training:
-        raise UserError(f"IMAGES {images}: {len(names)} images are too few for --val-every {args.val_every}")
+        raise UserError(f"IMAGES {images}: {len(names)} images are too few to hold out some for validation")
     files = []
     for name, part in (("train", training), ("val", held_out)):
         path = work_dir / f"{name}.txt"

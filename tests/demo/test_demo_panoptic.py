@@ -122,12 +122,20 @@ def test_page_and_metrics_say_what_the_files_say(tmp_path: Path) -> None:
         Image.new("RGB", (9, 9)).save(folder / "pictures" / f"{index:012d}.png")
     quality = {name: {"PQ": 61.5, "SQ": 82.0, "RQ": 75.0} for name in (*THINGS, *STUFF)}
     quality["digit 3"] = None
-    means = {"PQ": 60.25, "PQ_th": 65.5, "PQ_st": 50.5, "RQ_th": 81.5}
+    means = {"N": 15, "PQ": 60.25, "PQ_th": 65.5, "PQ_st": 50.5, "RQ_th": 81.5}
     (folder / "results.json").write_text(json.dumps({**means, "classes": quality}))
     run = {"commands": ["python tools/train.py --x '<b>'"], "training_seconds": 200.4}
     (folder / "run.json").write_text(json.dumps(run))
     text = finish(tmp_path).read_text(encoding="utf-8")
-    for fact in ("60.2 %", "65.5 %", "50.5 %", "81.5 %", "3 min 20 s", "<td>61.5</td><td>82.0</td>"):
+    for fact in (
+        "60.2 %",
+        "mean over 15 classes",
+        "65.5 %",
+        "50.5 %",
+        "81.5 %",
+        "3 min 20 s",
+        "<td>61.5</td><td>82.0</td>",
+    ):
         assert fact in text
     assert "digit 3</th><td>–</td>" in text
     assert "<b>" not in text and "--x &#x27;&lt;b&gt;&#x27;" in text

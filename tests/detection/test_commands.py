@@ -75,13 +75,37 @@ def test_format_only_needs_no_truth(config: Path, tmp_path: Path, splits) -> Non
     for file in Path(splits[1].maps).iterdir():
         file.unlink()
     options = [config, checkpoint, "--work-dir", tmp_path / "t"]
-    assert "has no truth to evaluate with" in sentence(det("tools/test.py", *options, ok=False))
+    assert "val.json has no annotation of image 7" in sentence(det("tools/test.py", *options, ok=False))
     det(
         "tools/test.py", *options, "--format-only", "--out", tmp_path / "res", "--show-dir", tmp_path / "show"
     )
     listed = json.loads((tmp_path / "res.json").read_text())["annotations"]
     assert [entry["image_id"] for entry in listed] == [7, 8, 9]
     assert Image.open(tmp_path / "show/p00.png").width == 2 * 96 + 6
+
+
+def test_images_of_another_file_and_in_folders(config: Path, tmp_path: Path, splits) -> None:
+    """As for COCO's test-dev: categories from the annotations, images from a file that has nothing else."""
+    checkpoint = tiny_file(config, tmp_path / "ours.pth")
+    images = []
+    for i, folder in enumerate(("cam1", "cam2")):
+        (tmp_path / "new" / folder).mkdir(parents=True)
+        Image.new("RGB", (96, 64), (90 * i, 80, 70)).save(tmp_path / "new" / folder / "x.jpg")
+        images.append({"id": 50 + i, "file_name": f"{folder}/x.jpg", "height": 64, "width": 96})
+    info = tmp_path / "image_info.json"
+    info.write_text(json.dumps({"images": images, "categories": [{"id": 5, "name": "square"}]}))
+    options = ["--image-info", info, "--work-dir", tmp_path / "t", "--out", tmp_path / "res"]
+    folder = ["--cfg-options", f"test_dataloader.dataset.data_prefix.img={tmp_path}/new"]
+    done = det("tools/test.py", config, checkpoint, *options, *folder, ok=False)
+    assert "--image-info: needs --format-only" in sentence(done)
+    show = ["--show-dir", tmp_path / "show"]
+    det("tools/test.py", config, checkpoint, "--format-only", *options, *show, *folder)
+    listed = json.loads((tmp_path / "res.json").read_text())["annotations"]
+    assert [(e["image_id"], e["file_name"]) for e in listed] == [(50, "cam1/x.png"), (51, "cam2/x.png")]
+    for name in ("cam1/x.png", "cam2/x.png"):
+        assert (tmp_path / "res" / name).is_file() and (tmp_path / "show" / name).is_file()
+    with zipfile.ZipFile(tmp_path / "res.zip") as archive:
+        assert set(archive.namelist()) == {"res.json", "res/cam1/x.png", "res/cam2/x.png"}
 
 
 def test_the_originals_file_tests_like_ours(config: Path, tmp_path: Path) -> None:

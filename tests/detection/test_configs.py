@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -11,16 +12,18 @@ from mmdet.datasets import CocoPanopticDataset
 from mmdet.registry import DATASETS
 from mmdet.structures import DetDataSample
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 from PIL import Image
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-from det_commands import CONFIGS, build
+from det_commands import CONFIGS, build, write_panoptic_data
 from golden_values import golden, weight
 from lvt_core import LVT, CheckpointError, load_checkpoint
 from lvt_core.checkpoint import convert_checkpoint, save_checkpoint
 from lvt_core.checkpoint_files import read_checkpoint
 from lvt_core.complexity import count_macs
-from lvt_core.openmmlab.commands import load_config
+from lvt_core.openmmlab.commands import datasets_of, load_config
+from lvt_det.checks import check_data
 
 ONE, THREE = (CONFIGS / f"lvt/panoptic_fpn_lvt_fpn_{n}x_coco.py" for n in (1, 3))
 PARTS = ("neck.", "rpn_head.", "roi_head.", "semantic_head.")
@@ -53,7 +56,7 @@ def test_published_size(model) -> None:
             maps = self.parts[1](self.parts[0](x))
             self.parts[2](maps), self.parts[3](maps)
 
-    # Published: 56.4; its counter took norms, activations and resizing too.
+    # Published: 56.4, by a counter of its own.
     assert count_macs(PerImage(), (800, 1344))[""] / 1e9 == pytest.approx(54.83, abs=0.01)
 
 
@@ -213,12 +216,72 @@ def test_features_of_boxes_are_exact_under_mixed_precision(model) -> None:
     torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.02)
 
 
+def test_proposals_are_exact_under_mixed_precision(model) -> None:
+    torch.manual_seed(0)
+    maps = [torch.randn(1, 96, 200 // 2**i, 336 // 2**i) for i in range(5)]
+    sample = DetDataSample(metainfo={"img_shape": (800, 1344), "scale_factor": (1.0, 1.0)})
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = model.rpn_head([x.bfloat16() for x in maps])
+        assert outputs[0][0].dtype == torch.bfloat16
+        found = model.rpn_head.predict_by_feat(
+            *outputs, batch_img_metas=[sample.metainfo], cfg=model.rpn_head.test_cfg
+        )[0]
+    plain = [[x.float() for x in levels] for levels in outputs]
+    wanted = model.rpn_head.predict_by_feat(
+        *plain, batch_img_metas=[sample.metainfo], cfg=model.rpn_head.test_cfg
+    )[0]
+    assert found.bboxes.dtype == torch.float32
+    torch.testing.assert_close(found.bboxes, wanted.bboxes)
+    assert len(found.bboxes[:, 0].unique()) > 300  # not on a coarse grid
+
+
+def test_the_missions_config_reads_data(tmp_path) -> None:
+    """Three times the images, several sizes, under COCO's folder names and categories."""
+    write_panoptic_data(tmp_path, "train", 4)
+    (tmp_path / "train").rename(tmp_path / "train2017")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "maps_train").rename(tmp_path / "annotations/panoptic_train2017")
+    content = json.loads((tmp_path / "train.json").read_text())
+    names = CocoPanopticDataset.METAINFO["classes"]
+    content["categories"] = [{"id": i, "name": n, "isthing": int(i <= 80)} for i, n in enumerate(names, 1)]
+    for entry in content["annotations"]:
+        for segment in entry["segments_info"]:
+            segment["category_id"] += {10: 80, 30: 80}.get(segment["category_id"], 0)
+    (tmp_path / "annotations/panoptic_train2017.json").write_text(json.dumps(content))
+    cfg = load_config(THREE)
+    init_default_scope("mmdet")
+    for dataset in datasets_of(cfg.train_dataloader.dataset):
+        dataset.data_root = str(tmp_path)
+    check_data(cfg, ("train_dataloader",))
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(dataset) == 3 * 4
+    sizes = set()
+    for i in range(len(dataset)):
+        sample = dataset[i]
+        height, width = sample["inputs"].shape[1:]
+        assert 640 <= height <= 801 and abs(width - height * 1.5) <= 1
+        sizes.add(height)
+        truth = sample["data_samples"]
+        assert truth.gt_sem_seg.sem_seg.shape == (1, height, width)
+        assert set(truth.gt_sem_seg.sem_seg.unique().tolist()) <= {4, 19, 89, 109, 255}
+        assert len(truth.gt_instances.masks) == len(truth.gt_instances.labels) == (1 if i % 4 == 0 else 2)
+    assert len(sizes) > 3
+
+
 def test_every_config_is_tested_here() -> None:
     assert {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.py")} == {
         "lvt/panoptic_fpn_lvt_fpn_1x_coco.py",
         "lvt/panoptic_fpn_lvt_fpn_3x_coco.py",
         "baselines/panoptic_fpn_r50_fpn_1x_coco.py",
+        "checks/overfit.py",
     }
+
+
+def test_overfitting_validates_on_what_it_trains_on() -> None:
+    cfg, _ = build(CONFIGS / "checks/overfit.py")
+    train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    assert (train.ann_file, train.data_prefix) == (val.ann_file, val.data_prefix)
+    assert not {step.type for step in train.pipeline} & {"RandomFlip", "RandomResize"}
 
 
 def test_mmdetections_own_model_by_config_alone() -> None:

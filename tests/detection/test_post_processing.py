@@ -63,10 +63,14 @@ def test_properties_of_the_published_fusion(seed: int) -> None:
     fused = head.predict([instances], [stuff])[0].sem_seg[0].numpy()
     num_classes = NUM_THINGS + NUM_STUFF
     ids, segments = to_segments(fused, num_classes)
-    # A map has one id per pixel, so segments cannot overlap; ids are unique and cover all but void.
-    assert len({s.id for s in segments}) == len(segments)
-    assert set(np.unique(ids)) - {0} == {s.id for s in segments}
-    assert sum(int((ids == s.id).sum()) for s in segments) == int((fused % 1000 != num_classes).sum())
+    # One value a pixel: segments cannot overlap. Instances are numbered 1, 2, …, each once.
+    values = [v for v in np.unique(fused).tolist() if v % 1000 != num_classes]
+    numbers = [v // 1000 for v in values if v >= 1000]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    assert len(segments) == len(values)
+    areas = {(v % 1000, int((fused == v).sum())) for v in values}
+    assert areas == {(s.label, int((ids == s.id).sum())) for s in segments}
+    np.testing.assert_array_equal(ids == 0, fused % 1000 == num_classes)
     stuff_labels = [s.label for s in segments if s.label >= NUM_THINGS]
     assert len(set(stuff_labels)) == len(stuff_labels)
     things = [s for s in segments if s.label < NUM_THINGS]

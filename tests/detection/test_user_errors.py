@@ -50,6 +50,9 @@ def segment(key: str, value) -> object:
         (change("annotations", "image_id", 99), "an annotation has image_id=99, but there is no such image"),
         (change("annotations", "image_id", 7), "image_id=7 has two annotations"),
         (change("images", "file_name", "gone.png"), "gone.png: is not there, but"),
+        (change("images", "file_name", "../p01.png"), "file_name='../p01.png'; it must be a name inside"),
+        (change("images", "file_name", "/p01.png"), "file_name='/p01.png'; it must be a name inside"),
+        (change("images", "id", 7), "two images have id=7"),
         (change("annotations", "file_name", "gone.png"), "gone.png: is not there, but"),
         (lambda c: c["images"][1].pop("height"), "an image has no 'height'"),
         (lambda c: c["images"].clear() or c["annotations"].clear(), "names no image"),
@@ -103,7 +106,7 @@ def test_nothing_to_train_on(config: Path, tmp_path: Path, splits) -> None:
             entry["segments_info"] = [s for s in entry["segments_info"] if s["category_id"] in (10, 30)]
 
     edit_json(splits[0].annotations, no_things)
-    assert "has nothing to train on: no image with an instance of a thing" in failing(config, tmp_path)
+    assert "no image of at least 32 pixels a side with an instance of a thing" in failing(config, tmp_path)
 
 
 def test_published_config_without_data(tmp_path: Path) -> None:
@@ -154,3 +157,40 @@ def test_every_config_names_our_metric(config: Path, tmp_path: Path) -> None:
         file.write('test_evaluator = dict(_delete_=True, type="DumpDetResults", out_file_path="x.pkl")\n')
     done = det("tools/test.py", config, checkpoint, "--work-dir", tmp_path / "t", ok=False)
     assert "must be, or have in its list, a PanopticMetric" in sentence(done)
+
+
+def test_validation_without_truth_is_found_before_training(config: Path, tmp_path: Path, splits) -> None:
+    edit_json(splits[1].annotations, lambda c: c["annotations"].pop(1))
+    done = train(config, tmp_path / "run", ok=False)
+    assert "val_dataloader: " in sentence(done) and "has no annotation of image 8" in sentence(done)
+
+
+def test_a_validation_map_of_another_size(config: Path, tmp_path: Path, splits) -> None:
+    checkpoint = tiny_file(config, tmp_path / "ours.pth")
+    for path in Path(splits[1].maps).iterdir():
+        Image.open(path).resize((48, 32), Image.Resampling.NEAREST).save(path)
+    done = det("tools/test.py", config, checkpoint, "--work-dir", tmp_path / "t", ok=False)
+    assert "48 x 32 pixels, but its image has 96 x 64" in sentence(done)
+
+
+def test_another_data_set_or_last_step(config: Path, tmp_path: Path) -> None:
+    for place, value, message in (
+        (
+            "type",
+            "CocoPanopticDataset",
+            "dataset.type=CocoPanopticDataset: must be PanopticDataset",
+        ),
+        ("pipeline.2.type", "PackDetInputs", "val_dataloader.dataset.pipeline: must end with PackPanoptic"),
+    ):
+        loader = "train" if place == "type" else "val"
+        options = ["--cfg-options", f"{loader}_dataloader.dataset.{place}={value}"]
+        assert message in sentence(train(config, tmp_path / "run", *options, ok=False))
+
+
+def test_outputs_of_one_name(config: Path, tmp_path: Path, splits) -> None:
+    checkpoint = tiny_file(config, tmp_path / "ours.pth")
+    images = Path(splits[1].images)
+    Image.open(images / "p00.png").save(images / "p01.jpg")
+    edit_json(splits[1].annotations, lambda c: c["images"][0].update(file_name="p01.jpg"))
+    done = det("tools/test.py", config, checkpoint, "--out", tmp_path / "o", ok=False)
+    assert "--out: p01.jpg and p01.png would have one output" in sentence(done)

@@ -129,6 +129,24 @@ def test_roi_align(device: str, aligned: bool, ratio: int) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_deterministic_gradients_are_the_same(device: str) -> None:
+    from mmcv.ops import RoIAlign
+
+    rois = torch.tensor([[0, 4.0, 4, 50, 40], [1, -6, 2, 30, 60]], device=device)
+    gradients = []
+    for deterministic in (False, True):
+        x = torch.randn(2, 3, 12, 15, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
+        torch.use_deterministic_algorithms(deterministic)
+        try:
+            RoIAlign(4, 0.25)(x, rois).square().sum().backward()
+        finally:
+            torch.use_deterministic_algorithms(False)
+        gradients.append(x.grad)
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].any()
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_roi_align_in_half_precision(device: str) -> None:
     from mmcv.ops import RoIAlign
 

@@ -18,7 +18,7 @@ model = dict(
         init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
     ),
     neck=dict(in_channels=[256, 512, 1024, 2048], out_channels=channels),
-    rpn_head=dict(in_channels=channels, feat_channels=channels),
+    rpn_head=dict(type="RPNHead", in_channels=channels, feat_channels=channels),
     roi_head=dict(
         bbox_roi_extractor=dict(type="SingleRoIExtractor", out_channels=channels),
         bbox_head=dict(in_channels=channels, fc_out_channels=1024),
@@ -32,3 +32,4 @@ model = dict(
 )
 optim_wrapper = dict(optimizer=dict(_delete_=True, type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4))
 train_dataloader = dict(batch_size=2)
+auto_scale_lr = dict(base_batch_size=16)

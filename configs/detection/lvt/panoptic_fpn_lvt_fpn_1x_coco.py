@@ -24,7 +24,7 @@ model = dict(
         init_cfg=dict(type="Pretrained", checkpoint=checkpoint),
     ),
     neck=dict(in_channels=[64, 64, 160, 256], out_channels=channels),
-    rpn_head=dict(in_channels=channels, feat_channels=channels),
+    rpn_head=dict(type="PreciseRPNHead", in_channels=channels, feat_channels=channels),
     roi_head=dict(
         bbox_roi_extractor=dict(type="PreciseRoIExtractor", out_channels=channels),
         bbox_head=dict(in_channels=channels, fc_out_channels=160, num_classes=num_things),
@@ -51,17 +51,11 @@ train_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
-# The metric reads the truth by itself, in its own size.
 test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=(1333, 800), keep_ratio=True),
-    dict(
-        type="PackDetInputs",
-        meta_keys=(
-            "img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "seg_map_path", "segments_info"
-        ),
-    ),
-]  # fmt: skip
+    dict(type="PackPanoptic"),
+]
 
 train_dataloader = dict(
     batch_size=8,
