@@ -19,7 +19,7 @@ from demo.panoptic_data import PanopticData, make_panoptic_data
 from lvt_core.files import write_text
 
 TASK = Task("detection")
-MAX_EPOCHS = 4  # as in the config
+MAX_EPOCHS = 5  # as in the config
 BATCH_SIZE = 16  # all processes together
 CONFIG = ROOT / "demo" / "panoptic_config.py"
 

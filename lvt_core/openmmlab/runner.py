@@ -74,7 +74,8 @@ class StrictRunner(Runner):
         ):
             for name in ("begin", "end"):
                 value = getattr(found, name)
-                if not wanted.get("by_epoch", True) and wanted.get(name, value) != value:
+                converted = wanted.get("convert_to_iter_based", False)  # then the file has iterations
+                if not converted and wanted.get(name, value) != value:
                     raise CheckpointError(
                         f"--resume {filename}: has param_scheduler.{i}.{name}={value}, the config "
                         f"{wanted[name]}; a run keeps its schedule (--load-from starts a new one)"

@@ -31,6 +31,9 @@ def test_train_resume_test_and_format(config: Path, tmp_path: Path, splits) -> N
     train(config, run_b, "--no-validate", "--cfg-options", "train_cfg.max_epochs=1")
     done = train(config, run_b, "--no-validate", "--resume")
     assert "resumed epoch: 1, iter: 2" in done.stdout + done.stderr
+    longer = ["--cfg-options", "train_cfg.max_epochs=9", "param_scheduler.1.end=9"]
+    done = train(config, run_b, "--no-validate", "--resume", *longer, ok=False)
+    assert "has param_scheduler.1.end=2, the config 9; a run keeps its schedule" in sentence(done)
     for run_dir in (run_a, run_b):  # both optimizers have made four steps
         steps = read_checkpoint(run_dir / "epoch_2.pth")["optimizer"]["state"]
         assert {float(state["step"]) for state in steps.values()} == {4.0}
