@@ -25,7 +25,6 @@ from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
 from torch import nn
 
 import lvt_det  # noqa: F401  (registers)
@@ -49,7 +48,6 @@ def main() -> None:
     """
     args = _parse()
     cfg = config_of(args)
-    init_default_scope("mmdet")
     if args.checkpoint:
         without_pretrained(cfg.model)
     model = MODELS.build(cfg.model).eval()

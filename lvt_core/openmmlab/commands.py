@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from lvt_core.errors import CommandParser, UserError
@@ -99,6 +100,7 @@ def config_of(args: Namespace) -> Config:
         UserError: The config or an option is wrong.
     """
     cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get("default_scope", "mmengine"))  # names in the config are of this framework
     if args.data_root is not None:
         _set_data_root(cfg, args.data_root)
     if "launcher" in args:

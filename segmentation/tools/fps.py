@@ -23,7 +23,6 @@ if __name__ == "__main__":
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 
@@ -44,7 +43,6 @@ def main() -> None:
     """
     args = _parse()
     cfg = config_of(args)
-    init_default_scope("mmseg")
     if args.checkpoint:
         without_pretrained(cfg.model)
     model = MODELS.build({**cfg.model, "train_cfg": None}).eval()
