@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.literal import LiteralSegFormerHead
+from benchmarks.peak import peak_megabytes
 from lvt_core import LVTConfig, SegFormerHead
 from lvt_core.files import write_text
 from lvt_core.timing import hardware, seconds_of
@@ -42,7 +43,8 @@ def main() -> None:
     parser.add_argument("--peak", nargs=3, metavar=("MODE", "FORM", "HxW"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:
-        print(_peak_megabytes(*args.peak))
+        mode, form, size = args.peak
+        print(peak_megabytes(_calls(size, mode)[form]))
         return
     print(hardware())
     rows = []
@@ -139,25 +141,6 @@ def _peak_in_own_process(size: str, mode: str, form: str) -> float:
     """A process of its own: what one form leaves in the allocator is no gift to the other."""
     words = [sys.executable, "-m", "benchmarks.segformer_head", "--peak", mode, form, size]
     return float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-
-
-def _peak_megabytes(mode: str, form: str, size: str) -> float:
-    """Largest memory in use during the second call, beyond what was there before it."""
-    call = _calls(size, mode)[form]
-    call()
-    if _device() == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    with torch.profiler.profile(profile_memory=True) as profile:
-        call()
-    in_use = peak = 0
-    for event in sorted(profile.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
-        if event.name() == "[memory]":
-            in_use += event.nbytes()
-            peak = max(peak, in_use)
-    return peak / 2**20
 
 
 def _line(row: dict) -> str:

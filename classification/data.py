@@ -22,6 +22,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from lvt_core.errors import UserError
 from options import DataOptions
+from sparse_target import LabelMaps
 from token_label import label_path, read_label_map
 
 IDENTITY = torch.eye(2, 3)
@@ -44,12 +45,12 @@ class Labels:
     Attributes:
         targets: True classes ``(B,)``.
         geometry: From each crop's fractions to its image's, ``(B, 2, 3)``.
-        maps: Token-label maps ``(B, 2, 5, h, w)``, or ``None``.
+        maps: Token-label maps, or ``None``.
     """
 
     targets: Tensor
     geometry: Tensor
-    maps: Tensor | None
+    maps: LabelMaps | None
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Labels:
         """Move to a device; timm's prefetcher calls this."""

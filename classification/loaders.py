@@ -17,6 +17,7 @@ from data import Images, Labels, Sample, StreamedImages, mix_seeds
 from lvt_core.errors import UserError
 from options import DataOptions, TrainOptions
 from runtime import Runtime
+from sparse_target import number_classes
 from transforms import TrainTransform
 
 
@@ -135,7 +136,7 @@ def collate(samples: list[Sample | UserError]) -> tuple[Tensor, Labels] | UserEr
         sizes = {tuple(label_map.shape) for label_map in found}
         if len(sizes) > 1:
             return UserError(f"token-label maps of several shapes, {sorted(sizes)}: they must be one")
-        maps = torch.stack(found)
+        maps = number_classes(torch.stack(found))
     labels = Labels(
         torch.tensor([sample.target for sample in good]),
         torch.stack([sample.geometry for sample in good]),

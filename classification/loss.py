@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lvt_core import TokenLogits
+from sparse_target import SparseTarget
 
 AGREE, DISAGREE = 0.5, 0.9  # weight of the teacher's label where it names the true class, or not
 
@@ -36,17 +37,19 @@ class TokenLabelLoss(nn.Module):
         self.cls_weight = cls_weight
         self.ground_truth = ground_truth
 
-    def forward(self, output: TokenLogits, target: Tensor) -> Tensor:
+    def forward(self, output: TokenLogits, target: Tensor | SparseTarget) -> Tensor:
         """Mean loss of a batch.
 
         Args:
             output: From `LVTClassifier.forward_tokens`.
             target: ``(B, K, 2 + L)``: plane 0 the truth, plane 1 the teacher's image label, then one
-                plane per token, row-major; or ``(B, K)``, which every token then takes.
+                plane per token, row-major; the same sparsely; or ``(B, K)``, which every token then takes.
 
         Raises:
             ValueError: The target's tokens are not as many as the model's.
         """
+        if isinstance(target, SparseTarget):
+            return self._sparse(output, target)
         tokens = output.tokens.shape[1]
         if target.ndim == 2:
             cls_target = target  # (B, K)
@@ -64,6 +67,28 @@ class TokenLabelLoss(nn.Module):
         return self.cls_weight * soft_cross_entropy(
             output.cls, cls_target
         ) + self.dense_weight * soft_cross_entropy(output.tokens, token_target)
+
+    def _sparse(self, output: TokenLogits, target: SparseTarget) -> Tensor:
+        """The same of a sparse target; cross-entropy is linear in it, so mixing is done on its values."""
+        tokens = output.tokens.shape[1]
+        if target.rest.shape[1] != 2 + tokens:
+            raise ValueError(
+                f"target of {target.rest.shape[1] - 2} token labels: the model has {tokens} tokens"
+            )
+        cls = output.cls[:, None]  # (B, 1, K)
+        y0, x0, y1, x1 = output.box.to(target.rest.device).unbind(0)
+        area = (1 - (y1 - y0) * (x1 - x0) / tokens).to(target.rest)
+        loss = area * self._of_image(cls, target) + (1 - area) * self._of_image(cls, target, partner=True)
+        tokens_loss = target.cross_entropy(output.tokens, 2).mean()
+        return self.cls_weight * loss.mean() + self.dense_weight * tokens_loss
+
+    def _of_image(self, cls: Tensor, target: SparseTarget, partner: bool = False) -> Tensor:
+        loss = target.cross_entropy(cls, 1, partner)  # (B, 1)
+        if not self.ground_truth:
+            return loss
+        agree = target.largest(0) == target.largest(1)
+        ratio = torch.where(agree.flip(0) if partner else agree, AGREE, DISAGREE).to(loss)[:, None]
+        return ratio * loss + (1 - ratio) * target.cross_entropy(cls, 0, partner)
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 from data import Labels
 from options import TrainOptions
+from sparse_target import SparseTarget, sparse_targets
 from teacher import dense_teacher_logits
-from token_label import assemble, image_targets, smooth_soft, token_targets
+from token_label import assemble, image_targets, smooth_soft
 
 
 class Targets:
     """Makes targets of one batch, on its device.
 
     Plain training gives classes ``(B,)``, which the loss smooths. Token labelling gives
-    ``(B, K, 2 + P)`` from stored maps or a teacher, else the image's smoothed label ``(B, K)`` for every
-    token.
+    `SparseTarget` from stored maps, ``(B, K, 2 + P)`` from a teacher, else the image's smoothed label
+    ``(B, K)`` for every token.
 
     Args:
         options: Of the run.
@@ -46,7 +47,7 @@ class Targets:
         self.statistics = pixel_statistics(student)
         self.teacher_statistics = pixel_statistics(teacher if teacher is not None else student)
 
-    def __call__(self, images: Tensor, labels: Labels) -> Tensor:
+    def __call__(self, images: Tensor, labels: Labels) -> Tensor | SparseTarget:
         """Targets of a batch before it is mixed."""
         smoothing = self.options.smoothing
         if not self.options.token_label:
@@ -55,7 +56,7 @@ class Targets:
             return self._ask_teacher(images, labels)
         if labels.maps is None:
             return image_targets(labels.targets, self.num_classes, smoothing)
-        return token_targets(
+        target = sparse_targets(
             labels.maps,
             labels.geometry,
             labels.targets,
@@ -63,6 +64,7 @@ class Targets:
             size=self.size,
             smoothing=smoothing,
         )
+        return target.dense()[:, :, 1] if self.size == 1 else target
 
     @torch.no_grad()
     def _ask_teacher(self, images: Tensor, labels: Labels) -> Tensor:
@@ -77,8 +79,12 @@ class Targets:
         tokens = F.adaptive_avg_pool2d(dense, self.size).flatten(2).transpose(1, 2)  # (B, P, K)
         return assemble(labels.targets, image, tokens, self.options.smoothing)
 
-    def mix(self, mixup: Mixup, images: Tensor, labels: Labels, target: Tensor) -> tuple[Tensor, Tensor]:
+    def mix(
+        self, mixup: Mixup, images: Tensor, labels: Labels, target: Tensor | SparseTarget
+    ) -> tuple[Tensor, Tensor | SparseTarget]:
         """Mix a batch with its reverse, images and targets alike."""
+        if isinstance(target, SparseTarget):
+            return images, target.mixed(mixup._mix_batch(images))
         if target.ndim == 1:
             return mixup(images, target)  # timm smooths, too
         share = mixup._mix_batch(images)  # in place; 1 means not mixed this time

@@ -91,7 +91,8 @@ def test_batches_of_one_kind_of_maps(folder: Path) -> None:
     tensor, labels = collate(samples)
     assert tensor.shape == (3, 3, 32, 32)
     assert tensor.dtype == torch.uint8
-    assert labels.maps.shape == (3, 2, 5, 6, 6)
+    assert labels.maps.scores.shape == labels.maps.slots.shape == (3, 5, 6, 6)
+    assert labels.maps.classes.shape[0] == 3
     other = samples[0]._replace(label_map=torch.zeros(2, 5, 4, 4))
     assert "of several shapes" in str(collate([*samples, other]))
     error = UserError("a mistake")

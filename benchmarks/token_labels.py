@@ -1,0 +1,131 @@
+"""Token-label targets and their loss, with a value for every class against ours, in one run.
+
+    python -m benchmarks.token_labels [--batch 128] [--repeats 9] [--json FILE]
+
+``target`` makes a batch's labels from stored maps (1,000 classes, 18 x 18 cells, 7 x 7 tokens) as the
+original release does (a map of all classes, RoIAlign, softmax), and as we do. ``loss`` is forward and
+backward of the token-labelling loss on random logits, whose gradient has a value for every class in both. The
+forms run in turns; peak memory is what a call allocates beyond its inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "classification"))
+
+from benchmarks.peak import peak_megabytes
+from loss import TokenLabelLoss
+from lvt_core import TokenLogits
+from lvt_core.files import write_text
+from lvt_core.timing import hardware, seconds_of
+from sparse_target import number_classes, sparse_targets
+from token_label import image_targets, smooth_soft
+
+CLASSES, CELLS, SIDE, KEPT, SMOOTHING = 1000, 18, 7, 5, 0.1
+NAMED = 40  # classes that a map names, of which each cell keeps five
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    print(hardware())
+    rows = measure(args.batch, args.repeats)
+    for row in rows:
+        literal, ours = row["literal"], row["ours"]
+        parts = [f"{row['part']}, batch {args.batch}:"]
+        for key, unit in (("ms", "ms"), ("peak_mb", "MiB")):
+            parts.append(f"{literal[key]:.1f} -> {ours[key]:.1f} {unit} ({ours[key] / literal[key]:.3f})")
+        print("  ".join(parts))
+    if args.json:
+        write_text(args.json, json.dumps({"hardware": hardware(), "rows": rows}, indent=2) + "\n")
+
+
+def measure(batch: int, repeats: int) -> list[dict]:
+    """Both forms of both parts in turns."""
+    rows = []
+    for part, calls in _calls(batch).items():
+        seconds: dict[str, list[float]] = {form: [] for form in calls}
+        for repeat in range(repeats + 1):
+            for form, call in calls.items():
+                elapsed = seconds_of(call)
+                if repeat:
+                    seconds[form].append(elapsed)
+        row: dict = {"part": part, "batch": batch}
+        for form, call in calls.items():
+            times = [1e3 * s for s in seconds[form]]
+            row[form] = {"ms": statistics.median(times), "ms_all": times, "peak_mb": peak_megabytes(call)}
+        rows.append(row)
+    return rows
+
+
+def literal_targets(maps: Tensor, boxes: Tensor, truth: Tensor) -> Tensor:
+    """`spec`: a map of all classes, RoIAlign of the crop to 1 x 1 and to S x S, softmax, smoothing."""
+    dense = torch.zeros(len(maps), CLASSES, *maps.shape[-2:], device=maps.device)
+    dense.scatter_(1, maps[:, 1].long(), maps[:, 0].float())
+    planes = [image_targets(truth, CLASSES, SMOOTHING)[:, :, None]]
+    for side in (1, SIDE):
+        labels = roi_align(dense, boxes, side, aligned=False).flatten(2).softmax(dim=1)
+        planes.append(smooth_soft(labels.transpose(1, 2), SMOOTHING).transpose(1, 2))
+    return torch.cat(planes, dim=2)
+
+
+def inputs(batch: int, device: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Maps ``(B, 2, 5, 18, 18)``, upright crops as geometry and as boxes, and true classes."""
+    generator = torch.Generator().manual_seed(0)
+    named = torch.rand(batch, CLASSES, generator=generator).argsort(dim=1)[:, :NAMED]
+    order = torch.rand(batch, CELLS * CELLS, NAMED, generator=generator).argsort(dim=2)[..., :KEPT]
+    classes = named[:, None].expand(-1, CELLS * CELLS, -1).gather(2, order).transpose(1, 2)
+    scores = torch.rand(batch, KEPT, CELLS * CELLS, generator=generator) * 8
+    maps = torch.stack((scores.half(), classes.half()), dim=1).view(batch, 2, KEPT, CELLS, CELLS)
+    size = 0.3 + 0.7 * torch.rand(batch, 2, generator=generator)
+    start = (1 - size) * torch.rand(batch, 2, generator=generator)
+    geometry = torch.zeros(batch, 2, 3)
+    geometry[:, 0, 0], geometry[:, 1, 1], geometry[:, :, 2] = size[:, 0], size[:, 1], start
+    corners = torch.cat((start, start + size), dim=1) * CELLS - 0.5
+    boxes = torch.cat((torch.arange(batch)[:, None], corners), dim=1)
+    truth = named[:, 0]
+    return maps.to(device), geometry.to(device), boxes.to(device), truth.to(device)
+
+
+def _calls(batch: int) -> dict[str, dict[str, Callable[[], object]]]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    maps, geometry, boxes, truth = inputs(batch, device)
+    numbered = number_classes(maps.cpu()).to(device=device)  # the loader's processes do this
+    options: dict[str, Any] = {"num_classes": CLASSES, "size": SIDE, "smoothing": SMOOTHING}
+    output = TokenLogits(
+        torch.randn(batch, CLASSES, device=device, requires_grad=True),
+        torch.randn(batch, SIDE**2, CLASSES, device=device, requires_grad=True),
+        torch.tensor([1, 1, 4, 5]),
+    )
+    dense, sparse = literal_targets(maps, boxes, truth), sparse_targets(numbered, geometry, truth, **options)
+    loss = TokenLabelLoss()
+
+    def step(target: object) -> object:
+        return torch.autograd.grad(loss(output, target), (output.cls, output.tokens))
+
+    return {
+        "target": {
+            "literal": lambda: literal_targets(maps, boxes, truth),
+            "ours": lambda: sparse_targets(numbered, geometry, truth, **options),
+        },
+        "loss": {"literal": lambda: step(dense), "ours": lambda: step(sparse)},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The benchmark of token labels compares two forms of one thing, and reports what it measured."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.token_labels import CLASSES, SIDE, inputs, literal_targets, measure
+from sparse_target import number_classes, sparse_targets
+
+
+def test_both_forms_are_the_same() -> None:
+    maps, geometry, boxes, truth = inputs(4, "cpu")
+    sparse = sparse_targets(
+        number_classes(maps), geometry, truth, num_classes=CLASSES, size=SIDE, smoothing=0.1
+    )
+    torch.testing.assert_close(sparse.dense(), literal_targets(maps, boxes, truth), rtol=1e-4, atol=1e-6)
+
+
+def test_rows_have_times_and_memory() -> None:
+    rows = measure(2, 2)
+    assert [row["part"] for row in rows] == ["target", "loss"]
+    for row in rows:
+        for form in ("literal", "ours"):
+            assert row[form]["ms"] > 0 and len(row[form]["ms_all"]) == 2 and row[form]["peak_mb"] > 0
+    # A map of all classes needs memory that named ones do not.
+    assert rows[0]["literal"]["peak_mb"] > 4 * rows[0]["ours"]["peak_mb"]
