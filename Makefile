@@ -31,6 +31,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.segformer_head
+	$(BIN)/python -m benchmarks.token_labels
 
 format: $(READY)
 	$(BIN)/ruff check --fix $(CODE)

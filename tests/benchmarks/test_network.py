@@ -1,0 +1,57 @@
+"""The literal network is the published one, and the benchmark reports what it measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import timm
+import torch
+
+from benchmarks import network
+from benchmarks.literal import LiteralCSA, LiteralDepthwiseMlp, LiteralRASA, literal_copy
+from golden_values import assert_close, image, state_dict
+from lvt_core import LVT, load_checkpoint
+
+
+@torch.no_grad()
+def test_literal_backbone_has_the_golden_values() -> None:
+    model = LVT().eval()
+    load_checkpoint(model, state_dict("lvt_backbone_state_dict"))
+    literal = literal_copy(model)
+    kinds = {type(module) for module in literal.modules()}
+    assert {LiteralCSA, LiteralRASA, LiteralDepthwiseMlp} <= kinds
+    for stage, found in enumerate(literal(image("features_128x160")), start=1):
+        assert_close(found, f"features_128x160_stage{stage}")
+
+
+def test_both_forms_learn_alike() -> None:
+    models = network._models("training")
+    gradients = []
+    for model in models.values():
+        torch.manual_seed(0)
+        output = model.forward_tokens(torch.randn(2, 3, 64, 64), torch.tensor([0, 1, 1, 2]))
+        (output.cls.square().mean() + output.tokens.square().mean()).backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max()) + 1e-9)
+
+
+def test_command_prints_and_writes(tmp_path, monkeypatch, capsys) -> None:
+    path = tmp_path / "network.json"
+    monkeypatch.setattr(sys, "argv", ["network", "--batches", "1", "--repeats", "1", "--json", str(path)])
+    network.main()
+    out = capsys.readouterr().out
+    assert "inference, batch 1:" in out and "training, batch 1:" in out and "x the limit" in out
+    content = json.loads(path.read_text())
+    assert content["limit_ms"] > 0 and len(content["rows"]) == 2
+    for row in content["rows"]:
+        assert row["difference"] < 1e-4
+        for form in ("literal", "ours"):
+            assert row[form]["ms"] > 0 and len(row[form]["ms_all"]) == 1 and row[form]["peak_mb"] > 0
+
+
+def test_the_copy_leaves_the_model_alone() -> None:
+    model = timm.create_model("lvt", num_classes=3)
+    literal_copy(model)
+    assert not any(isinstance(module, LiteralCSA) for module in model.modules())
