@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from lvt_core.layers.init import init_conv_, init_linear_
 
+FAST_PADDING = 3
+
 
 class AtrousQuery(nn.Module):
     """One 3x3 depthwise kernel applied at several dilations, SiLU on each, summed.
@@ -43,6 +45,11 @@ class AtrousQuery(nn.Module):
                 weight, pad_y = weight[:, :, 1:2], 0
             if rate >= q.shape[3]:
                 weight, pad_x = weight[:, :, :, 1:2], 0
+            # On a CPU the fast depthwise kernel does not take wider padding than this; on a map that is
+            # padded beforehand the same convolution is 5 to 20 times quicker. Its gradient is not.
+            if q.device.type == "cpu" and max(pad_y, pad_x) > FAST_PADDING and not torch.is_grad_enabled():
+                q = F.pad(q, (pad_x, pad_x, pad_y, pad_y))
+                pad_y = pad_x = 0
         return F.conv2d(q, weight, None, 1, (pad_y, pad_x), rate, self.conv.groups)
 
 

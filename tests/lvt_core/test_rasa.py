@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lvt_core import RASA
+from lvt_core.layers.rasa import AtrousQuery
 
 
 def literal_atrous(weight: Tensor, q: Tensor, rate: int) -> Tensor:
@@ -95,3 +96,18 @@ def test_equals_the_formula_forward_and_backward(
 def test_heads_must_divide_the_channels() -> None:
     with pytest.raises(ValueError, match="num_heads=3: must divide dim=64"):
         RASA(64, num_heads=3)
+
+
+@pytest.mark.parametrize("size", [(6, 7), (5, 8), (9, 3), (12, 12)])
+def test_query_without_gradients_equals_the_formula(size: tuple[int, int]) -> None:
+    """Wide dilations take another way there; 5 is wider than, as wide as and narrower than these maps."""
+    query = AtrousQuery(4, rates=(1, 3, 5)).double()
+    q = torch.randn(2, *size, 4, dtype=torch.float64)
+    weight = query.conv.weight
+    wanted = torch.stack(
+        [sum(F.silu(literal_atrous(weight, sample, rate)) for rate in (1, 3, 5)) for sample in q]
+    )
+    with torch.no_grad():
+        found = query(q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    torch.testing.assert_close(found, wanted.detach())
+    torch.testing.assert_close(query(q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1), wanted)
