@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from demo.backgrounds import BACKGROUNDS
-from demo.data_folder import make_once
+from demo.data_folder import make_once, require_at_least
 from demo.scans import SPLITS, load_scans, split_scans
 from demo.scenes import Scene, compose_scene, scene_rng
 from demo.token_labels import token_label_map
@@ -46,9 +46,7 @@ class ClassificationData:
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        for field, least in (("train_per_scan", 1), ("seed", 0), ("scan_step", 1)):
-            if getattr(self, field) < least:
-                raise ValueError(f"{field}={getattr(self, field)}: must be {least} or more")
+        require_at_least(self, train_per_scan=1, seed=0, scan_step=1)
 
 
 def make_classification_data(root: Path, settings: ClassificationData) -> bool:

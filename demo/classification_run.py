@@ -9,8 +9,6 @@ Everything the page shows is read back from files, so the page can be made again
 
 import csv
 import json
-import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +19,6 @@ from demo.classification_data import (
     make_classification_data,
 )
 from demo.commands import Task
-from lvt_core.files import write_text
 
 TASK = Task("classification")
 EXPERIMENT = "digits"
@@ -89,17 +86,10 @@ def run_classification(
     """
     data, folder = out / "data" / "classification", out / "classification"
     make_classification_data(data, settings)
-    shutil.rmtree(folder / EXPERIMENT, ignore_errors=True)  # main.py never overwrites a run
-    (folder / "run.json").unlink(missing_ok=True)  # an old record must not vouch for new files
     train, validate = classification_commands(
         data, folder, epochs=epochs, batch_size=batch_size, processes=processes, seed=settings.seed
     )
-    start = time.monotonic()
-    TASK.call(train)
-    seconds = time.monotonic() - start
-    TASK.call(validate)
-    record = {"commands": [TASK.typed(train), TASK.typed(validate)], "training_seconds": seconds}
-    write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+    TASK.train_and_test(train, validate, folder, outputs=(EXPERIMENT,))
 
 
 def classification_commands(

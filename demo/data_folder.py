@@ -11,6 +11,17 @@ from demo import atomic
 SETTINGS_FILE = "dataset.json"
 
 
+def require_at_least(settings: Any, **least: int) -> None:
+    """Refuses settings that are too small.
+
+    Raises:
+        ValueError: Names the first of them.
+    """
+    for field, smallest in least.items():
+        if getattr(settings, field) < smallest:
+            raise ValueError(f"{field}={getattr(settings, field)}: must be {smallest} or more")
+
+
 def make_once(root: Path, settings: Any, write: Callable[[Path], None]) -> bool:
     """Writes a data set whole, or leaves the one that is there if its settings are the same.
 

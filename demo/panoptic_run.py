@@ -9,14 +9,11 @@ Everything the page shows is read back from files, so the page can be made again
 """
 
 import json
-import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from demo.commands import ROOT, Task
 from demo.panoptic_data import PanopticData, make_panoptic_data
-from lvt_core.files import write_text
 
 TASK = Task("detection")
 MAX_EPOCHS = 5  # as in the config
@@ -62,18 +59,10 @@ def run_panoptic(
     """
     data, folder = out / "data" / "panoptic", out / "detection"
     make_panoptic_data(data, settings)
-    for old in ("digits", "pictures"):
-        shutil.rmtree(folder / old, ignore_errors=True)
-    (folder / "run.json").unlink(missing_ok=True)  # an old record must not vouch for new files
     train, test = panoptic_commands(
         data, folder, backbone=backbone, max_epochs=max_epochs, processes=processes, seed=settings.seed
     )
-    start = time.monotonic()
-    TASK.call(train)
-    seconds = time.monotonic() - start
-    TASK.call(test)
-    record = {"commands": [TASK.typed(train), TASK.typed(test)], "training_seconds": seconds}
-    write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+    TASK.train_and_test(train, test, folder, outputs=("digits", "pictures"))
 
 
 def panoptic_commands(

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from demo.backgrounds import BACKGROUNDS
-from demo.data_folder import make_once
+from demo.data_folder import make_once, require_at_least
 from demo.scans import DIGITS, split_scans
 from demo.scenes import Scene, compose_scene, scene_rng
 
@@ -46,9 +46,7 @@ class SegmentationData:
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        for field, least in (("train", 1), ("val", 1), ("seed", 0)):
-            if getattr(self, field) < least:
-                raise ValueError(f"{field}={getattr(self, field)}: must be {least} or more")
+        require_at_least(self, train=1, val=1, seed=0)
 
 
 def make_segmentation_data(root: Path, settings: SegmentationData) -> bool:

@@ -9,15 +9,12 @@ Everything the page shows is read back from files, so the page can be made again
 """
 
 import json
-import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from demo.backgrounds import BACKGROUNDS
 from demo.commands import ROOT, Task
 from demo.segmentation_data import SegmentationData, make_segmentation_data
-from lvt_core.files import write_text
 
 TASK = Task("segmentation")
 MAX_ITERS = 1050  # as in the config
@@ -70,9 +67,6 @@ def run_segmentation(
     """
     data, folder = out / "data" / "segmentation", out / "segmentation"
     make_segmentation_data(data, settings)
-    for old in ("digits", "pictures"):
-        shutil.rmtree(folder / old, ignore_errors=True)
-    (folder / "run.json").unlink(missing_ok=True)  # an old record must not vouch for new files
     train, test = segmentation_commands(
         data,
         folder,
@@ -81,12 +75,7 @@ def run_segmentation(
         processes=processes,
         seed=settings.seed,
     )
-    start = time.monotonic()
-    TASK.call(train)
-    seconds = time.monotonic() - start
-    TASK.call(test)
-    record = {"commands": [TASK.typed(train), TASK.typed(test)], "training_seconds": seconds}
-    write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+    TASK.train_and_test(train, test, folder, outputs=("digits", "pictures"))
 
 
 def trained_segmentor(out: Path) -> Path:

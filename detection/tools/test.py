@@ -4,7 +4,6 @@ import sys
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -19,7 +18,7 @@ from mmengine.config import Config
 import lvt_det  # noqa: F401  (registers)
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
-from lvt_core.openmmlab.commands import config_of, datasets_of, test, test_parser
+from lvt_core.openmmlab.commands import config_of, datasets_of, metric_of, test, test_parser
 from lvt_det.checks import check_data, check_names
 
 
@@ -60,7 +59,7 @@ def apply_options(cfg: Config, args: Namespace) -> None:
     Raises:
         UserError: They do not go together.
     """
-    metric = _metric(cfg)
+    metric = metric_of(cfg, "PanopticMetric")
     metric.classwise = True
     datasets = datasets_of(cfg.test_dataloader.dataset)
     if args.format_only:
@@ -88,15 +87,6 @@ def apply_options(cfg: Config, args: Namespace) -> None:
     if args.show_dir:
         hook = {"type": "PanopticPicturesHook", "folder": args.show_dir}
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), hook]
-
-
-def _metric(cfg: Config) -> Any:
-    """The config's `PanopticMetric`."""
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    for evaluator in evaluators:
-        if evaluator.get("type") == "PanopticMetric":
-            return evaluator
-    raise UserError("test_evaluator: must be, or have in its list, a PanopticMetric")
 
 
 if __name__ == "__main__":

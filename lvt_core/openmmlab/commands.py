@@ -174,6 +174,19 @@ def datasets_of(node: Any) -> list[Any]:
     return [found for each in inner for found in datasets_of(each)] if inner else [node]
 
 
+def metric_of(cfg: Config, name: str) -> Any:
+    """The settings of our metric in a config's ``test_evaluator``.
+
+    Raises:
+        UserError: There is none.
+    """
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    for evaluator in evaluators:
+        if evaluator.get("type") == name:
+            return evaluator
+    raise UserError(f"test_evaluator: must be, or have in its list, a {name}")
+
+
 def command_parser(description: str) -> CommandParser:
     """The options that all commands on a config have."""
     parser = CommandParser(description=description, allow_abbrev=False)

@@ -19,7 +19,7 @@ from mmengine.config import Config
 import lvt_seg  # noqa: F401  (registers)
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
-from lvt_core.openmmlab.commands import config_of, datasets_of, test, test_parser
+from lvt_core.openmmlab.commands import config_of, datasets_of, metric_of, test, test_parser
 from lvt_seg.checks import check_data, check_names
 
 METRICS = ("mIoU", "mDice", "mFscore")
@@ -56,7 +56,7 @@ def apply_options(cfg: Config, args: Namespace) -> None:
     Raises:
         UserError: They do not go together.
     """
-    metric = _metric(cfg)
+    metric = metric_of(cfg, "SegmentationMetric")
     datasets = datasets_of(cfg.test_dataloader.dataset)
     if args.eval:
         metric.iou_metrics = args.eval
@@ -85,15 +85,6 @@ def apply_options(cfg: Config, args: Namespace) -> None:
         metric.output_dir = args.out
     if args.show_dir:
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "PicturesHook", "folder": args.show_dir}]
-
-
-def _metric(cfg: Config) -> Any:
-    """The config's `SegmentationMetric`."""
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    for evaluator in evaluators:
-        if evaluator.get("type") == "SegmentationMetric":
-            return evaluator
-    raise UserError("test_evaluator: must be, or have in its list, a SegmentationMetric")
 
 
 def _without_masks(pipeline: list) -> list:
