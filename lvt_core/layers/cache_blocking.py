@@ -40,7 +40,6 @@ def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, *, bytes_each: in
         x: Its input.
         bytes_each: Size of the intermediate results of one entry.
     """
-    length = piece_length(bytes_each)
-    if not is_in_pieces(x) or length >= len(x):
+    if not is_in_pieces(x) or (length := piece_length(bytes_each)) >= len(x):
         return function(x)
     return torch.cat([function(piece) for piece in x.split(length)])
