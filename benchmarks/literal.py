@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,12 @@ class LiteralSegFormerHead(nn.Module):
 
 def literal_copy(model: nn.Module) -> nn.Module:
     """A copy of a model whose layers compute as the formulas are written."""
-    forms = {CSA: LiteralCSA, RASA: LiteralRASA, DepthwiseMlp: LiteralDepthwiseMlp}
+    forms: dict[type, Any] = {
+        CSA: LiteralCSA,
+        RASA: LiteralRASA,
+        DepthwiseMlp: LiteralDepthwiseMlp,
+        SegFormerHead: LiteralSegFormerHead,
+    }
     model = copy.deepcopy(model)
     for module in list(model.modules()):
         for name, child in module.named_children():

@@ -1,18 +1,19 @@
-"""The classifier, as the formulas are written against ours, in one run: inference and training.
+"""Whole models, as the formulas are written against ours, in one run: inference, compiled, training.
 
-    python -m benchmarks.network [--batches 1 16] [--repeats 9] [--json FILE]
+    python -m benchmarks.network [--cases CASE ...] [--repeats 9] [--json FILE]
 
-224 x 224, float32, random images; both forms have the same weights and run in turns. Training is forward and
-backward of class and token logits. Beside the times stands the matrix-product limit: what the multiply-adds
-of an image would take at the speed of ``torch.mm``, measured in the same run.
+Float32, random images; all forms have the same weights and run in turns. ``compiled`` is ours under
+``torch.compile`` with its weights frozen. Training is forward and backward of class and token logits. Beside
+the times stands the matrix-product limit: what the multiply-adds of an image would take at the speed of
+``torch.mm``, measured in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
+import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,90 +23,118 @@ from torch import nn
 
 import lvt_core  # noqa: F401  (registers lvt_cls)
 from benchmarks.literal import literal_copy
-from benchmarks.peak import peak_megabytes
-from lvt_core import complexity
-from lvt_core.files import write_text
+from benchmarks.side_by_side import Row, line, record, side_by_side
+from lvt_core import SegFormer, SegFormerHead, complexity
 from lvt_core.timing import hardware, seconds_of
 
-SIZE = 224
 MM_SIDE = 1024
-MODES = ("inference", "training")
 BOX = torch.tensor([1, 2, 5, 6])  # of MixToken
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured.
+
+    Attributes:
+        model: ``lvt_cls``, or ``segformer``.
+        size: Side of the images, in pixels.
+        batch: Images.
+        mode: ``inference``, ``compiled`` or ``training``.
+    """
+
+    model: str
+    size: int
+    batch: int
+    mode: str
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.size}, {self.mode}, batch {self.batch}"
+
+
+CASES = {
+    "eager1": Case("lvt_cls", 224, 1, "inference"),
+    "eager16": Case("lvt_cls", 224, 16, "inference"),
+    "compiled1": Case("lvt_cls", 224, 1, "compiled"),
+    "training16": Case("lvt_cls", 224, 16, "training"),
+    "segformer": Case("segformer", 512, 1, "inference"),
+}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16], metavar="N")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES, metavar="CASE")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     print(hardware())
-    speed = mm_speed()
-    limit = complexity(timm.create_model("lvt_cls"), SIZE).total_macs / speed
-    print(f"torch.mm: {2 * speed / 1e9:.1f} GFLOP/s; limit {1e3 * limit:.1f} ms an image")
     rows = []
-    for mode in MODES:
-        for batch in args.batches:
-            rows.append(measure(mode, batch, repeats=args.repeats))
-            print(_line(rows[-1], limit), flush=True)
-    if args.json:
-        content = {
-            "hardware": hardware(),
-            "mm_gflops": 2 * speed / 1e9,
-            "limit_ms": 1e3 * limit,
-            "rows": rows,
-        }
-        write_text(args.json, json.dumps(content, indent=2) + "\n")
+    for name in args.cases:
+        rows.append(measure(CASES[name], repeats=args.repeats))
+        text = line(str(CASES[name]), rows[-1])
+        if "limit_ms" in rows[-1]:
+            limit = rows[-1]["limit_ms"]
+            text += f"  {rows[-1]['ours']['ms'] / limit:.2f} x the limit of {limit:.1f} ms"
+        print(text, flush=True)
+    record(args.json, "python -m benchmarks.network", rows)
 
 
 def mm_speed() -> float:
     """Multiply-adds a second of a large matrix product, the best of several."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    a, b = torch.randn(2, MM_SIDE, MM_SIDE, device=device)
+    a, b = torch.randn(2, MM_SIDE, MM_SIDE, device=device())
     best = min(seconds_of(partial(torch.mm, a, b)) for _ in range(10))
     return MM_SIDE**3 / best
 
 
-def measure(mode: str, batch: int, *, repeats: int) -> dict:
-    """Both forms in turns: median, all times, peak memory, and how far their outputs differ.
+def measure(case: Case, *, repeats: int) -> Row:
+    """The literal form and ours in turns: times, peak memory, and how far their outputs differ.
 
     Args:
-        mode: ``inference`` or ``training``.
-        batch: Images.
-        repeats: Timed calls of each form, after one that is not counted.
+        case: What to measure.
+        repeats: Timed calls of each form.
     """
-    models, image = _models(mode), _images(batch)
-    calls = {form: _call(model, image, mode) for form, model in models.items()}
-    seconds: dict[str, list[float]] = {form: [] for form in calls}
-    for repeat in range(repeats + 1):
-        for form, call in calls.items():
-            elapsed = seconds_of(call)
-            if repeat:
-                seconds[form].append(elapsed)
-    row: dict = {"mode": mode, "batch": batch, "difference": _difference(models, image)}
-    for form, call in calls.items():
-        times = [1e3 * s for s in seconds[form]]
-        row[form] = {"ms": statistics.median(times), "ms_all": times, "peak_mb": peak_megabytes(call)}
-    return row
+    training = case.mode == "training"
+    forms, image = models(case), torch.randn(case.batch, 3, case.size, case.size, device=device())
+    call = _training_call if training else _inference_call
+    calls = {form: call(model, image) for form, model in forms.items()}
+    row: Row = {"case": str(case), "difference": _difference(forms, image)}
+    if not training:
+        macs = case.batch * complexity(_new(case.model), case.size).total_macs
+        row["limit_ms"] = 1e3 * macs / mm_speed()
+    return row | side_by_side(calls, repeats=repeats, warmup=2, memory=case.mode != "compiled")
 
 
-def _models(mode: str) -> dict[str, nn.Module]:
+def models(case: Case) -> dict[str, nn.Module]:
+    """The case's model in both forms, with equal weights."""
+    model = _new(case.model).to(device()).train(case.mode == "training")
+    literal, ours = literal_copy(model), model
+    if case.mode != "training":
+        for name, head in copy.deepcopy(model).named_children():
+            if isinstance(head, SegFormerHead):
+                setattr(ours, name, head.fold())
+    if case.mode == "compiled":
+        import torch._inductor.config as inductor
+
+        inductor.freezing = True  # what a deployed program has: weights are constants
+        ours = torch.compile(ours, fullgraph=True)  # type: ignore[assignment]
+    return {"literal": literal, "ours": ours}
+
+
+def device() -> str:
+    """Where benchmarks run."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _new(model: str) -> nn.Module:
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    ours = timm.create_model("lvt_cls").to(device).train(mode == "training")
-    return {"literal": literal_copy(ours), "ours": ours}
+    return SegFormer() if model == "segformer" else timm.create_model(model)
 
 
-def _images(batch: int) -> torch.Tensor:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.randn(batch, 3, SIZE, SIZE, device=device)
+def _inference_call(model: nn.Module, image: torch.Tensor) -> Callable[[], object]:
+    return partial(torch.inference_mode()(model), image)
 
 
-def _call(model: nn.Module, image: torch.Tensor, mode: str) -> Callable[[], object]:
-    if mode == "inference":
-        return partial(torch.inference_mode()(model), image)
-
+def _training_call(model: nn.Module, image: torch.Tensor) -> Callable[[], object]:
     def step() -> None:
         model.zero_grad(set_to_none=True)
         output = model.forward_tokens(image, BOX)  # type: ignore[operator]
@@ -115,20 +144,13 @@ def _call(model: nn.Module, image: torch.Tensor, mode: str) -> Callable[[], obje
 
 
 @torch.inference_mode()
-def _difference(models: dict[str, nn.Module], image: torch.Tensor) -> float:
-    """The largest difference of the logits, relative to the largest logit."""
-    literal, ours = (models[form].eval()(image) for form in ("literal", "ours"))
+def _difference(forms: dict[str, nn.Module], image: torch.Tensor) -> float:
+    """The largest difference of the outputs in evaluation, relative to the largest output."""
+    modes = {form: model.training for form, model in forms.items()}
+    literal, ours = (forms[form].eval()(image) for form in ("literal", "ours"))
+    for form, model in forms.items():
+        model.train(modes[form])
     return ((literal - ours).abs().max() / literal.abs().max()).item()
-
-
-def _line(row: dict, limit: float) -> str:
-    literal, ours = row["literal"], row["ours"]
-    text = f"{row['mode']}, batch {row['batch']}:"
-    for key, unit in (("ms", "ms"), ("peak_mb", "MiB")):
-        text += f"  {literal[key]:.1f} -> {ours[key]:.1f} {unit} ({ours[key] / literal[key]:.2f})"
-    if row["mode"] == "inference":
-        text += f"  {ours['ms'] / row['batch'] / 1e3 / limit:.2f} x the limit"
-    return f"{text}  largest difference {row['difference']:.1e}"
 
 
 if __name__ == "__main__":

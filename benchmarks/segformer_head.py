@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,9 +24,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.literal import LiteralSegFormerHead
 from benchmarks.peak import peak_megabytes
+from benchmarks.side_by_side import Row, line, record, side_by_side
 from lvt_core import LVTConfig, SegFormerHead
-from lvt_core.files import write_text
-from lvt_core.timing import hardware, seconds_of
+from lvt_core.timing import hardware
 
 FORMS = ("literal", "ours")
 MODES = ("inference", "training")
@@ -51,12 +49,11 @@ def main() -> None:
     for size in args.sizes:
         for mode in MODES:
             rows.append(measure(size, mode, repeats=args.repeats))
-            print(_line(rows[-1]), flush=True)
-    if args.json:
-        write_text(args.json, json.dumps({"hardware": hardware(), "rows": rows}, indent=2) + "\n")
+            print(line(f"{size} {mode}", rows[-1]), flush=True)
+    record(args.json, "python -m benchmarks.segformer_head", rows)
 
 
-def measure(size: str, mode: str, *, repeats: int) -> dict:
+def measure(size: str, mode: str, *, repeats: int) -> Row:
     """Both forms in turns, at one image size.
 
     Args:
@@ -64,21 +61,11 @@ def measure(size: str, mode: str, *, repeats: int) -> dict:
         mode: ``inference`` or ``training``.
         repeats: Timed calls of each form, after one that is not counted.
     """
-    calls = _calls(size, mode)
-    seconds: dict[str, list[float]] = {form: [] for form in FORMS}
-    for repeat in range(repeats + 1):
-        for form in FORMS:
-            elapsed = seconds_of(calls[form])
-            if repeat:
-                seconds[form].append(elapsed)
-    result: dict = {"size": size, "mode": mode, "difference": _difference(size, mode)}
+    result: Row = {"size": size, "mode": mode, "difference": _difference(size, mode)}
+    result |= side_by_side(_calls(size, mode), repeats=repeats, memory=False)
     for form in FORMS:
-        result[form] = {
-            "ms": 1e3 * statistics.median(seconds[form]),
-            "ms_all": [1e3 * s for s in seconds[form]],
-            "gmacs": _gmacs(size, mode, form),
-            "peak_mb": _peak_in_own_process(size, mode, form),
-        }
+        result[form]["gmacs"] = _gmacs(size, mode, form)
+        result[form]["peak_mb"] = _peak_in_own_process(size, mode, form)
     return result
 
 
@@ -141,15 +128,6 @@ def _peak_in_own_process(size: str, mode: str, form: str) -> float:
     """A process of its own: what one form leaves in the allocator is no gift to the other."""
     words = [sys.executable, "-m", "benchmarks.segformer_head", "--peak", mode, form, size]
     return float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-
-
-def _line(row: dict) -> str:
-    literal, ours = row["literal"], row["ours"]
-    parts = [f"{row['size']} {row['mode']}:"]
-    for key, unit, digits in (("ms", "ms", 1), ("gmacs", "GMACs", 2), ("peak_mb", "MiB", 0)):
-        ratio = ours[key] / literal[key]
-        parts.append(f"{literal[key]:.{digits}f} -> {ours[key]:.{digits}f} {unit} ({ratio:.2f})")
-    return "  ".join(parts) + f"  largest difference {row['difference']:.1e}"
 
 
 def _device() -> str:

@@ -11,8 +11,6 @@ forms run in turns; peak memory is what a call allocates beyond its inputs.
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +22,10 @@ from torchvision.ops import roi_align
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "classification"))
 
-from benchmarks.peak import peak_megabytes
+from benchmarks.side_by_side import Row, line, record, side_by_side
 from loss import TokenLabelLoss
 from lvt_core import TokenLogits
-from lvt_core.files import write_text
-from lvt_core.timing import hardware, seconds_of
+from lvt_core.timing import hardware
 from sparse_target import number_classes, sparse_targets
 from token_label import image_targets, smooth_soft
 
@@ -46,31 +43,16 @@ def main() -> None:
     print(hardware())
     rows = measure(args.batch, args.repeats)
     for row in rows:
-        literal, ours = row["literal"], row["ours"]
-        parts = [f"{row['part']}, batch {args.batch}:"]
-        for key, unit in (("ms", "ms"), ("peak_mb", "MiB")):
-            parts.append(f"{literal[key]:.1f} -> {ours[key]:.1f} {unit} ({ours[key] / literal[key]:.3f})")
-        print("  ".join(parts))
-    if args.json:
-        write_text(args.json, json.dumps({"hardware": hardware(), "rows": rows}, indent=2) + "\n")
+        print(line(f"{row['part']}, batch {args.batch}", row))
+    record(args.json, "python -m benchmarks.token_labels", rows)
 
 
-def measure(batch: int, repeats: int) -> list[dict]:
+def measure(batch: int, repeats: int) -> list[Row]:
     """Both forms of both parts in turns."""
-    rows = []
-    for part, calls in _calls(batch).items():
-        seconds: dict[str, list[float]] = {form: [] for form in calls}
-        for repeat in range(repeats + 1):
-            for form, call in calls.items():
-                elapsed = seconds_of(call)
-                if repeat:
-                    seconds[form].append(elapsed)
-        row: dict = {"part": part, "batch": batch}
-        for form, call in calls.items():
-            times = [1e3 * s for s in seconds[form]]
-            row[form] = {"ms": statistics.median(times), "ms_all": times, "peak_mb": peak_megabytes(call)}
-        rows.append(row)
-    return rows
+    return [
+        {"part": part, "batch": batch} | side_by_side(calls, repeats=repeats)
+        for part, calls in _calls(batch).items()
+    ]
 
 
 def literal_targets(maps: Tensor, boxes: Tensor, truth: Tensor) -> Tensor:

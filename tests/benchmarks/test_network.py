@@ -26,9 +26,8 @@ def test_literal_backbone_has_the_golden_values() -> None:
 
 
 def test_both_forms_learn_alike() -> None:
-    models = network._models("training")
     gradients = []
-    for model in models.values():
+    for model in network.models(network.CASES["training16"]).values():
         torch.manual_seed(0)
         output = model.forward_tokens(torch.randn(2, 3, 64, 64), torch.tensor([0, 1, 1, 2]))
         (output.cls.square().mean() + output.tokens.square().mean()).backward()
@@ -38,14 +37,20 @@ def test_both_forms_learn_alike() -> None:
 
 
 def test_command_prints_and_writes(tmp_path, monkeypatch, capsys) -> None:
+    cases = {
+        "one": network.Case("lvt_cls", 64, 1, "inference"),
+        "two": network.Case("lvt_cls", 64, 2, "training"),
+        "three": network.Case("segformer", 64, 1, "inference"),
+    }
+    monkeypatch.setattr(network, "CASES", cases)
     path = tmp_path / "network.json"
-    monkeypatch.setattr(sys, "argv", ["network", "--batches", "1", "--repeats", "1", "--json", str(path)])
+    monkeypatch.setattr(sys, "argv", ["network", "--cases", *cases, "--repeats", "1", "--json", str(path)])
     network.main()
     out = capsys.readouterr().out
-    assert "inference, batch 1:" in out and "training, batch 1:" in out and "x the limit" in out
-    content = json.loads(path.read_text())
-    assert content["limit_ms"] > 0 and len(content["rows"]) == 2
-    for row in content["rows"]:
+    assert all(f"{case}: " in out for case in cases.values()) and "x the limit" in out
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["case"] for row in rows] == [str(case) for case in cases.values()]
+    for row in rows:
         assert row["difference"] < 1e-4
         for form in ("literal", "ours"):
             assert row[form]["ms"] > 0 and len(row[form]["ms_all"]) == 1 and row[form]["peak_mb"] > 0
