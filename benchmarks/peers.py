@@ -38,30 +38,30 @@ class Peer:
         top1: Published ImageNet accuracy, in percent.
         size: Side of the images it was published at, in pixels.
         source: Who says so.
-        distilled: Trained with a teacher's labels for the whole image.
+        taught: Trained with a teacher's labels, of images or (LVT) of tokens.
     """
 
     title: str
     top1: float
     size: int = 224
     source: str = TIMM
-    distilled: bool = False
+    taught: bool = False
 
 
 PEERS = {
-    LVT: Peer("LVT", 74.8, source=PUBLISHER),
+    LVT: Peer("LVT", 74.8, source=PUBLISHER, taught=True),
     "pvt_v2_b0": Peer("PVTv2-B0", 70.65),
     "mobilevit_xs": Peer("MobileViT-XS", 74.62, 256),
     "mobilevitv2_075": Peer("MobileViTv2-0.75", 75.61, 256),
     "edgenext_x_small": Peer("EdgeNeXt-XS", 74.87, 256),
-    "efficientformerv2_s0": Peer("EfficientFormerV2-S0", 76.10, distilled=True),
+    "efficientformerv2_s0": Peer("EfficientFormerV2-S0", 76.10, taught=True),
     "fastvit_t8": Peer("FastViT-T8", 76.18, 256),
-    "repvit_m0_9": Peer("RepViT-M0.9", 78.65, distilled=True),
+    "repvit_m0_9": Peer("RepViT-M0.9", 78.65, taught=True),
     "mobilenetv4_conv_small": Peer("MobileNetV4-Conv-S", 73.76),
     "efficientvit_m4": Peer("EfficientViT-M4", 74.34),
     "starnet_s2": Peer("StarNet-S2", 74.67),
     "shvit_s1": Peer("SHViT-S1", 72.78),
-    "swiftformer_xs": Peer("SwiftFormer-XS", 75.60, distilled=True),
+    "swiftformer_xs": Peer("SwiftFormer-XS", 75.60, taught=True),
     "efficientnet_b0": Peer("EfficientNet-B0", 78.57),
     "mobilenetv3_large_100": Peer("MobileNetV3-L", 76.31),
     "tiny_vit_5m_224": Peer("TinyViT-5M", 79.20),
@@ -103,7 +103,7 @@ def measure(names: list[str], *, batch: int, repeats: int) -> list[Row]:
     for name, row in times.items():
         peer, count = _peer(name), counts[LVT if name == LITERAL else name]
         about = {"title": peer.title + (", literal" if name == LITERAL else "")}
-        about |= {key: getattr(peer, key) for key in ("top1", "source", "distilled", "size")}
+        about |= {key: getattr(peer, key) for key in ("top1", "source", "taught", "size")}
         cost = {"params": count.total_params, "macs": count.total_macs}
         speed = {"batch": batch, **row, "ratio": ratio(times, of=name, to=LVT)}
         rows.append({"name": name, **about, **cost, **speed})
@@ -114,7 +114,7 @@ def table(rows: list[Row]) -> str:
     """Rows as a Markdown table."""
     lines = ["| network | px | ms | x LVT | M params | GMACs | top-1, published |", "|---" * 7 + "|"]
     for row in rows:
-        mark = " (distilled)" if row["distilled"] else ""
+        mark = " (teacher)" if row["taught"] else ""
         lines.append(
             f"| {row['title']} | {row['size']} | {row['ms']:.1f} | {row['ratio']:.2f} "
             f"| {row['params'] / 1e6:.2f} | {row['macs'] / 1e9:.3f} | {row['top1']:.2f}{mark} |"

@@ -26,7 +26,7 @@ class NetworkModel:
     """How gradients travel.
 
     Attributes:
-        buckets: Into which they are cut: 22 MB in 4 MB each.
+        buckets: Into which they are cut: 4 to 5 MB each (counted).
         node_gbytes: GB/s of a node's network, shared by its GPUs; published for AWS's p4d.24xlarge: 400 Gb/s.
         gpu_gbytes: GB/s between the GPUs of a node, each way. Half of the 600 GB/s published for an A100.
         hop_seconds: Latency of one hop; an assumption.
@@ -34,7 +34,7 @@ class NetworkModel:
         efficiency: Of a link's published rate; an assumption.
     """
 
-    buckets: int = 6
+    buckets: int = 5
     node_gbytes: float = 50.0
     gpu_gbytes: float = 300.0
     hop_seconds: float = 20e-6
@@ -55,11 +55,11 @@ class LoaderModel:
     """How images come.
 
     Attributes:
-        images_per_core: Images/s that one core prepares; measured (docs/scaling.md), on files of 24 kB.
+        images_per_core: Images that one core prepares a second; measured, see docs/scaling.md.
         file_bytes: Of an ImageNet file: 109.7 MB in a sample of one original per class.
     """
 
-    images_per_core: float = 240.0
+    images_per_core: float = 257.0
     file_bytes: float = 109_700.0
 
 
