@@ -6,12 +6,14 @@ raises. Copies that would stop the host on a GPU are seen as they are dispatched
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import pytest
 import timm
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from build import build_training
@@ -37,21 +39,35 @@ class MetaRuntime(Runtime):
         return nullcontext()  # there is none for meta
 
 
-class RefuseWaiting(TorchDispatchMode):
-    """Raises for what makes the host wait on a GPU."""
+class RefuseCopies(TorchDispatchMode):
+    """Raises for copies between host and device that make the host wait on a GPU."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         name = func.overloadpacket.__name__
-        if name == "lift_fresh" and result.device == META:
-            raise AssertionError("torch.tensor(…, device=…) copies and waits")
         if name in ("_to_copy", "copy_"):
             source = args[1] if name == "copy_" else args[0]
             blocking = not (kwargs.get("non_blocking") or args[2:])
             if source.device != result.device and blocking:
                 raise AssertionError("a copy between host and device waits")
         return result
+
+
+class RefuseNewTensors(TorchFunctionMode):
+    """Raises for tensors made of the host's values on the device: they are copied, and waited for."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor) and result.device == META:
+            raise AssertionError("torch.tensor(…, device=…) copies and waits")
+        return result
+
+
+@contextmanager
+def waiting_refused() -> Iterator[None]:
+    with RefuseNewTensors(), RefuseCopies():
+        yield
 
 
 def labels(stored: bool = False) -> Labels:
@@ -83,7 +99,7 @@ def test_a_step_of_training_waits_for_nothing(kind: str) -> None:
         teacher = timm.create_model("test_resnet", num_classes=10).to(META).eval()
         training.targets = Targets(options, student=training.core, num_classes=10, size=2, teacher=teacher)
     images = torch.empty(4, 3, 64, 64, device=META)
-    with RefuseWaiting():
+    with waiting_refused():
         batch = labels(stored=kind.startswith("stored")).to(META, non_blocking=True)
         training.compute_loss(images, batch, 0).backward()
         training.update(list(training.core.parameters()))
@@ -113,7 +129,7 @@ def test_a_batch_of_validation_waits_for_nothing(monkeypatch) -> None:
     monkeypatch.setattr(AccuracyCounter, "result", lambda counter, runtime: {})
     model = timm.create_model("lvt_cls", num_classes=10, **SMALL).to(META).eval()
     batch = (torch.empty(4, 3, 64, 64, device=META), labels().to(META))
-    with RefuseWaiting():
+    with waiting_refused():
         evaluate(model, [batch], MetaRuntime(META, 0, 1, None), title="", log_interval=1)
 
 
@@ -127,7 +143,7 @@ def test_all_of_a_batch_is_pinned(monkeypatch) -> None:
 
 
 def test_the_harness_sees_what_waits() -> None:
-    with RefuseWaiting():
+    with waiting_refused():
         torch.zeros(2).to(META, non_blocking=True)
         for wait in (
             lambda: torch.zeros(2).to(META),
