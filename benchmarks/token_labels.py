@@ -87,7 +87,7 @@ def inputs(batch: int, device: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _calls(batch: int) -> dict[str, dict[str, Callable[[], object]]]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     maps, geometry, boxes, truth = inputs(batch, device)
-    numbered = number_classes(maps.cpu()).to(device=device)  # the loader's processes do this
+    numbered = number_classes(maps.cpu(), geometry.cpu()).to(device=device)  # the loader's processes do this
     options: dict[str, Any] = {"num_classes": CLASSES, "size": SIDE, "smoothing": SMOOTHING}
     output = TokenLogits(
         torch.randn(batch, CLASSES, device=device, requires_grad=True),

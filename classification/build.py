@@ -25,6 +25,10 @@ from runtime import Runtime
 from targets import Targets
 from teacher import create_teacher
 
+# Of 22 MB of gradients. The last bucket is sent when no backward pass is left to hide it, so it should be
+# small; each bucket costs the network's latency, so they should be few (docs/scaling.md).
+BUCKET_MB = 4
+
 
 def build_training(options: TrainOptions, runtime: Runtime) -> Training:
     """The model and all that acts on it."""
@@ -46,10 +50,9 @@ def build_training(options: TrainOptions, runtime: Runtime) -> Training:
     ema = ModelEmaV3(model, decay=options.model_ema_decay) if options.model_ema else None
     forward: Any = TokenForward(model) if options.token_label else model
     if runtime.world > 1:
-        ids = [runtime.device.index] if runtime.device.type == "cuda" else None
-        forward = DistributedDataParallel(forward, device_ids=ids)
+        forward = build_ddp(options, runtime, forward)
     if options.compile:
-        forward = torch.compile(forward)
+        forward = torch.compile(forward)  # of DDP, so that Dynamo splits the backward at its buckets
     teacher = None
     if options.token_label and options.token_label_teacher:
         teacher = create_teacher(
@@ -73,6 +76,23 @@ def build_training(options: TrainOptions, runtime: Runtime) -> Training:
         loss=build_loss(options),
         mixup=build_mixup(options),
         erasing=build_erasing(options, runtime),
+    )
+
+
+def build_ddp(
+    options: TrainOptions, runtime: Runtime, model: nn.Module, bucket_mb: float = BUCKET_MB
+) -> DistributedDataParallel:
+    """DDP that sends each bucket of gradients while the backward pass makes the next.
+
+    PyTorch's static graph loses gradients where some backward passes do not synchronise (its issue 143580),
+    and Dynamo cannot trace it (torchdynamo's issue 1237).
+    """
+    return DistributedDataParallel(
+        model,
+        device_ids=[runtime.device.index] if runtime.device.type == "cuda" else None,
+        bucket_cap_mb=bucket_mb,  # type: ignore[arg-type]
+        gradient_as_bucket_view=True,
+        static_graph=options.grad_accum_steps == 1 and not options.compile,
     )
 
 

@@ -58,6 +58,11 @@ class Labels:
         maps = None if self.maps is None else self.maps.to(**move)
         return Labels(self.targets.to(**move), self.geometry.to(**move), maps)
 
+    def pin_memory(self) -> Labels:
+        """For `DataLoader`: the copy to a GPU waits for nothing from such memory alone."""
+        maps = None if self.maps is None else self.maps.pin_memory()
+        return Labels(self.targets.pin_memory(), self.geometry.pin_memory(), maps)
+
 
 class Images(Dataset):
     """A map-style timm dataset whose samples carry geometry and label maps.

@@ -14,7 +14,6 @@ from timm.data import Mixup
 from timm.data.random_erasing import RandomErasing
 from timm.utils import ModelEmaV3, dispatch_clip_grad
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from data import Labels, seed_everything
 from loaders import Loader
@@ -22,7 +21,7 @@ from lvt_core.errors import UserError
 from metrics import AccuracyCounter
 from options import TrainOptions
 from run_log import Progress
-from runtime import Runtime
+from runtime import HostCopy, Runtime
 from targets import Targets
 
 
@@ -91,7 +90,7 @@ class Training:
                     box = self.core.sample_box(height, width)
                 else:
                     box = torch.zeros(4, dtype=torch.int64)
-                output = self.forward(images, box.to(images.device))
+                output = self.forward(images, box.to(images.device, non_blocking=True))
             else:
                 output = self.forward(images)
             return self.loss(output, target)
@@ -144,6 +143,7 @@ def train_epoch(
     training.optimizer.zero_grad()
     progress = Progress(f"epoch {epoch}", updates, o.log_interval, runtime.is_main)
     start, images_seen = time.perf_counter(), 0
+    due: _LogLine | None = None
     for number, (images, labels) in enumerate(loader, start=first_batch):
         if number >= batches:
             break
@@ -163,22 +163,38 @@ def train_epoch(
             training.ema.update(training.core, step=epoch * updates + update)
         if training.scheduler is not None:
             training.scheduler.step_update(epoch * updates + update + 1)
+        if due is not None:  # of the update before: the device has this one to do meanwhile
+            due.show(progress, epoch)
+            due = None
         if progress.is_due(update + 1):
-            mean = (sums[0] / sums[1]).item()
-            if not math.isfinite(mean):
-                raise UserError(
-                    f"the loss is {mean} at epoch {epoch}, update {update}: lower --lr, clip with "
-                    "--clip-grad, or leave --amp away"
-                )
             rate = images_seen / (time.perf_counter() - start)
             learning_rate = training.optimizer.param_groups[0]["lr"]
-            progress.show(update + 1, loss=mean, lr=learning_rate, images_per_second=rate)
+            due = _LogLine(update, HostCopy(sums[0] / sums[1]), learning_rate, rate)
         if o.recovery_interval and (update + 1) % o.recovery_interval == 0 and number + 1 < batches:
             save(number + 1)
+    if due is not None:
+        due.show(progress, epoch)
     progress.close()
     seconds = time.perf_counter() - start
     total, count = runtime.sum(sums).tolist()
     return {"loss": total / max(count, 1), "images_per_second": images_seen / seconds}
+
+
+@dataclass
+class _LogLine:
+    update: int
+    loss: HostCopy
+    learning_rate: float
+    rate: float
+
+    def show(self, progress: Progress, epoch: int) -> None:
+        mean = self.loss.read()
+        if not math.isfinite(mean):
+            raise UserError(
+                f"the loss is {mean} at epoch {epoch}, update {self.update}: lower --lr, clip with "
+                "--clip-grad, or leave --amp away"
+            )
+        progress.show(self.update + 1, loss=mean, lr=self.learning_rate, images_per_second=self.rate)
 
 
 @torch.inference_mode()
@@ -228,4 +244,5 @@ def evaluate(
 
 
 def _no_sync(model: nn.Module, wanted: bool) -> Any:
-    return model.no_sync() if wanted and isinstance(model, DistributedDataParallel) else nullcontext()
+    """DDP, compiled or not, does without the sum over ranks; other models never make it."""
+    return getattr(model, "no_sync", nullcontext)() if wanted else nullcontext()

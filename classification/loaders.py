@@ -131,17 +131,14 @@ def collate(samples: list[Sample | UserError]) -> tuple[Tensor, Labels] | UserEr
             return sample
         good.append(sample)
     found = [sample.label_map for sample in good if sample.label_map is not None]
+    geometry = torch.stack([sample.geometry for sample in good])
     maps = None
     if found:
         sizes = {tuple(label_map.shape) for label_map in found}
         if len(sizes) > 1:
             return UserError(f"token-label maps of several shapes, {sorted(sizes)}: they must be one")
-        maps = number_classes(torch.stack(found))
-    labels = Labels(
-        torch.tensor([sample.target for sample in good]),
-        torch.stack([sample.geometry for sample in good]),
-        maps,
-    )
+        maps = number_classes(torch.stack(found), geometry)
+    labels = Labels(torch.tensor([sample.target for sample in good]), geometry, maps)
     return torch.stack([sample.image for sample in good]), labels
 
 

@@ -27,9 +27,8 @@ class AccuracyCounter:
         loss = F.cross_entropy(logits, targets, reduction="sum")
         ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (B, 5)
         hits = ranked == targets[:, None]
-        self.sums += torch.stack(
-            (loss, hits[:, 0].sum(), hits.sum(), torch.tensor(len(targets), device=logits.device))
-        )
+        count = loss.new_full((), len(targets))  # `torch.tensor` on a GPU would wait for it
+        self.sums += torch.stack((loss, hits[:, 0].sum(), hits.sum(), count))
 
     def result(self, runtime: Runtime) -> dict[str, float]:
         """``loss``, ``top1`` and ``top5`` in percent, and ``samples``, over all ranks."""

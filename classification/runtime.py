@@ -60,6 +60,26 @@ class Runtime:
             dist.destroy_process_group()
 
 
+class HostCopy:
+    """A number on its way from the device to the host.
+
+    Args:
+        value: One element.
+    """
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value.to("cpu", non_blocking=value.is_cuda)
+        self.arrived = torch.cuda.Event() if value.is_cuda else None
+        if self.arrived is not None:
+            self.arrived.record()
+
+    def read(self) -> float:
+        """Wait for the number, not for what the device was told to do since."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.value.item()
+
+
 def start_runtime(options: DeviceOptions) -> Runtime:
     """Choose the device, join the processes that torchrun started, set up logging.
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from token_label import region_weights
+from token_label import crop_span, region_weights
 
 SLOTS = 16  # U is rounded up to a multiple, so that shapes seldom change
 
@@ -27,19 +27,32 @@ class LabelMaps:
         scores: Logits ``(B, k, h, w)``.
         slots: Which of ``classes`` each is of, ``(B, k, h, w)``.
         classes: ``(B, U)``; slots that an image does not need repeat one of its classes.
+        span: Of the crops, from `token_label.crop_span`.
     """
 
     scores: Tensor
     slots: Tensor
     classes: Tensor
+    span: float
 
     def to(self, **move: Any) -> LabelMaps:
         """Move to a device."""
-        return LabelMaps(self.scores.to(**move), self.slots.to(**move), self.classes.to(**move))
+        return LabelMaps(self.scores.to(**move), self.slots.to(**move), self.classes.to(**move), self.span)
+
+    def pin_memory(self) -> LabelMaps:
+        """For `DataLoader`: the copy to a GPU waits for nothing from such memory alone."""
+        return LabelMaps(
+            self.scores.pin_memory(), self.slots.pin_memory(), self.classes.pin_memory(), self.span
+        )
 
 
-def number_classes(maps: Tensor) -> LabelMaps:
-    """Maps ``(B, 2, k, h, w)``, logits and classes, in the form that `sparse_targets` takes."""
+def number_classes(maps: Tensor, geometry: Tensor) -> LabelMaps:
+    """Maps in the form that `sparse_targets` takes; made by the loader, for it looks at values.
+
+    Args:
+        maps: ``(B, 2, k, h, w)``, logits and classes.
+        geometry: ``(B, 2, 3)``, from the crop's fractions to the image's.
+    """
     named = maps[:, 1].flatten(1).long()  # (B, k * h * w)
     ordered, order = named.sort(dim=1)
     first = torch.ones_like(ordered, dtype=torch.bool)
@@ -48,7 +61,7 @@ def number_classes(maps: Tensor) -> LabelMaps:
     most = -(-int(ranks.max() + 1) // SLOTS) * SLOTS
     slots = torch.empty_like(ranks).scatter_(1, order, ranks).view_as(maps[:, 1])
     classes = ordered[:, :1].repeat(1, most).scatter_(1, ranks, ordered)
-    return LabelMaps(maps[:, 0], slots.to(torch.int16), classes)
+    return LabelMaps(maps[:, 0], slots.to(torch.int16), classes, crop_span(maps.shape[-2:], geometry))
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -154,7 +167,8 @@ def sparse_targets(
     slots, scores = (x.flatten(2).transpose(1, 2) for x in (maps.slots.long(), maps.scores.float()))
     cells = scores.new_zeros(*scores.shape[:2], used).scatter_add_(2, slots, scores)  # (B, h * w, U)
     sides = (1,) if size == 1 else (1, size)
-    regions = [region_weights(maps.scores.shape[-2:], geometry, side) @ cells for side in sides]
+    map_size, span = maps.scores.shape[-2:], maps.span
+    regions = [region_weights(map_size, geometry, side, span) @ cells for side in sides]
     logits = torch.cat(regions, dim=1)  # (B, 1 + P, U)
     # All other classes have logit 0; a slot that is not needed is one of them.
     top = logits.amax(dim=2, keepdim=True).clamp(min=0)

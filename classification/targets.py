@@ -44,8 +44,10 @@ class Targets:
         self.num_classes = num_classes
         self.size = size
         self.teacher = teacher
-        self.statistics = pixel_statistics(student)
-        self.teacher_statistics = pixel_statistics(teacher if teacher is not None else student)
+        # From the student's normalisation of pixels to the teacher's.
+        (mean, std), (own_mean, own_std) = pixel_statistics(student), pixel_statistics(teacher or student)
+        device = next(student.parameters()).device
+        self.gain, self.offset = (std / own_std).to(device), ((mean - own_mean) / own_std).to(device)
 
     def __call__(self, images: Tensor, labels: Labels) -> Tensor | SparseTarget:
         """Targets of a batch before it is mixed."""
@@ -69,9 +71,7 @@ class Targets:
     @torch.no_grad()
     def _ask_teacher(self, images: Tensor, labels: Labels) -> Tensor:
         assert self.teacher is not None
-        # From the student's normalisation of pixels to the teacher's.
-        (mean, std), (own_mean, own_std) = self.statistics, self.teacher_statistics
-        images = (images * std.to(images) + mean.to(images) - own_mean.to(images)) / own_std.to(images)
+        images = images * self.gain + self.offset
         dense = dense_teacher_logits(self.teacher, images).float()  # (B, K, h, w)
         image = dense.mean(dim=(2, 3))[:, None]  # (B, 1, K)
         if self.size == 1:

@@ -6,11 +6,11 @@ side, P = S * S places.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lvt_core.checkpoint_files import CheckpointError, read_checkpoint_object
@@ -64,10 +64,11 @@ def token_targets(
     Returns:
         ``(B, K, 2 + P)``: the truth, the image's label, then the tokens, row-major.
     """
-    image = dense_logits(maps, region_weights(maps.shape[-2:], geometry, 1), num_classes)
+    span = crop_span(maps.shape[-2:], geometry)
+    image = dense_logits(maps, region_weights(maps.shape[-2:], geometry, 1, span), num_classes)
     if size == 1:
         return smooth_soft(image.softmax(dim=-1), smoothing)[:, 0]
-    tokens = dense_logits(maps, region_weights(maps.shape[-2:], geometry, size), num_classes)
+    tokens = dense_logits(maps, region_weights(maps.shape[-2:], geometry, size, span), num_classes)
     return assemble(truth, image, tokens, smoothing)
 
 
@@ -82,7 +83,8 @@ def assemble(truth: Tensor, image: Tensor, tokens: Tensor, smoothing: float) -> 
 def image_targets(truth: Tensor, num_classes: int, smoothing: float) -> Tensor:
     """Smoothed one-hot labels ``(B, K)``."""
     off = smoothing / num_classes
-    return F.one_hot(truth, num_classes).float() * (1.0 - smoothing) + off
+    label = torch.zeros(len(truth), num_classes, device=truth.device)
+    return label.scatter_(1, truth[:, None], 1.0 - smoothing) + off
 
 
 def smooth_soft(target: Tensor, smoothing: float) -> Tensor:
@@ -94,21 +96,38 @@ def smooth_soft(target: Tensor, smoothing: float) -> Tensor:
     return target * (1.0 - smoothing + off) + off
 
 
-def region_weights(map_size: Sequence[int], geometry: Tensor, size: int) -> Tensor:
+def crop_span(map_size: Sequence[int], geometry: Tensor) -> float:
+    """The longest side of a batch's crops, in map cells. Ask where the geometry is on the host."""
+    return float(_in_cells(map_size, geometry)[:, :, :2].norm(dim=1).max())
+
+
+def _in_cells(map_size: Sequence[int], geometry: Tensor) -> Tensor:
+    """From the crop's fractions to cells of a map ``(h, w)``: ``(B, 2, 3)``."""
+    h, w = map_size
+    return torch.stack((geometry[:, 0].float() * w, geometry[:, 1].float() * h), dim=1)
+
+
+def region_weights(map_size: Sequence[int], geometry: Tensor, size: int, span: float) -> Tensor:
     """How much of each map cell each place sees: ``(B, S * S, h * w)``.
 
     RoIAlign with adaptive sampling, for any affine map: each place averages a grid of points, as many
     per axis as it spans map cells, each interpolated bilinearly between cell centres. Points more than
     one cell outside of the map see nothing. For an upright box it equals `torchvision.ops.roi_align`.
+    The host must know the span beforehand: to ask a GPU for it would stop every step of training.
+
+    Args:
+        map_size: ``(h, w)``.
+        geometry: ``(B, 2, 3)``, from the crop's fractions to the image's.
+        size: ``S``.
+        span: From `crop_span`.
     """
     h, w = map_size
     device = geometry.device
-    cells = torch.tensor((w, h), device=device, dtype=torch.float32)
-    matrix = geometry.float() * cells[:, None]  # to map cells; (B, 2, 3)
+    matrix = _in_cells(map_size, geometry)  # (B, 2, 3)
     # Points per axis of a place: the length, in cells, that one place spans along it.
     spans = matrix[:, :, :2].norm(dim=1) / size  # (B, 2): along x, along y
-    counts = (spans - 1e-4).ceil().clamp(min=1)  # (B, 2)
-    most = int(counts.max())
+    most = max(1, math.ceil(span / size - 1e-4))
+    counts = (spans - 1e-4).ceil().clamp(1, most)  # (B, 2)
     steps = torch.arange(most, device=device)
     inside = (steps + 0.5) / counts[..., None]  # (B, 2, most): fraction of the place
     share = (steps < counts[..., None]) / counts[..., None]  # (B, 2, most): 0 for unused points

@@ -11,7 +11,7 @@ from sparse_target import number_classes, sparse_targets
 def test_both_forms_are_the_same() -> None:
     maps, geometry, boxes, truth = inputs(4, "cpu")
     sparse = sparse_targets(
-        number_classes(maps), geometry, truth, num_classes=CLASSES, size=SIDE, smoothing=0.1
+        number_classes(maps, geometry), geometry, truth, num_classes=CLASSES, size=SIDE, smoothing=0.1
     )
     torch.testing.assert_close(sparse.dense(), literal_targets(maps, boxes, truth), rtol=1e-4, atol=1e-6)
 

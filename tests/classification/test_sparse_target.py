@@ -34,7 +34,7 @@ def both(num_classes: int, smoothing: float = 0.1, seed: int = 0):
     maps, geometry, truth = batch(num_classes, seed)
     options = {"num_classes": num_classes, "size": SIZE, "smoothing": smoothing}
     dense = token_targets(maps, geometry, truth, **options)
-    return dense, sparse_targets(number_classes(maps), geometry, truth, **options)
+    return dense, sparse_targets(number_classes(maps, geometry), geometry, truth, **options)
 
 
 def double(target: SparseTarget) -> SparseTarget:
@@ -59,8 +59,8 @@ def test_targets_equal_the_dense_ones(num_classes: int, smoothing: float) -> Non
 
 
 def test_numbering_keeps_what_the_maps_say() -> None:
-    maps, _, _ = batch(1000)
-    numbered = number_classes(maps)
+    maps, geometry, _ = batch(1000)
+    numbered = number_classes(maps, geometry)
     back = numbered.classes.gather(1, numbered.slots.flatten(1).long()).view_as(maps[:, 1])
     torch.testing.assert_close(back.half(), maps[:, 1])
     assert numbered.classes.shape[1] % 16 == 0

@@ -12,6 +12,7 @@ from torchvision.ops import roi_align
 from golden_values import assert_close, case, expected
 from lvt_core.errors import UserError
 from token_label import (
+    crop_span,
     dense_logits,
     image_targets,
     read_label_map,
@@ -55,7 +56,8 @@ def test_upright_boxes_equal_roi_align(h: int, w: int, size: int) -> None:
         boxes.append([i, x0, y0, x0 + width * w, y0 + height * h])
         matrices.append(crop_matrix(top, left, height, width)[:2])
     wanted = roi_align(maps, torch.tensor(boxes, dtype=torch.float32), size, aligned=False)
-    weights = region_weights((h, w), torch.from_numpy(np.stack(matrices)).float(), size)
+    geometry = torch.from_numpy(np.stack(matrices)).float()
+    weights = region_weights((h, w), geometry, size, crop_span((h, w), geometry))
     found = (weights @ maps.flatten(2).transpose(1, 2)).view(6, 1, size, size)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
@@ -105,7 +107,7 @@ def test_cells_outside_of_the_image_have_no_opinion() -> None:
     maps = torch.zeros(1, 2, 5, 4, 4)
     maps[:, 0, 0] = 9.0  # class 0 everywhere
     shifted = torch.tensor([[[1.0, 0, 1.5], [0, 1, 0]]])  # the crop lies right of the image
-    logits = dense_logits(maps, region_weights((4, 4), shifted, 2), 10)
+    logits = dense_logits(maps, region_weights((4, 4), shifted, 2, 4.0), 10)
     assert logits.abs().max() == 0
 
 

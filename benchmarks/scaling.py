@@ -1,0 +1,208 @@
+"""Training on several processes, measured here with gloo, and a model of what more GPUs would do.
+
+    python -m benchmarks.scaling [--ranks 1 2 4] [--batch 8] [--repeats 7] [--json FILE]
+    python -m benchmarks.scaling --loader FOLDER
+    python -m benchmarks.scaling --model [--images-per-core N]
+
+The first trains ``lvt_cls`` on random images with token logits, a fixed batch and one thread per rank (weak
+scaling); a step is forward, backward, exchange of gradients and update. Its forms run in turns and differ in
+the exchange alone: none, one bucket once the backward pass is over, the buckets that training uses. The
+fastest call of each counts: what else the machine does can only slow one down. The second command times what
+the published recipe does to a folder's images, on one core; the third prints `benchmarks.scaling_model`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "classification"))
+
+from benchmarks.scaling_model import LoaderModel, table
+from benchmarks.side_by_side import Call, Row, ratio, record, side_by_side
+from build import BUCKET_MB, build_ddp, build_training
+from data import IDENTITY, Labels, open_dataset
+from engine import Training
+from loaders import data_config, train_loader
+from options import TrainOptions
+from runtime import Runtime
+
+ONE_BUCKET_MB = 1000
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    """Measure, or print the model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4], metavar="N")
+    parser.add_argument("--batch", type=int, default=8, help="images per rank")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--loader", metavar="FOLDER", help="of class folders: time the loader alone")
+    parser.add_argument("--model", action="store_true", help="print the model's table")
+    parser.add_argument("--images-per-core", type=float, default=LoaderModel.images_per_core, metavar="N")
+    args = parser.parse_args()
+    if args.model:
+        print(table(LoaderModel(args.images_per_core)))
+    elif args.loader:
+        rate = images_per_core(args.loader)
+        print(f"one core prepares {rate:.0f} images/s")
+    else:
+        rows = [measure(n, batch=args.batch, size=args.size, repeats=args.repeats) for n in args.ranks]
+        for row in rows:
+            print(_line(row, rows[0]))
+        words = [
+            "--ranks",
+            *args.ranks,
+            "--batch",
+            args.batch,
+            "--size",
+            args.size,
+            "--repeats",
+            args.repeats,
+        ]
+        command = " ".join(map(str, ("python -m benchmarks.scaling", *words)))
+        record(args.json, command, rows, cores=cores())
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def measure(ranks: int, *, batch: int, size: int, repeats: int) -> Row:
+    """A step on so many processes, one thread each, and the exchange alone.
+
+    Args:
+        ranks: Processes.
+        batch: Images on each.
+        size: Side of the images, in pixels.
+        repeats: Timed calls of each form, after two that are not counted.
+
+    Returns:
+        ``ranks``, ``batch``, ``gradient_bytes``, ``bytes_per_step`` that a rank sends, and for each form its
+        times as `side_by_side` gives them, seen by rank 0; every call ends when all ranks are done.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_rank, (ranks, batch, size, repeats, folder), nprocs=ranks)
+        return json.loads((Path(folder) / "row.json").read_text())
+
+
+def _rank(rank: int, ranks: int, batch: int, size: int, repeats: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message="Grad strides do not match")  # as `start_runtime`
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
+    runtime = Runtime(CPU, rank, ranks, None)
+    forms = {"no exchange": _step(runtime, batch, size, None)}
+    gradients = torch.zeros(_gradient_numbers(runtime, size))
+    if ranks > 1:
+        forms["one bucket"] = _step(runtime, batch, size, ONE_BUCKET_MB)
+        forms["overlapped"] = _step(runtime, batch, size, BUCKET_MB)
+        forms["exchange alone"] = partial(dist.all_reduce, gradients)
+    calls = {form: partial(_until_all_are_done, call) for form, call in forms.items()}
+    times = side_by_side(calls, repeats=repeats, warmup=2, memory=False)
+    for row in times.values():
+        row["ms_best"] = min(row["ms_all"])
+    if rank == 0:
+        size_in_bytes = gradients.nbytes
+        row = {
+            "ranks": ranks,
+            "batch": batch,
+            "gradient_bytes": size_in_bytes,
+            "bytes_per_step": 2 * (ranks - 1) * size_in_bytes // ranks,  # of a ring: reduce, then gather
+            **times,
+        }
+        (Path(folder) / "row.json").write_text(json.dumps(row))
+    dist.destroy_process_group()
+
+
+def _until_all_are_done(call: Call) -> None:
+    call()
+    dist.barrier()
+
+
+def _training(runtime: Runtime, size: int) -> Training:
+    options = TrainOptions(data_dir="", num_classes=1000, img_size=size, token_label=True)
+    return build_training(options, dataclasses.replace(runtime, world=1))
+
+
+def _gradient_numbers(runtime: Runtime, size: int) -> int:
+    return sum(parameter.numel() for parameter in _training(runtime, size).core.parameters())
+
+
+def _step(runtime: Runtime, batch: int, size: int, bucket_mb: float | None) -> Call:
+    training = _training(runtime, size)
+    if bucket_mb is not None:
+        training.forward = build_ddp(training.options, runtime, training.forward, bucket_mb)
+    training.core.train()
+    images = torch.randn(batch, 3, size, size)
+    labels = Labels(torch.zeros(batch, dtype=torch.int64), IDENTITY.repeat(batch, 1, 1), None)
+    parameters = list(training.core.parameters())
+
+    def step() -> None:
+        training.compute_loss(images, labels, 0).backward()
+        training.update(parameters)
+
+    return step
+
+
+def images_per_core(folder: str, *, batches: int = 10, batch: int = 64) -> float:
+    """Images that one core reads, decodes and augments by the published recipe in a second of its own time.
+
+    Without label maps, and from files that the system has in memory.
+
+    Args:
+        folder: Class folders of images.
+        batches: Timed, after one that is not counted; the median counts.
+        batch: Images of each.
+    """
+    torch.set_num_threads(1)
+    options = TrainOptions(
+        data_dir=folder, num_classes=1000, batch_size=batch, workers=0, aa="rand-m9-mstd0.5-inc1"
+    )
+    runtime = Runtime(CPU, 0, 1, None)
+    dataset = open_dataset(options, "train", training=True)
+    config = data_config(options, torch.nn.Identity())
+    iterator = iter(train_loader(options, runtime, dataset, config).loader)  # normalising is the GPU's work
+    next(iterator)
+    seconds = []
+    for _ in range(min(batches, len(dataset) // batch - 1)):
+        start = time.process_time()
+        next(iterator)
+        seconds.append(time.process_time() - start)
+    return batch / statistics.median(seconds)
+
+
+def _line(row: Row, first: Row) -> str:
+    ranks = row["ranks"]
+    form = "overlapped" if ranks > 1 else "no exchange"
+    images = 1e3 * ranks * row["batch"] / row[form]["ms_best"]
+    text = f"{ranks} ranks: {row[form]['ms_best']:.0f} ms a step, {images:.2f} images/s"
+    if ranks == 1:
+        return text
+    if first["ranks"] == 1:
+        gain = images / (1e3 * first["batch"] / first["no exchange"]["ms_best"])
+        text += f" ({gain:.2f} x 1 rank; {gain / min(ranks, cores()):.2f} of the cores)"
+    alone = row["exchange alone"]["ms_best"]
+    text += f"; {row['bytes_per_step'] / 1e6:.1f} MB a step and rank, alone {alone:.0f} ms; overlapped"
+    for other in ("no exchange", "one bucket"):
+        text += f" {ratio(row, 'ms_best', of='overlapped', to=other):.3f} x {other}"
+    return text
+
+
+if __name__ == "__main__":
+    main()
