@@ -21,6 +21,8 @@ from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
 from torchvision import transforms as tv
 
+import shifts
+from decode import decoded, resized_crop
 from options import TrainOptions
 
 Matrix = np.ndarray  # 3x3, homogeneous, float64
@@ -57,9 +59,15 @@ class TrainTransform:
             mean=mean,
         )
         self.steps = [self._record(step) for step in stages.transforms]
+        if not isinstance(stages.transforms[0], RandomResizedCropAndInterpolation):
+            self.steps.insert(0, decoded)
 
     def __call__(self, image: Any) -> tuple[Tensor, Tensor]:
-        """Image to crop ``(3, S, S)``, uint8, and its 2x3 geometry, float32."""
+        """Image, best opened and not decoded, to crop ``(3, S, S)``, uint8, and its 2x3 geometry, float32.
+
+        Raises:
+            UnreadableImage: The image's data is damaged.
+        """
         self.crop, self.geometry = np.eye(3), np.eye(3)
         for step in self.steps:
             image = step(image)
@@ -72,7 +80,7 @@ class TrainTransform:
     def _record(self, step: Any) -> Any:
         """Replace a step that moves pixels by one that also notes how."""
         if isinstance(step, RandomResizedCropAndInterpolation):
-            setattr(step, "get_params", partial(self._random_crop, step.get_params))  # noqa: B010
+            return partial(self._random_crop, step)
         elif isinstance(step, tv.RandomHorizontalFlip):
             return partial(self._flip, step.p, Image.Transpose.FLIP_LEFT_RIGHT, FLIP_X)
         elif isinstance(step, tv.RandomVerticalFlip):
@@ -84,14 +92,17 @@ class TrainTransform:
                 if op.name.startswith("Posterize"):
                     setattr(op, "aug_fn", _posterize)  # noqa: B010
                 elif op.name in OP_MATRICES:
-                    function = partial(self._operate, OP_MATRICES[op.name], op.aug_fn)
-                    setattr(op, "aug_fn", function)  # noqa: B010
+                    function = SHIFTS.get(op.name, op.aug_fn)
+                    setattr(op, "aug_fn", partial(self._operate, OP_MATRICES[op.name], function))  # noqa: B010
         return step
 
-    def _random_crop(self, get_params: Any, image: Image.Image, scale: Any, ratio: Any) -> Any:
-        top, left, height, width = get_params(image, scale, ratio)
+    def _random_crop(self, step: RandomResizedCropAndInterpolation, image: Image.Image) -> Image.Image:
+        """The step's own draws, before the image is decoded."""
+        top, left, height, width = box = step.get_params(image, step.scale, step.ratio)
         self._note_crop(image, top, left, height, width)
-        return top, left, height, width
+        modes: Any = step.interpolation
+        mode = random.choice(modes) if isinstance(modes, tuple) else modes
+        return resized_crop(image, box, step.size, mode.value)
 
     def _centre_crop(self, step: tv.CenterCrop, image: Image.Image) -> Image.Image:
         height, width = step.size
@@ -178,6 +189,15 @@ OP_MATRICES = {
     "TranslateXRel": _translate_x_rel,
     "TranslateYRel": _translate_y_rel,
     "Rotate": _rotate,
+}
+
+SHIFTS: dict[str, Any] = {
+    "ShearX": shifts.shear_x,
+    "ShearY": shifts.shear_y,
+    "TranslateX": shifts.translate_x,
+    "TranslateY": shifts.translate_y,
+    "TranslateXRel": shifts.translate_x_rel,
+    "TranslateYRel": shifts.translate_y_rel,
 }
 
 
