@@ -7,6 +7,7 @@ the decoder, still decides how a pixel looks.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from timm.data.transforms import str_to_pil_interp
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
 
 MARGIN = 1.5  # of crop to target after the decoder's scaling; what it costs: docs/performance.md
 
@@ -35,6 +38,12 @@ def decoded(image: Any) -> Image.Image:
         raise UnreadableImage(str(error)) from error
 
 
+def to_tensor(image: Image.Image) -> Tensor:
+    """An RGB image as uint8 ``(3, H, W)``, plane by plane, so that batches are made by plain copies."""
+    planes = bytearray().join(image.tobytes("raw", band) for band in "RGB")
+    return torch.frombuffer(planes, dtype=torch.uint8).view(3, image.height, image.width)
+
+
 def resized_crop(
     image: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int], interpolation: str
 ) -> Image.Image:
@@ -54,10 +63,19 @@ def resized_crop(
     if scale > 1:  # the box has fractions now, which only Pillow's slower resizing takes
         edges = (left / scale, top / scale, (left + width) / scale, (top + height) / scale)
         return decoded(image).resize(size[::-1], str_to_pil_interp(interpolation), box=edges)
-    crop = np.array(decoded(image).crop((left, top, left + width, top + height)))  # (h, w, 3)
-    pixels = torch.from_numpy(crop).permute(2, 0, 1)[None]  # (1, 3, h, w), channels last in memory
-    resized = F.interpolate(pixels, size, mode=interpolation, antialias=True)
-    return Image.fromarray(resized[0].permute(1, 2, 0).contiguous().numpy())
+    crop = _pixels(image)[top : top + height, left : left + width].contiguous()[None]  # (1, h, w, 3)
+    resized = F.interpolate(crop.permute(0, 3, 1, 2), size, mode=interpolation, antialias=True)
+    return Image.fromarray(resized.permute(0, 2, 3, 1)[0].numpy())
+
+
+def _pixels(image: Any) -> Tensor:
+    """All pixels ``(H, W, 3)``: of a JPEG the same as Pillow's, without its copies."""
+    if image.format == "JPEG" and image.mode in ("RGB", "L") and image.tile:  # not decoded yet
+        image.fp.seek(0)
+        data = torch.frombuffer(bytearray(image.fp.read()), dtype=torch.uint8)
+        with suppress(RuntimeError):  # Pillow has the last word on damaged data
+            return decode_jpeg(data, ImageReadMode.RGB).permute(1, 2, 0)
+    return torch.from_numpy(np.array(decoded(image)))
 
 
 def _draft(image: Image.Image, largest: float) -> int:

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 Array = np.ndarray
 
@@ -65,29 +67,31 @@ def shift_lines(
     length, lines = (height, width) if vertical else (width, height)
     step, line_step = (width, 1) if vertical else (1, width)
     pixels = np.frombuffer(image.tobytes("raw", "RGBX"), np.uint32)
-    whole = np.floor(shifts).astype(np.int64)
-    taps, weights = _weights(shifts - whole, resample)
-    places = whole[:, None] + np.arange(taps[0], length + taps[-1])  # (lines, length + taps - 1)
-    places = places.clip(0, length - 1) * step + np.arange(lines)[:, None] * line_step
-    window = pixels.take(places).view(np.uint8).reshape(lines, -1, 4).astype(np.float32)
-    total = weights[0] * window[:, :length]
+    whole = np.floor(shifts)
+    taps, weights = _weights(torch.from_numpy((shifts - whole).astype(np.float32))[:, None], resample)
+    places = np.add.outer(whole.astype(np.int64), np.arange(taps[0], length + taps[-1]))
+    np.clip(places, 0, length - 1, out=places)
+    places *= step
+    places += np.arange(lines)[:, None] * line_step  # (lines, length + taps - 1)
+    window = torch.from_numpy(pixels.take(places).view(np.uint8)).float()  # 4 bytes a pixel
+    total = weights[0] * window[:, : 4 * length]
     for start, weight in enumerate(weights[1:], start=1):
-        total += weight * window[:, start : start + length]
-    mixed = (
-        total.clip(0, 255).astype(np.uint8).view(np.uint32)[..., 0]
-    )  # (lines, length), cut off as Pillow does
-    centres = np.arange(length) + 0.5 + shifts[:, None]
+        total.addcmul_(weight, window[:, 4 * start : 4 * (start + length)])
+    levels = total.numpy()
+    np.clip(levels, 0, 255, out=levels)
+    mixed = levels.astype(np.uint8).view(
+        np.uint32
+    )  # (lines, length), cut off and not rounded, as Pillow does
+    first = np.ceil(-0.5 - shifts).astype(np.int32)[:, None]  # from outside come those whose centre does
+    columns = np.arange(length, dtype=np.int32)
     fill = np.frombuffer(bytes((*fillcolor, 255)), np.uint32)[0]
-    mixed[(centres < 0) | (centres >= length)] = fill
+    mixed[(columns < first) | (columns >= first + length)] = fill
     return Image.frombytes("RGB", image.size, (mixed.T if vertical else mixed).tobytes(), "raw", "RGBX")
 
 
-def _weights(t: Array, resample: int) -> tuple[range, Array]:
-    """Neighbours that are mixed, and their weights ``(taps, lines, 1, 1)`` at fractions ``t``."""
+def _weights(t: Tensor, resample: int) -> tuple[range, Sequence[Tensor]]:
+    """Neighbours that are mixed, and the weight of each at fractions ``t``."""
     if resample == Image.Resampling.BILINEAR:
-        taps, weights = range(0, 2), (1 - t, t)
-    else:  # Pillow's cubic of a = -1, which its resizing does not use
-        ends = [-u * (1 - u) ** 2 for u in (t, 1 - t)]
-        middle = [1 - 2 * u**2 + u**3 for u in (t, 1 - t)]
-        taps, weights = range(-1, 3), (ends[0], *middle, ends[1])
-    return taps, np.stack(weights).astype(np.float32)[..., None, None]
+        return range(0, 2), (1 - t, t)
+    u = 1 - t  # Pillow's cubic of a = -1, which its resizing does not use
+    return range(-1, 3), (-t * u**2, 1 - 2 * t**2 + t**3, 1 - 2 * u**2 + u**3, -u * t**2)

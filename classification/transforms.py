@@ -17,12 +17,12 @@ import torch
 from PIL import Image, ImageOps
 from timm.data import create_transform
 from timm.data.auto_augment import AugmentOp, AutoAugment, RandAugment
-from timm.data.transforms import RandomResizedCropAndInterpolation
+from timm.data.transforms import MaybePILToTensor, RandomResizedCropAndInterpolation
 from torch import Tensor
 from torchvision import transforms as tv
 
 import shifts
-from decode import decoded, resized_crop
+from decode import decoded, resized_crop, to_tensor
 from options import TrainOptions
 
 Matrix = np.ndarray  # 3x3, homogeneous, float64
@@ -81,6 +81,8 @@ class TrainTransform:
         """Replace a step that moves pixels by one that also notes how."""
         if isinstance(step, RandomResizedCropAndInterpolation):
             return partial(self._random_crop, step)
+        elif isinstance(step, MaybePILToTensor):
+            return to_tensor
         elif isinstance(step, tv.RandomHorizontalFlip):
             return partial(self._flip, step.p, Image.Transpose.FLIP_LEFT_RIGHT, FLIP_X)
         elif isinstance(step, tv.RandomVerticalFlip):
@@ -88,10 +90,9 @@ class TrainTransform:
         elif isinstance(step, tv.CenterCrop):
             return partial(self._centre_crop, step)
         elif isinstance(step, (RandAugment, AutoAugment)):
-            for op in _operations(step):
-                if op.name.startswith("Posterize"):
-                    setattr(op, "aug_fn", _posterize)  # noqa: B010
-                elif op.name in OP_MATRICES:
+            mend_posterize(step)
+            for op in operations(step):
+                if op.name in OP_MATRICES:
                     function = SHIFTS.get(op.name, op.aug_fn)
                     setattr(op, "aug_fn", partial(self._operate, OP_MATRICES[op.name], function))  # noqa: B010
         return step
@@ -174,13 +175,6 @@ def _rotate(degrees: float, w: int, h: int) -> Matrix:
     return _from_pixels(cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, w, h)
 
 
-def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
-    """timm's operation, which draws 0 bits at full magnitude; Pillow 13 refuses what used to be black."""
-    if bits >= 8:
-        return image
-    return ImageOps.posterize(image, bits) if bits >= 1 else Image.new(image.mode, image.size)
-
-
 OP_MATRICES = {
     "ShearX": _shear_x,
     "ShearY": _shear_y,
@@ -201,7 +195,21 @@ SHIFTS: dict[str, Any] = {
 }
 
 
-def _operations(step: RandAugment | AutoAugment) -> list[AugmentOp]:
+def operations(step: RandAugment | AutoAugment) -> list[AugmentOp]:
+    """All operations that a step may draw."""
     if isinstance(step, RandAugment):
         return list(step.ops)
     return [op for policy in step.policy for op in policy]
+
+
+def mend_posterize(step: RandAugment | AutoAugment) -> None:
+    """timm draws 0 bits at full magnitude; Pillow 13 refuses what used to be black."""
+    for op in operations(step):
+        if op.name.startswith("Posterize"):
+            setattr(op, "aug_fn", _posterize)  # noqa: B010
+
+
+def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
+    if bits >= 8:
+        return image
+    return ImageOps.posterize(image, bits) if bits >= 1 else Image.new(image.mode, image.size)
