@@ -1,9 +1,9 @@
 """Our training loader against timm's, with the same augmentation, in one run and on one core.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.loader [--data-root FOLDER] [--repeats 9] [--json FILE]
+    OMP_NUM_THREADS=1 python -m benchmarks.loader [--data-root FOLDER ...] [--repeats 9] [--json FILE]
 
 Both read one folder of images with no workers and the recipe of ``configs/classification/lvt_imagenet.py``,
-and take turns batch by batch. ``batch`` ends where a worker's task ends, with a batch of bytes;
+and take turns batch by batch. ``bytes`` ends where a worker's task ends, with a batch of uint8;
 ``normalised`` adds the normalisation, which is the device's task, on this CPU. Differences are those of a
 crop's pixels, of 255, for equal random draws: ``crop`` is the random crop alone, ``recipe`` everything but
 the flip. Without a folder, the images are noise with a photograph's spectrum, as JPEGs of two sizes.
@@ -46,13 +46,13 @@ RECIPE = Path(__file__).resolve().parents[1] / "configs/classification/lvt_image
 SIZES = ((500, 400), (2000, 1500))
 CONFIG: dict[str, Any] = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 CPU = torch.device("cpu")
-CROPS = 250  # to compare
+CROPS = 200  # to compare
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, metavar="FOLDER", help="folder of images in class folders")
+    parser.add_argument("--data-root", type=Path, nargs="+", metavar="FOLDER", help="images in class folders")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -60,12 +60,15 @@ def main() -> None:
     print(hardware())
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        roots = [args.data_root] if args.data_root else write_images(Path(folder), args.batch)
+        roots = args.data_root or write_images(Path(folder), args.batch)
         for root in roots:
             for interpolation in ("random", "bicubic"):
                 rows.append(measure(root, interpolation, args.batch, args.repeats))
                 print(describe(rows[-1]), flush=True)
-    record(args.json, " ".join(("python -m benchmarks.loader", *sys.argv[1:])), rows)
+    command = f"python -m benchmarks.loader --batch {args.batch} --repeats {args.repeats}"
+    if args.data_root:
+        command += f" --data-root {' '.join(root.name for root in roots)}"
+    record(args.json, command, rows)
 
 
 def measure(root: Path, interpolation: str, batch: int, repeats: int) -> Row:
@@ -73,10 +76,10 @@ def measure(root: Path, interpolation: str, batch: int, repeats: int) -> Row:
     options = recipe(root, batch, interpolation)
     loaders = {"timm": timm_loader(options), "ours": our_loader(options)}
     row: Row = {"images": root.name, "interpolation": interpolation, "batch": batch}
-    for part in ("batch", "normalised"):
+    for part in ("bytes", "normalised"):
         calls = {}
         for form, loader in loaders.items():
-            calls[form] = partial(next, endless(loader.loader if part == "batch" else loader))
+            calls[form] = partial(next, endless(loader.loader if part == "bytes" else loader))
         row[part] = side_by_side(calls, repeats=repeats, memory=False)
         for timing in row[part].values():
             timing["images_per_second"] = round(1e3 * batch / timing["ms"], 1)
@@ -195,7 +198,7 @@ def describe(row: Row) -> str:
     """One comparison as lines of text."""
     title = f"{row['images']}, {row['interpolation']}"
     lines = []
-    for part in ("batch", "normalised"):
+    for part in ("bytes", "normalised"):
         timms, ours = (row[part][form]["images_per_second"] for form in ("timm", "ours"))
         lines.append(line(f"{title}, {part}", row[part], to="timm") + f"  {timms:.0f} -> {ours:.0f} images/s")
     for part in ("crop", "recipe"):
