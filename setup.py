@@ -17,6 +17,7 @@ DENSE = [
 ]
 DEMO = ["scikit-learn>=1.4"]
 LOGGERS = ["tensorboard>=2.16"]
+STREAM = ["webdataset>=0.2.100"]
 DEV = ["pytest>=8", "pytest-timeout>=2.3", "ruff==0.17.6", "mypy>=1.10", "pylint>=3"]
 
 setup(
@@ -35,7 +36,8 @@ setup(
         "dense": TRAIN + DENSE,
         "demo": TRAIN + DENSE + DEMO,
         "loggers": LOGGERS,
-        "dev": TRAIN + DENSE + DEMO + LOGGERS + DEV,
+        "stream": TRAIN + STREAM,
+        "dev": TRAIN + DENSE + DEMO + LOGGERS + STREAM + DEV,
     },
     entry_points={"console_scripts": ["lvt=lvt_core.cli:command"]},
 )

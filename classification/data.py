@@ -6,9 +6,10 @@ workers or processes, and a resumed run sees what the uninterrupted one would ha
 
 from __future__ import annotations
 
+import io
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +19,9 @@ import torch
 from PIL import Image
 from timm.data import create_dataset
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import Dataset
 
+from decode import UnreadableImage
 from lvt_core.errors import UserError
 from options import DataOptions
 from sparse_target import LabelMaps
@@ -69,7 +71,8 @@ class Images(Dataset):
 
     Args:
         dataset: From `timm.data.create_dataset`.
-        transform: Image to uint8 tensor, or (for training) to tensor and geometry.
+        transform: Image, opened and not decoded, to uint8 tensor, or (for training) to tensor and
+            geometry.
         seed: Samples follow from it, the epoch and the index.
         label_root: Folder of token-label maps; ``''`` for none.
         num_classes: Classes, to check the label maps.
@@ -96,51 +99,40 @@ class Images(Dataset):
     def __getitem__(self, key: int | tuple[int, int]) -> Sample | UserError:
         """One sample. A user's mistake is returned, not raised, so that no worker wraps it."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        _seed_sample(self.seed, epoch, index)
+        seed_sample(self.seed, epoch, index)
         try:
             image, target = self._read(index)
             label_map = None
             if self.label_root:
                 path = label_path(self.label_root, self.filename(index))
                 label_map = read_label_map(path, self.num_classes)
+            return make_sample(self.transform(image), target, label_map)
         except UserError as error:
             return error
-        result = self.transform(image)
-        tensor, geometry = result if isinstance(result, tuple) else (result, IDENTITY)
-        return Sample(tensor, target, geometry, label_map)
+        except UnreadableImage as error:
+            name = self.dataset.filename(index, absolute=True)
+            return UserError(f"{name}: not a readable image ({error})")
 
     def filename(self, index: int) -> str:
         """The image's name, relative to the split."""
         return self.dataset.filename(index)
 
     def _read(self, index: int) -> tuple[Image.Image, int]:
+        """An image, opened but not decoded where the dataset has it in a file, and its class."""
         if not hasattr(self.dataset, "reader"):  # torchvision's datasets
-            image, target = self.dataset[index]
-            return image.convert("RGB"), target
+            return self.dataset[index]
         try:
             file, target = self.dataset.reader[index]
             with file:
-                return Image.open(file).convert("RGB"), target
+                return Image.open(io.BytesIO(file.read())), target
         except Exception as error:  # Pillow raises many kinds for damaged files
-            name = self.dataset.filename(index, absolute=True)
-            raise UserError(f"{name}: not a readable image ({error})") from error
+            raise UnreadableImage(str(error)) from error
 
 
-class StreamedImages(IterableDataset):
-    """A streaming timm dataset (WebDataset, TFDS, HF streams): it shuffles and shards itself."""
-
-    def __init__(self, dataset: Any, transform: Callable[[Image.Image], Any]) -> None:
-        self.dataset = dataset
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __iter__(self) -> Iterator[Sample]:
-        for image, target in self.dataset:
-            result = self.transform(image)
-            tensor, geometry = result if isinstance(result, tuple) else (result, IDENTITY)
-            yield Sample(tensor, target, geometry, None)
+def make_sample(result: Any, target: int, label_map: Tensor | None = None) -> Sample:
+    """What a transform gives, with or without geometry, as a sample."""
+    tensor, geometry = result if isinstance(result, tuple) else (result, IDENTITY)
+    return Sample(tensor, target, geometry, label_map)
 
 
 def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
@@ -164,8 +156,9 @@ def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
     except (RuntimeError, OSError, ValueError, AssertionError, ImportError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"{options.data_dir}, split {split!r}: {reason}") from error
-    _refuse_missing_split(dataset, options.data_dir, split)
-    _refuse_empty_classes(dataset)
+    if not options.dataset:
+        _refuse_missing_split(dataset, options.data_dir, split)
+        _refuse_empty_classes(dataset)
     return dataset
 
 
@@ -196,13 +189,14 @@ def _refuse_empty_classes(dataset: Any) -> None:
 
 def class_names(dataset: Any) -> list[str] | None:
     """Class names in the order of their indices, where the dataset tells."""
-    classes = getattr(getattr(dataset, "reader", None), "class_to_idx", None)
-    if classes is None:
+    reader = getattr(dataset, "reader", dataset)
+    classes = getattr(reader, "class_to_idx", None) or getattr(reader, "class_name_to_idx", None)  # of tars
+    if not classes:
         return getattr(dataset, "classes", None)
     return sorted(classes, key=classes.get)
 
 
-def _seed_sample(*numbers: int) -> None:
+def seed_sample(*numbers: int) -> None:
     """Like `seed_everything`, for the CPU alone: that is all a sample uses, and far quicker."""
     value = mix_seeds(*numbers)
     random.seed(value)

@@ -23,6 +23,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from data import Images, open_dataset
+from decode import decoded
 from loaders import Loader
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder, write_whole
@@ -142,7 +143,7 @@ class View:
         self.steps = v2.Compose([*resize, v2.PILToTensor()])
 
     def __call__(self, image: Image.Image) -> Any:
-        return self.steps(image)
+        return self.steps(decoded(image))
 
 
 if __name__ == "__main__":

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.data import create_transform, resolve_data_config
 from timm.data.loader import PrefetchLoader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Sampler
+from torchvision.transforms import Compose
 
-from data import Images, Labels, Sample, StreamedImages, mix_seeds
+from data import Images, Labels, Sample, mix_seeds
+from decode import decoded
 from lvt_core.errors import UserError
 from options import DataOptions, TrainOptions
 from runtime import Runtime
 from sparse_target import number_classes
+from stream import StreamedImages
 from transforms import TrainTransform
 
 
@@ -86,35 +90,66 @@ class Loader:
         std: tuple[float, ...],
         drop_last: bool,
     ) -> None:
+        self.dataset = dataset
         self.sampler = sampler
+        workers = min(workers, os.cpu_count() or 1)  # more only wait
+        generator = None
+        if isinstance(dataset, StreamedImages):
+            workers = dataset.limit_workers(workers)
+            generator = torch.Generator().manual_seed(dataset.seed)  # of the seeds of its workers' shuffles
         self.loader = DataLoader(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
-            num_workers=(workers := min(workers, os.cpu_count() or 1)),  # more only wait
+            num_workers=workers,
             collate_fn=collate,
             pin_memory=device.type == "cuda",
             drop_last=drop_last,
             persistent_workers=workers > 0,
+            generator=generator,
         )
-        checked: Any = _Checked(self.loader)
-        self.prefetch = PrefetchLoader(checked, mean=mean, std=std, device=device)
+        self.checked = _Checked(self.loader)
+        self.prefetch = PrefetchLoader(cast(Any, self.checked), mean=mean, std=std, device=device)
+
+    @property
+    def steps(self) -> int:
+        """Batches of a whole epoch; of a stream that is read once, an estimate."""
+        if isinstance(self.sampler, EpochSampler):
+            return self.sampler.steps
+        if isinstance(
+            self.dataset, StreamedImages
+        ):  # DataLoader's own count would be checked, and warned about
+            return -(-len(self.dataset) // cast(int, self.loader.batch_size))
+        return len(self.loader)
+
+    def set_position(self, epoch: int, first_step: int) -> None:
+        """Choose the epoch, and how many of its steps to leave out because they are done."""
+        if isinstance(self.dataset, StreamedImages):
+            self.dataset.set_epoch(epoch)
+            self.checked.skip = first_step  # a stream has to be read that far
+        else:
+            self.sampler.set_position(epoch, first_step)
 
     def __len__(self) -> int:
-        return len(self.loader)
+        return self.steps
 
     def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
         return iter(self.prefetch)
 
 
 class _Checked:
-    """Raises, in the main process, the mistakes that workers return."""
+    """Raises, in the main process, the mistakes that workers return.
+
+    Attributes:
+        skip: Batches to leave out.
+    """
 
     def __init__(self, loader: DataLoader) -> None:
         self.loader = loader
+        self.skip = 0
 
     def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
-        for batch in self.loader:
+        for batch in islice(self.loader, self.skip, None):
             if isinstance(batch, UserError):
                 raise batch
             yield batch
@@ -164,7 +199,14 @@ def train_loader(options: TrainOptions, runtime: Runtime, dataset: Any, config: 
     if isinstance(dataset, IterableDataset):
         if label_root:
             raise UserError("--token-label-data: needs a dataset of files, not a stream")
-        images: Images | StreamedImages = StreamedImages(dataset, transform)
+        images: Images | StreamedImages = StreamedImages(
+            dataset,
+            transform,
+            training=True,
+            rank=runtime.rank,
+            world=runtime.world,
+            seed=options.seed,
+        )
     else:
         _require_one_batch(len(dataset), options.batch_size, runtime.world)
         if label_root and not Path(label_root).is_dir():
@@ -188,14 +230,16 @@ def train_loader(options: TrainOptions, runtime: Runtime, dataset: Any, config: 
 
 def validation_loader(options: DataOptions, runtime: Runtime, dataset: Any, config: dict[str, Any]) -> Loader:
     """Every image of the set once, on exactly one rank."""
-    transform = create_transform(
+    stages = create_transform(
         config["input_size"],
         interpolation=config["interpolation"],
         crop_pct=config["crop_pct"],
         use_prefetcher=True,
     )
+    transform = Compose([decoded, stages])
     if isinstance(dataset, IterableDataset):
-        return _loader(options, runtime, StreamedImages(dataset, transform), None, config, False)
+        images = StreamedImages(dataset, transform, training=False, rank=runtime.rank, world=runtime.world)
+        return _loader(options, runtime, images, None, config, False)
     indices = range(runtime.rank, len(dataset), runtime.world)
     return _loader(options, runtime, Images(dataset, transform), indices, config, False)
 

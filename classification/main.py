@@ -55,7 +55,7 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
     config = data_config(options, training.core)
     loader = train_loader(options, runtime, train_set, config)
     val_loader = validation_loader(options, runtime, val_set, config)
-    batches = len(loader.loader) if loader.sampler is None else loader.sampler.steps
+    batches = loader.steps
     updates = -(-batches // options.grad_accum_steps)
     training.scheduler, epochs = build_scheduler(options, training.optimizer, updates)
     position = restore(options.resume, training) if options.resume else Position()
@@ -95,8 +95,7 @@ def train_and_validate(
     """One epoch; returns its record."""
     options, runtime, epoch = training.options, training.runtime, position.epoch
     start = time.perf_counter()
-    if loader.sampler is not None:
-        loader.sampler.set_position(epoch, position.batch)
+    loader.set_position(epoch, position.batch)
     if training.mixup is not None and options.mixup_off_epoch:
         training.mixup.mixup_enabled = epoch < options.mixup_off_epoch
 

@@ -17,10 +17,12 @@ import torch
 from PIL import Image, ImageOps
 from timm.data import create_transform
 from timm.data.auto_augment import AugmentOp, AutoAugment, RandAugment
-from timm.data.transforms import RandomResizedCropAndInterpolation
+from timm.data.transforms import MaybePILToTensor, RandomResizedCropAndInterpolation
 from torch import Tensor
 from torchvision import transforms as tv
 
+import shifts
+from decode import decoded, resized_crop, to_tensor
 from options import TrainOptions
 
 Matrix = np.ndarray  # 3x3, homogeneous, float64
@@ -57,9 +59,15 @@ class TrainTransform:
             mean=mean,
         )
         self.steps = [self._record(step) for step in stages.transforms]
+        if not isinstance(stages.transforms[0], RandomResizedCropAndInterpolation):
+            self.steps.insert(0, decoded)
 
     def __call__(self, image: Any) -> tuple[Tensor, Tensor]:
-        """Image to crop ``(3, S, S)``, uint8, and its 2x3 geometry, float32."""
+        """Image, best opened and not decoded, to crop ``(3, S, S)``, uint8, and its 2x3 geometry, float32.
+
+        Raises:
+            UnreadableImage: The image's data is damaged.
+        """
         self.crop, self.geometry = np.eye(3), np.eye(3)
         for step in self.steps:
             image = step(image)
@@ -72,7 +80,9 @@ class TrainTransform:
     def _record(self, step: Any) -> Any:
         """Replace a step that moves pixels by one that also notes how."""
         if isinstance(step, RandomResizedCropAndInterpolation):
-            setattr(step, "get_params", partial(self._random_crop, step.get_params))  # noqa: B010
+            return partial(self._random_crop, step)
+        elif isinstance(step, MaybePILToTensor):
+            return to_tensor
         elif isinstance(step, tv.RandomHorizontalFlip):
             return partial(self._flip, step.p, Image.Transpose.FLIP_LEFT_RIGHT, FLIP_X)
         elif isinstance(step, tv.RandomVerticalFlip):
@@ -80,18 +90,20 @@ class TrainTransform:
         elif isinstance(step, tv.CenterCrop):
             return partial(self._centre_crop, step)
         elif isinstance(step, (RandAugment, AutoAugment)):
-            for op in _operations(step):
-                if op.name.startswith("Posterize"):
-                    setattr(op, "aug_fn", _posterize)  # noqa: B010
-                elif op.name in OP_MATRICES:
-                    function = partial(self._operate, OP_MATRICES[op.name], op.aug_fn)
-                    setattr(op, "aug_fn", function)  # noqa: B010
+            mend_posterize(step)
+            for op in operations(step):
+                if op.name in OP_MATRICES:
+                    function = SHIFTS.get(op.name, op.aug_fn)
+                    setattr(op, "aug_fn", partial(self._operate, OP_MATRICES[op.name], function))  # noqa: B010
         return step
 
-    def _random_crop(self, get_params: Any, image: Image.Image, scale: Any, ratio: Any) -> Any:
-        top, left, height, width = get_params(image, scale, ratio)
+    def _random_crop(self, step: RandomResizedCropAndInterpolation, image: Image.Image) -> Image.Image:
+        """The step's own draws, before the image is decoded."""
+        top, left, height, width = box = step.get_params(image, step.scale, step.ratio)
         self._note_crop(image, top, left, height, width)
-        return top, left, height, width
+        modes: Any = step.interpolation
+        mode = random.choice(modes) if isinstance(modes, tuple) else modes
+        return resized_crop(image, box, step.size, mode.value)
 
     def _centre_crop(self, step: tv.CenterCrop, image: Image.Image) -> Image.Image:
         height, width = step.size
@@ -163,13 +175,6 @@ def _rotate(degrees: float, w: int, h: int) -> Matrix:
     return _from_pixels(cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, w, h)
 
 
-def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
-    """timm's operation, which draws 0 bits at full magnitude; Pillow 13 refuses what used to be black."""
-    if bits >= 8:
-        return image
-    return ImageOps.posterize(image, bits) if bits >= 1 else Image.new(image.mode, image.size)
-
-
 OP_MATRICES = {
     "ShearX": _shear_x,
     "ShearY": _shear_y,
@@ -180,8 +185,31 @@ OP_MATRICES = {
     "Rotate": _rotate,
 }
 
+SHIFTS: dict[str, Any] = {
+    "ShearX": shifts.shear_x,
+    "ShearY": shifts.shear_y,
+    "TranslateX": shifts.translate_x,
+    "TranslateY": shifts.translate_y,
+    "TranslateXRel": shifts.translate_x_rel,
+    "TranslateYRel": shifts.translate_y_rel,
+}
 
-def _operations(step: RandAugment | AutoAugment) -> list[AugmentOp]:
+
+def operations(step: RandAugment | AutoAugment) -> list[AugmentOp]:
+    """All operations that a step may draw."""
     if isinstance(step, RandAugment):
         return list(step.ops)
     return [op for policy in step.policy for op in policy]
+
+
+def mend_posterize(step: RandAugment | AutoAugment) -> None:
+    """timm draws 0 bits at full magnitude; Pillow 13 refuses what used to be black."""
+    for op in operations(step):
+        if op.name.startswith("Posterize"):
+            setattr(op, "aug_fn", _posterize)  # noqa: B010
+
+
+def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
+    if bits >= 8:
+        return image
+    return ImageOps.posterize(image, bits) if bits >= 1 else Image.new(image.mode, image.size)
