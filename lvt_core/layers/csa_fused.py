@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 import statistics
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -176,13 +177,11 @@ def _prefers_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int) 
 
 def _try_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int, *, timed: bool) -> bool:
     """Whether the kernels agree with the portable form and, if timed, are faster."""
-    forms = {"forward": portable, "backward": portable_backward}
+    forms: dict[str, Callable] = {"forward": portable, "backward": portable_backward}
     try:
         inputs = _random_inputs(direction, x, logits)
-        calls = [
-            functools.partial(form, *inputs, num_heads)
-            for form in (forms[direction], getattr(_kernels(), direction))
-        ]
+        fused: Callable = getattr(_kernels(), direction)
+        calls = [functools.partial(form, *inputs, num_heads) for form in (forms[direction], fused)]
         expected, found = (call() for call in calls)
         agree = _agree(expected, found) if direction == "forward" else all(map(_agree, expected, found))
         milliseconds = _times(calls) if timed and agree else [0.0, 0.0]

@@ -215,8 +215,9 @@ def _put_back(taps, matrices, result, num_rows, H, W, C: tl.constexpr, CP: tl.co
     i, j = rows // w % h, rows % w
     channel = tl.arange(0, CP)
     total = tl.zeros((ROWS, CP), tl.float32)
-    for below in range(down + 1):
-        for beside in range(right + 1):
+    for step in tl.static_range(4):
+        below, beside = step // 2, step % 2
+        if below <= down and beside <= right:
             tap = (1 + down - 2 * below) * 3 + 1 + right - 2 * beside
             window = (tap * num_rows.to(tl.int64) + rows + below * w + beside)[:, None]
             there = (rows < num_rows) & (i + below < h) & (j + beside < w)
@@ -244,11 +245,15 @@ def _weight_grad(grad_values, x, parts, num_rows, H, W, C: tl.constexpr, SIDE: t
                  CHUNK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
     """One tap's ``sum dv^T x`` over a chunk of windows: a tile of ``(out, in)``."""
     tiles: tl.constexpr = (C + SIDE - 1) // SIDE
-    tap, tile, chunk = tl.program_id(0) // (tiles * tiles), tl.program_id(0) % (tiles * tiles), tl.program_id(1)
+    tap, tile, chunk = (
+        tl.program_id(0) // (tiles * tiles),
+        tl.program_id(0) % (tiles * tiles),
+        tl.program_id(1),
+    )
     out = tile // tiles * SIDE + tl.arange(0, SIDE)
     channel = tile % tiles * SIDE + tl.arange(0, SIDE)
     total = tl.zeros((SIDE, SIDE), tl.float32)
-    for start in range(0, tl.minimum(CHUNK, num_rows - chunk * CHUNK), ROWS):
+    for start in range(0, CHUNK, ROWS):
         rows = chunk * CHUNK + start + tl.arange(0, ROWS)
         window = (tap * num_rows.to(tl.int64) + rows)[None, :]
         dv = tl.load(
