@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lvt_core import CSA, RASA, SegFormerHead
-from lvt_core.layers.csa import KERNEL, NUM_TAPS, STRIDE
+from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
 from lvt_core.layers.mlp import DepthwiseMlp
 
 
@@ -112,7 +112,8 @@ class LiteralRASA(nn.Module):
             atrous = sum(F.silu(F.conv2d(q, conv.weight, None, 1, rate, rate, conv.groups)) for rate in rates)
         reduced = x
         if rasa.sr_ratio > 1:
-            reduced = rasa.sr(x.permute(0, 3, 1, 2).contiguous())
+            x_maps = x.permute(0, 3, 1, 2).contiguous()  # (B, C, H, W)
+            reduced = F.conv2d(x_maps, rasa.sr.weight, rasa.sr.bias, rasa.sr_ratio)
             reduced = rasa.norm(reduced.permute(0, 2, 3, 1))
         heads, dim = rasa.num_heads, rasa.head_dim
         kv = rasa.kv(reduced).reshape(B, -1, 2, heads, dim).permute(2, 0, 3, 1, 4)

@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lvt_core.layers.window_attention import window_attention, window_gradients
+
 logger = logging.getLogger(__name__)
 
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}  # of the largest value
@@ -118,49 +120,29 @@ def _(
 
 def portable(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Tensor:
     """`csa_mix` by ordinary operators."""
-    from lvt_core.layers.csa import put_back  # which imports this module
-
-    _, weights, v = _parts(x, logits, tap_weight, num_heads)
-    return put_back(_taps_first(weights.to(v.dtype) @ v, x), *x.shape[1:3]).contiguous()
+    attn = _attention(x, logits, num_heads).to(x.dtype)
+    return window_attention(x, attn, tap_weight).contiguous()
 
 
 def portable_backward(
     grad: Tensor, x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`csa_mix_backward` by ordinary operators, from the same inputs."""
-    from lvt_core.layers.csa import cut_windows, put_back
-
-    windows, weights, v = _parts(x, logits, tap_weight, num_heads)
-    do = _heads_first(cut_windows(grad).view(9, -1, x.shape[3]), num_heads)  # (M, N, 9, d)
-    dv = _taps_first(weights.to(do.dtype).transpose(2, 3) @ do, x).reshape(windows.shape)  # (9, M, C)
-    dp = (do @ v.transpose(2, 3)).to(weights.dtype)  # (M, N, 9, 9)
-    dlogits = weights * (dp - (weights * dp).sum(dim=3, keepdim=True)) * v.shape[3] ** -0.5
-    dwindows = torch.bmm(dv, tap_weight)  # (9, M, C)
-    dx = put_back(dwindows.view(3, 3, *logits.shape[:3], -1), *x.shape[1:3]).contiguous()
-    return dx, dlogits.to(logits.dtype).view(logits.shape), torch.bmm(dv.transpose(1, 2), windows)
+    """`csa_mix_backward` by ordinary operators."""
+    attn = _attention(x, logits, num_heads)  # (M, N, 9, 9)
+    dx, dattn, dweight = window_gradients(x, attn.to(x.dtype), grad, tap_weight)
+    dattn = dattn.to(attn.dtype)
+    dlogits = attn * (dattn - (attn * dattn).sum(dim=3, keepdim=True)) * _scale(x, num_heads)
+    return dx.contiguous(), dlogits.to(logits.dtype).view(logits.shape), dweight
 
 
-def _parts(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Windows ``(9, M, C)``, weights ``(M, N, 9, 9)`` in float32 at least, values ``(M, N, 9, d)``."""
-    from lvt_core.layers.csa import cut_windows
-
-    C = x.shape[3]
-    precise = torch.promote_types(x.dtype, torch.float32)
-    logits = logits.reshape(-1, num_heads, 9, 9).to(precise)
-    weights = (logits * (C // num_heads) ** -0.5).softmax(dim=3)
-    windows = cut_windows(x).view(9, -1, C)
-    return windows, weights, _heads_first(torch.bmm(windows, tap_weight.transpose(1, 2)), num_heads)
+def _attention(x: Tensor, logits: Tensor, num_heads: int) -> Tensor:
+    """Weights between the taps ``(M, N, 9, 9)``, in float32 at least."""
+    logits = logits.reshape(-1, num_heads, 9, 9).to(torch.promote_types(x.dtype, torch.float32))
+    return (logits * _scale(x, num_heads)).softmax(dim=3)
 
 
-def _heads_first(taps: Tensor, num_heads: int) -> Tensor:
-    """``(9, M, C)`` to ``(M, N, 9, d)``."""
-    return taps.unflatten(2, (num_heads, -1)).permute(1, 2, 0, 3)
-
-
-def _taps_first(heads: Tensor, x: Tensor) -> Tensor:
-    """``(M, N, 9, d)`` to ``(3, 3, B, h, w, C)``, the windows of the map ``x``."""
-    B, H, W, C = x.shape
-    return heads.permute(2, 0, 1, 3).reshape(3, 3, B, (H + 1) // 2, (W + 1) // 2, C)
+def _scale(x: Tensor, num_heads: int) -> float:
+    return (x.shape[3] // num_heads) ** -0.5
 
 
 def _prefers_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int) -> bool:

@@ -204,7 +204,7 @@ def _mix_backward(grad, x, logits, weight, grad_logits, grad_values, num_rows, H
 @triton.jit(do_not_specialize=["num_rows", "H", "W"])
 def _put_back(taps, matrices, result, num_rows, H, W, C: tl.constexpr, CP: tl.constexpr, ROWS: tl.constexpr,
               PROJECT: tl.constexpr):  # fmt: skip
-    """Each pixel from the windows that cover it; see `lvt_core.layers.csa.put_back`.
+    """Each pixel from the windows that cover it; see `lvt_core.layers.window_attention.put_back`.
 
     A program takes one of the four pixels ``(2i + down, 2j + right)`` for each window ``(i, j)``: on one
     axis it is tap 1 of window ``i``, or else tap 2 of window ``i`` and tap 0 of window ``i + 1``.

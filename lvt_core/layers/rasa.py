@@ -6,13 +6,11 @@ S = floor(H/R) * floor(W/R) reduced positions.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lvt_core.layers.depthwise import dilated_depthwise_conv
 from lvt_core.layers.init import init_conv_, init_linear_
-
-FAST_PADDING = 3
 
 
 class AtrousQuery(nn.Module):
@@ -33,24 +31,32 @@ class AtrousQuery(nn.Module):
 
     def forward(self, q: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` to ``(B, C, H, W)``."""
-        maps = [F.silu(self._conv(q, rate)) for rate in self.rates]
+        weight = self.conv.weight
+        maps = [F.silu(dilated_depthwise_conv(q, weight, rate)) for rate in self.rates]
         return sum(maps[1:], start=maps[0])
 
-    def _conv(self, q: Tensor, rate: int) -> Tensor:
-        weight, pad_y, pad_x = self.conv.weight, rate, rate
-        if not torch.compiler.is_compiling():  # a compiled graph must not depend on the map's size
-            # On a map no larger than the dilation the outer taps only ever meet padding: leave them
-            # out. PyTorch would take a slow path to add those zeros.
-            if rate >= q.shape[2]:
-                weight, pad_y = weight[:, :, 1:2], 0
-            if rate >= q.shape[3]:
-                weight, pad_x = weight[:, :, :, 1:2], 0
-            # On a CPU the fast depthwise kernel does not take wider padding than this; on a map that is
-            # padded beforehand the same convolution is 5 to 20 times quicker. Its gradient is not.
-            if q.device.type == "cpu" and max(pad_y, pad_x) > FAST_PADDING and not torch.is_grad_enabled():
-                q = F.pad(q, (pad_x, pad_x, pad_y, pad_y))
-                pad_y = pad_x = 0
-        return F.conv2d(q, weight, None, 1, (pad_y, pad_x), rate, self.conv.groups)
+
+class SpatialReduction(nn.Conv2d):
+    """An ``R x R`` convolution with stride ``R``: every pixel is used once, so it is one matrix product.
+
+    Args:
+        dim: Channels ``C``.
+        ratio: ``R``.
+    """
+
+    def __init__(self, dim: int, *, ratio: int) -> None:
+        super().__init__(dim, dim, ratio, ratio)
+        self.ratio = ratio
+        init_conv_(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, C)`` to ``(B, H // R, W // R, C)``; pixels that fill no window are left out."""
+        B, H, W, C = x.shape
+        R = self.ratio
+        h, w = H // R, W // R
+        x = x[:, : h * R, : w * R].reshape(B * h, R, w, R * C).transpose(1, 2)  # (B*h, w, R, R*C)
+        weight = self.weight.permute(0, 2, 3, 1).reshape(C, R * R * C)
+        return F.linear(x.reshape(B, h, w, R * R * C), weight, self.bias)
 
 
 class RASA(nn.Module):
@@ -98,9 +104,8 @@ class RASA(nn.Module):
         self.q = nn.Linear(dim, dim, bias=False)
         self.atrous = AtrousQuery(dim, rates=atrous_rates) if atrous_rates else nn.Identity()
         if sr_ratio > 1:
-            self.sr = nn.Conv2d(dim, dim, sr_ratio, sr_ratio)
+            self.sr = SpatialReduction(dim, ratio=sr_ratio)
             self.norm = nn.LayerNorm(dim)
-            init_conv_(self.sr)
         self.kv = nn.Linear(dim, 2 * dim, bias=False)
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
@@ -135,7 +140,7 @@ class RASA(nn.Module):
         _, H, W, _ = x.shape
         if H < R or W < R:  # one window must fit, else there would be no key at all
             x = F.pad(x, (0, 0, 0, max(0, R - W), 0, max(0, R - H)))
-        return self.norm(self.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+        return self.norm(self.sr(x))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """``(B, L, C)`` to ``(B, N, L, d)``."""

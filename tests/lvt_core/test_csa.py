@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lvt_core import CSA
-from lvt_core.layers.csa import CutWindows, PutBack, put_back
+from lvt_core.layers.window_attention import put_back, window_attention
 
 
 def literal_csa(layer: CSA, x: Tensor) -> Tensor:
@@ -65,8 +65,10 @@ def test_put_back_is_the_example_of_its_docstring() -> None:
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 3), (1, 1)])
 def test_gradients_of_gradients(size: tuple[int, int]) -> None:
-    x = torch.randn(1, *size, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradgradcheck(lambda t: PutBack.apply(CutWindows.apply(t).sin(), *size), (x,))
+    windows = (size[0] + 1) // 2 * ((size[1] + 1) // 2)
+    shapes = [(1, *size, 2), (windows, 1, 9, 9), (9, 2, 2)]
+    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradgradcheck(window_attention, inputs)
 
 
 def test_heads_must_divide_the_channels() -> None:

@@ -1,0 +1,150 @@
+"""The part of CSA that happens inside windows: values, their mix, and the way back into the map.
+
+Legend: B batch, H W map, h = ceil(H/2), w = ceil(W/2) windows, C channels, N heads, d = C / N,
+K = 3 kernel side, T = K * K = 9 taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lvt_core.layers.cache_blocking import is_in_pieces, piece_length
+
+KERNEL = 3
+STRIDE = 2
+NUM_TAPS = KERNEL * KERNEL
+
+
+def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
+    """Give every tap its value, mix the taps of each window, put the mixtures back where they came from.
+
+    Under autocast it computes in autocast's type.
+
+    Args:
+        x: Map ``(B, H, W, C)``.
+        attn: Weights between the taps of each window, ``(B*h*w, N, T, T)``: query, key.
+        tap_weight: Value matrix of each tap, ``(T, C, C)``: tap, out, in.
+
+    Returns:
+        ``(B, H, W, C)``.
+    """
+    device = x.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        x, attn, tap_weight = x.to(dtype), attn.to(dtype), tap_weight.to(dtype)
+    if torch.is_grad_enabled():
+        return _WindowAttention.apply(x, attn, tap_weight)
+    return _window_attention(x, attn, tap_weight)
+
+
+class _WindowAttention(torch.autograd.Function):
+    """Keeps the inputs alone for the backward pass: the values are made again, which is one product.
+
+    Autograd would keep the windows and their values, and fill, copy and add a padded map per tap.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, attn, tap_weight)
+        return torch.cat([_window_attention(*piece, tap_weight) for piece in _pieces(x, attn)])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        *inputs, tap_weight = ctx.saved_tensors
+        pieces = [window_gradients(*piece, tap_weight) for piece in _pieces(*inputs, grad)]
+        grad_x, grad_attn, grad_weight = zip(*pieces, strict=True)
+        return torch.cat(grad_x), torch.cat(grad_attn), sum(grad_weight[1:], start=grad_weight[0])
+
+
+def _window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
+    B, H, W, C = x.shape
+    v = _split_heads(_values(cut_windows(x), tap_weight), attn)  # (B*h*w, N, T, d)
+    return put_back(_join_heads(attn @ v, x), H, W)  # (B, H, W, C)
+
+
+def window_gradients(
+    x: Tensor, attn: Tensor, grad: Tensor, tap_weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `window_attention` for its three inputs, from these and the gradient of its result."""
+    B, H, W, C = x.shape
+    windows = cut_windows(x)  # (K, K, B, h, w, C)
+    v = _split_heads(_values(windows, tap_weight), attn)  # (B*h*w, N, T, d)
+    grad = _split_heads(cut_windows(grad), attn)  # of the mixtures; (B*h*w, N, T, d)
+    grad_attn = grad @ v.transpose(2, 3)  # (B*h*w, N, T, T)
+    grad_v = (attn.transpose(2, 3) @ grad).permute(2, 0, 1, 3).reshape(NUM_TAPS, -1, C)  # (T, B*h*w, C)
+    grad_weight = torch.bmm(grad_v.transpose(1, 2), windows.view(NUM_TAPS, -1, C))  # (T, C, C)
+    grad_x = put_back(torch.bmm(grad_v, tap_weight).view(windows.shape), H, W)  # (B, H, W, C)
+    return grad_x, grad_attn, grad_weight
+
+
+def _values(windows: Tensor, tap_weight: Tensor) -> Tensor:
+    """``(K, K, B, h, w, C)`` to the same."""
+    C = windows.shape[-1]
+    return torch.bmm(windows.view(NUM_TAPS, -1, C), tap_weight.transpose(1, 2)).view(windows.shape)
+
+
+def _split_heads(windows: Tensor, attn: Tensor) -> Tensor:
+    """``(K, K, B, h, w, C)`` to ``(B*h*w, N, T, d)``."""
+    return windows.view(NUM_TAPS, len(attn), attn.shape[1], -1).permute(1, 2, 0, 3)
+
+
+def _join_heads(mixed: Tensor, x: Tensor) -> Tensor:
+    """``(B*h*w, N, T, d)`` to ``(K, K, B, h, w, C)``."""
+    B, H, W, C = x.shape
+    mixed = mixed.permute(2, 0, 1, 3)  # (T, B*h*w, N, d)
+    return mixed.reshape(KERNEL, KERNEL, B, (H + 1) // 2, (W + 1) // 2, C)
+
+
+def _pieces(x: Tensor, attn: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Images whose windows fit the cache, with their part of the other tensors."""
+    B = len(x)
+    windows = len(attn) // B
+    length = B
+    if is_in_pieces(x):
+        length = piece_length(x.element_size() * windows * NUM_TAPS * x.shape[-1])
+    return zip(x.split(length), attn.split(length * windows), *(t.split(length) for t in others), strict=True)
+
+
+def cut_windows(x: Tensor) -> Tensor:
+    """Cut the map into windows: ``(B, H, W, C)`` to ``(3, 3, B, h, w, C)``, the taps first."""
+    B, H, W, C = x.shape
+    h, w = (H + 1) // 2, (W + 1) // 2
+    # Tap dy of window i is row 2i + dy of the padded map, which thus needs rows 0..2h.
+    x = F.pad(x, (0, 0, 1, 2 * w - W, 1, 2 * h - H))  # (B, 2h + 1, 2w + 1, C)
+    taps = [
+        x[:, dy : dy + 2 * h - 1 : STRIDE, dx : dx + 2 * w - 1 : STRIDE]
+        for dy in range(KERNEL)
+        for dx in range(KERNEL)
+    ]
+    return torch.stack(taps).view(KERNEL, KERNEL, B, h, w, C)
+
+
+def put_back(x: Tensor, height: int, width: int) -> Tensor:
+    """Add each tap's output into the pixel it came from, drop what falls outside.
+
+    ``(3, 3, B, h, w, C)`` to ``(B, H, W, C)``. It is a sum over windows, yet each pixel has few
+    contributors, so it is written from the pixel's side, one axis after the other. Tap ``t`` of
+    window ``i`` is pixel ``2i - 1 + t``. Hence, on one axis with windows ``o[i] = (o0, o1, o2)``::
+
+        pixel 2a     (even)  is tap 1 of window a only:             o[a][1]
+        pixel 2a + 1 (odd)   is tap 2 of window a, tap 0 of a + 1:  o[a][2] + o[a + 1][0]
+
+    For 2 windows and 4 pixels: ``[o[0][1], o[0][2] + o[1][0], o[1][1], o[1][2] + 0]``. Gathering like
+    this needs no atomic addition, so it is deterministic on every device.
+    """
+    x = _put_back_axis(x, axis=2)[:, :, :height]  # (3, B, H, w, C)
+    return _put_back_axis(x, axis=2)[:, :, :width]  # (B, H, W, C)
+
+
+def _put_back_axis(taps: Tensor, axis: int) -> Tensor:
+    """Put three taps ``(3, ...)`` back along ``axis`` of each tap, whose length doubles."""
+    first, middle, last = taps.unbind(0)
+    length = first.shape[axis]
+    odd = last.clone()
+    odd.narrow(axis, 0, length - 1).add_(first.narrow(axis, 1, length - 1))
+    return torch.stack((middle, odd), dim=axis + 1).flatten(axis, axis + 1)
