@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lvt_core import CSA, RASA, SegFormerHead
-from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
 from lvt_core.layers.mlp import DepthwiseMlp
+from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
 
 
 class LiteralSegFormerHead(nn.Module):

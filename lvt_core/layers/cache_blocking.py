@@ -40,6 +40,6 @@ def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, *, bytes_each: in
         x: Its input.
         bytes_each: Size of the intermediate results of one entry.
     """
-    if not is_in_pieces(x) or piece_length(bytes_each) >= len(x):
+    if not is_in_pieces(x) or (length := piece_length(bytes_each)) >= len(x):
         return function(x)
-    return torch.cat([function(piece) for piece in x.split(piece_length(bytes_each))])
+    return torch.cat([function(piece) for piece in x.split(length)])

@@ -129,7 +129,7 @@ def portable_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`csa_mix_backward` by ordinary operators."""
     attn = _attention(x, logits, num_heads)  # (M, N, 9, 9)
-    dx, dattn, dweight = window_gradients(x, attn.to(x.dtype), grad, tap_weight)
+    dx, dattn, dweight = window_gradients(x, attn.to(x.dtype), grad, tap_weight=tap_weight)
     dattn = dattn.to(attn.dtype)
     dlogits = attn * (dattn - (attn * dattn).sum(dim=3, keepdim=True)) * _scale(x, num_heads)
     return dx.contiguous(), dlogits.to(logits.dtype).view(logits.shape), dweight

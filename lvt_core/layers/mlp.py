@@ -16,7 +16,7 @@ class Mlp(timm.layers.Mlp):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., C)`` to ``(..., C)``."""
-        bytes_each = x.element_size() * self.fc1.out_features
+        bytes_each = x.element_size() * self.fc1.weight.shape[0]
         return in_pieces(super().forward, x.flatten(0, -2), bytes_each=bytes_each).view(x.shape)
 
 

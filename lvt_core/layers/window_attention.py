@@ -39,7 +39,7 @@ def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
         x, attn, tap_weight = x.to(dtype), attn.to(dtype), tap_weight.to(dtype)
     if torch.is_grad_enabled():
         return _WindowAttention.apply(x, attn, tap_weight)
-    return _window_attention(x, attn, tap_weight)
+    return _window_attention(x, attn, tap_weight=tap_weight)
 
 
 class _WindowAttention(torch.autograd.Function):
@@ -51,24 +51,24 @@ class _WindowAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, attn, tap_weight)
-        return torch.cat([_window_attention(*piece, tap_weight) for piece in _pieces(x, attn)])
+        return torch.cat([_window_attention(*piece, tap_weight=tap_weight) for piece in _pieces(x, attn)])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         *inputs, tap_weight = ctx.saved_tensors
-        pieces = [window_gradients(*piece, tap_weight) for piece in _pieces(*inputs, grad)]
+        pieces = [window_gradients(*piece, tap_weight=tap_weight) for piece in _pieces(*inputs, grad)]
         grad_x, grad_attn, grad_weight = zip(*pieces, strict=True)
         return torch.cat(grad_x), torch.cat(grad_attn), sum(grad_weight[1:], start=grad_weight[0])
 
 
-def _window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
+def _window_attention(x: Tensor, attn: Tensor, *, tap_weight: Tensor) -> Tensor:
     B, H, W, C = x.shape
     v = _split_heads(_values(cut_windows(x), tap_weight), attn)  # (B*h*w, N, T, d)
     return put_back(_join_heads(attn @ v, x), H, W)  # (B, H, W, C)
 
 
 def window_gradients(
-    x: Tensor, attn: Tensor, grad: Tensor, tap_weight: Tensor
+    x: Tensor, attn: Tensor, grad: Tensor, *, tap_weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `window_attention` for its three inputs, from these and the gradient of its result."""
     B, H, W, C = x.shape
