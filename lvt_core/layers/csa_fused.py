@@ -104,7 +104,7 @@ csa_mix.register_autograd(_backward, setup_context=_save_inputs)
 def _(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Tensor:
     with torch.cuda.device(x.device), torch.autocast("cuda", enabled=False):
         if _prefers_kernels("forward", x, logits, num_heads):
-            return _kernels().forward(x, logits, tap_weight, num_heads)
+            return kernels().forward(x, logits, tap_weight, num_heads)
         return portable(x, logits, tap_weight, num_heads)
 
 
@@ -114,7 +114,7 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor]:
     with torch.cuda.device(x.device), torch.autocast("cuda", enabled=False):
         if _prefers_kernels("backward", x, logits, num_heads):
-            return _kernels().backward(grad, x, logits, tap_weight, num_heads)
+            return kernels().backward(grad, x, logits, tap_weight, num_heads)
         return portable_backward(grad, x, logits, tap_weight, num_heads)
 
 
@@ -162,7 +162,7 @@ def _try_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int, *, t
     forms: dict[str, Callable] = {"forward": portable, "backward": portable_backward}
     try:
         inputs = _random_inputs(direction, x, logits)
-        fused: Callable = getattr(_kernels(), direction)
+        fused: Callable = getattr(kernels(), direction)
         calls = [functools.partial(form, *inputs, num_heads) for form in (forms[direction], fused)]
         expected, found = (call() for call in calls)
         agree = _agree(expected, found) if direction == "forward" else all(map(_agree, expected, found))
@@ -175,7 +175,7 @@ def _try_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int, *, t
 
 
 @functools.cache
-def _kernels() -> ModuleType:
+def kernels() -> ModuleType:
     """The kernels; not every installation has Triton."""
     from lvt_core.layers import csa_triton
 

@@ -193,7 +193,7 @@ def trial(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         state.timed += 1
         return state.milliseconds
 
-    monkeypatch.setattr(csa_fused, "_kernels", lambda: state.kernels)
+    monkeypatch.setattr(csa_fused, "kernels", lambda: state.kernels)
     monkeypatch.setattr(csa_fused, "_times", times)
     monkeypatch.setattr(csa_fused, "_choices", {})
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: state.capturing)
