@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lvt_core.layers.cache_blocking import in_pieces
+from lvt_core.layers.csa_fused import can_fuse, fused_mix
 from lvt_core.layers.init import init_linear_
 from lvt_core.layers.window_attention import NUM_TAPS, STRIDE, window_attention
 
@@ -56,13 +57,19 @@ class CSA(nn.Module):
         return in_pieces(self._forward, x, bytes_each=window_bytes)
 
     def _forward(self, x: Tensor) -> Tensor:
-        x = window_attention(x, self.attention(x), self.tap_weight)
+        if can_fuse(x, self.num_heads) and not (self.training and self.attn_drop.p):
+            x = fused_mix(x, self.logits(x), self.tap_weight, self.num_heads)
+        else:
+            x = window_attention(x, self.attention(x), self.tap_weight)
         return self.proj_drop(self.proj(x))
 
     def attention(self, x: Tensor) -> Tensor:
         """Weights between the taps of each window: ``(B, H, W, C)`` to ``(B*h*w, N, 9, 9)``."""
+        x = self.logits(x).reshape(-1, self.num_heads, NUM_TAPS, NUM_TAPS) * self.scale
+        return self.attn_drop(x.softmax(dim=-1))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Those weights before scaling and softmax: ``(B, H, W, C)`` to ``(B, h, w, N*81)``."""
         x = x.permute(0, 3, 1, 2)  # (B, C, H, W)
         x = F.avg_pool2d(x, STRIDE, STRIDE, ceil_mode=True, count_include_pad=False)
-        x = self.attn(x.permute(0, 2, 3, 1))  # (B, h, w, N*81)
-        x = x.reshape(-1, self.num_heads, NUM_TAPS, NUM_TAPS) * self.scale  # (B*h*w, N, 9, 9)
-        return self.attn_drop(x.softmax(dim=-1))
+        return self.attn(x.permute(0, 2, 3, 1))

@@ -56,7 +56,7 @@ class _WindowAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         *inputs, tap_weight = ctx.saved_tensors
-        pieces = [_gradients(*piece, tap_weight=tap_weight) for piece in _pieces(*inputs, grad)]
+        pieces = [window_gradients(*piece, tap_weight=tap_weight) for piece in _pieces(*inputs, grad)]
         grad_x, grad_attn, grad_weight = zip(*pieces, strict=True)
         return torch.cat(grad_x), torch.cat(grad_attn), sum(grad_weight[1:], start=grad_weight[0])
 
@@ -67,7 +67,10 @@ def _window_attention(x: Tensor, attn: Tensor, *, tap_weight: Tensor) -> Tensor:
     return put_back(_join_heads(attn @ v, x), H, W)  # (B, H, W, C)
 
 
-def _gradients(x: Tensor, attn: Tensor, grad: Tensor, *, tap_weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def window_gradients(
+    x: Tensor, attn: Tensor, grad: Tensor, *, tap_weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `window_attention` for its three inputs, from these and the gradient of its result."""
     B, H, W, C = x.shape
     windows = cut_windows(x)  # (K, K, B, h, w, C)
     v = _split_heads(_values(windows, tap_weight), attn)  # (B*h*w, N, T, d)

@@ -1,0 +1,148 @@
+"""Parts of `benchmarks.gpu`: the classifier in inference, beside its peers, and in training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import timm
+import torch
+from timm.utils import reparameterize_model
+from torch import Tensor, nn
+
+import lvt_core  # noqa: F401  (registers lvt_cls)
+from benchmarks.gpu_scale import Scale, autocast, compiled, device, difference, finish, inference, target
+from benchmarks.literal import literal_copy
+from benchmarks.side_by_side import Call, Row, side_by_side
+from benchmarks.token_labels import (
+    CLASSES,
+    SIDE,
+    SMOOTHING,
+    TokenLabelLoss,
+    inputs,
+    literal_targets,
+    number_classes,
+    sparse_targets,
+)
+from lvt_core.layers import csa
+
+SIZE = 224
+OURS = (74.8, SIZE)  # published top-1
+BOX = (1, 2, 5, 6)  # of MixToken
+LAST = torch.channels_last
+
+
+def network(scale: Scale) -> Iterator[Row]:
+    """Inference of a large batch, and of one image with CUDA graphs."""
+    models = _models(scale, training=False)
+    ours, image = models["ours"], _images(scale.batch)
+    traced = compiled(ours, scale)
+    last = copy.deepcopy(ours).to(memory_format=LAST)
+    calls = {form: inference(model, image) for form, model in models.items()}
+    calls |= {
+        "ours, CSA portable": _portable(inference(ours, image)),
+        "ours, channels last": inference(last, image.contiguous(memory_format=LAST)),
+        "ours, compiled": inference(traced, image),
+        "ours, compiled, CSA portable": _portable(inference(compiled(ours, scale), image)),
+    }
+    forms = side_by_side(calls, repeats=scale.repeats, warmup=3)
+    yield {
+        "name": f"inference, batch {scale.batch}",
+        "images": scale.batch,
+        "difference": difference(models, image),
+        "forms": forms,
+        "targets": [target("time", forms, 4.0)],
+    }
+    finish()
+    image = _images(1)
+    calls = {form: inference(model, image) for form, model in models.items()}
+    graphed = compiled(ours, scale, mode="reduce-overhead")
+    calls["ours, compiled, CUDA graph"] = inference(graphed, image)
+    forms = side_by_side(calls, repeats=4 * scale.repeats, warmup=5)
+    yield {"name": "inference, one image", "images": 1, "forms": forms, "targets": []}
+    finish()
+
+
+def peers(scale: Scale) -> Iterator[Row]:
+    """Images a second beside timm's models, each at the size that its accuracy was published for."""
+    published = {"ours": OURS, **scale.peers}
+    calls: dict[str, Call] = {}
+    for name, (_, size) in published.items():
+        model = _models(scale, training=False)["ours"] if name == "ours" else timm.create_model(name)
+        model = reparameterize_model(model.eval()).to(device()).to(memory_format=LAST)  # type: ignore[call-overload]
+        image = torch.randn(scale.batch, 3, size, size, device=device())
+        calls[name] = inference(model, image.contiguous(memory_format=LAST))
+    forms = side_by_side(calls, repeats=scale.repeats, warmup=3, memory=False)
+    for name, (accuracy, size) in published.items():
+        forms[name] |= {"top1_published": accuracy, "size": size}
+    name = f"images/s beside peers, batch {scale.batch}, eager"
+    yield {"name": name, "images": scale.batch, "forms": forms, "targets": []}
+
+
+def training(scale: Scale) -> Iterator[Row]:
+    """A training step: both heads' logits, token-label loss, backward pass, fused AdamW."""
+    models = _models(scale, training=True)
+    again = copy.deepcopy(models["ours"])
+    again.set_grad_checkpointing(True)  # type: ignore[operator]
+    image = _images(scale.batch)
+    maps, geometry, boxes, truth = inputs(scale.batch, device())
+    dense = literal_targets(maps, boxes, truth)
+    numbered = number_classes(maps.cpu()).to(device=device())
+    sparse = sparse_targets(numbered, geometry, truth, num_classes=CLASSES, size=SIDE, smoothing=SMOOTHING)
+    traced: Any = copy.deepcopy(models["ours"])
+    calls = {
+        "literal": _step(models["literal"], image, dense),
+        "ours": _step(models["ours"], image, sparse),
+        "ours, CSA portable": _portable(_step(models["ours"], image, sparse)),
+        "ours, checkpointed": _step(again, image, sparse),
+        "ours, compiled": _step(traced, image, sparse, forward=compiled(traced.forward_tokens, scale)),
+    }
+    forms = side_by_side(calls, repeats=scale.repeats, warmup=3)
+    yield {
+        "name": f"training step, batch {scale.batch}",
+        "images": scale.batch,
+        "forms": forms,
+        "targets": [target("time", forms, 2.5), target("peak memory", forms, 1 / 0.6, key="peak_mb")],
+    }
+    finish()
+
+
+def _models(scale: Scale, *, training: bool) -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    ours = timm.create_model("lvt_cls", **scale.model).to(device()).train(training)
+    return {"literal": literal_copy(ours), "ours": ours}
+
+
+def _images(batch: int) -> Tensor:
+    return torch.randn(batch, 3, SIZE, SIZE, device=device())
+
+
+def _portable(call: Call) -> Call:
+    """The same call with the portable form of CSA, compiled for itself where it is compiled."""
+
+    def without() -> object:
+        with patch.object(csa, "can_fuse", _never):
+            return call()
+
+    return without
+
+
+def _never(x: Tensor, num_heads: int) -> bool:
+    return False
+
+
+def _step(model: Any, image: Tensor, labels: object, forward: Any = None) -> Call:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    loss, box = TokenLabelLoss(), torch.tensor(BOX, device=device())
+    forward = forward or model.forward_tokens
+
+    def step() -> None:
+        with autocast():
+            value = loss(forward(image, box), labels)
+        value.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
