@@ -40,7 +40,7 @@ def can_fuse(x: Tensor, num_heads: int) -> bool:
         and x.dtype in TOLERANCES
         and x.shape[3] <= MAX_CHANNELS
         and x.shape[3] <= MAX_HEAD_DIM * num_heads
-        and not torch.compiler.is_exporting()
+        and not torch.compiler._is_exporting_flag  # is_exporting() is true under all compilers of torch 2.11
         and not torch.jit.is_tracing()
     )
 

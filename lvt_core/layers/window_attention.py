@@ -34,7 +34,7 @@ def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
         ``(B, H, W, C)``.
     """
     device = x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if device != "meta" and torch.is_autocast_enabled(device):  # which knows no "meta"
         dtype = torch.get_autocast_dtype(device)
         x, attn, tap_weight = x.to(dtype), attn.to(dtype), tap_weight.to(dtype)
     if torch.is_grad_enabled():

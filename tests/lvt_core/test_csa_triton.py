@@ -123,17 +123,20 @@ def test_operators_keep_their_promises(size: tuple[int, int]) -> None:
 @pytest.fixture
 def fusing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU counts as a GPU, where the operator runs its portable form."""
-    monkeypatch.setattr(
-        csa, "can_fuse", lambda x, heads: not (torch.compiler.is_exporting() or torch.jit.is_tracing())
-    )
+    monkeypatch.setattr(csa, "can_fuse", lambda x, heads: not torch.compiler._is_exporting_flag)
 
 
 @pytest.mark.usefixtures("fusing")
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compile_makes_one_graph(backend: str, dtype: torch.dtype | None) -> None:
-    layer = CSA(64, num_heads=2)
-    compiled = torch.compile(layer, backend=backend, fullgraph=True)
+    layer, targets = CSA(64, num_heads=2), set()
+
+    def compiler(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
+        targets.update(node.target for node in graph.graph.nodes)
+        return torch._dynamo.lookup_backend(backend)(graph, inputs)
+
+    compiled = torch.compile(layer, backend=compiler, fullgraph=True)
     for size in ((6, 8), (7, 5)):  # the second with dynamic sides
         x = torch.randn(2, *size, 64, requires_grad=True)
         with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
@@ -143,6 +146,7 @@ def test_compile_makes_one_graph(backend: str, dtype: torch.dtype | None) -> Non
         torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
         a, b = (torch.autograd.grad(y.float().square().sum(), x)[0] for y in (found, expected))
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+    assert torch.ops.lvt.csa_mix.default in targets
     torch.compiler.reset()
 
 
