@@ -84,6 +84,4 @@ def test_training_compiles_with_equal_gradients() -> None:
 def test_inductor_computes_the_same(layer: nn.Module) -> None:
     x = torch.randn(1, 9, 7, 16)
     with torch.inference_mode():
-        torch.testing.assert_close(
-            torch.compile(layer, fullgraph=True)(x), layer(x), rtol=1e-4, atol=1e-5
-        )
+        torch.testing.assert_close(torch.compile(layer, fullgraph=True)(x), layer(x), rtol=1e-4, atol=1e-5)
