@@ -64,6 +64,8 @@ def main() -> None:
             rows.append(row)
             print(table(row), flush=True)
     print(summary(rows))
+    if args.tiny:
+        print("--tiny: these figures are of toys and say nothing")
     record(args.json, f"python -m benchmarks.gpu{' --tiny' if args.tiny else ''}", rows, tiny=args.tiny)
 
 

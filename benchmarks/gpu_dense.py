@@ -42,7 +42,7 @@ def segmentation(scale: Scale) -> Iterator[Row]:
         calls["SegFormer-B0"] = inference(_segformer_b0(), image)
     except UserError as error:
         notes.append(f"without SegFormer-B0: {error}")
-    forms = side_by_side(calls, repeats=2 * scale.repeats, warmup=5)
+    forms = side_by_side(calls, repeats=2 * scale.repeats, warmup=scale.warmup)
     yield {
         "name": "SegFormer-LVT, one image of {} x {}".format(*scale.segmentation),
         "images": 1,
@@ -71,7 +71,7 @@ def panoptic(scale: Scale) -> Iterator[Row]:
     baseline = _detector(PANOPTIC / "baselines/panoptic_fpn_r50_fpn_1x_coco.py")
     models = {"literal": literal_copy(ours), "ours": ours, "Panoptic FPN R-50": baseline}
     calls = {form: _prediction(model, scale.panoptic) for form, model in models.items()}
-    forms = side_by_side(calls, repeats=2 * scale.repeats, warmup=3)
+    forms = side_by_side(calls, repeats=2 * scale.repeats, warmup=scale.warmup)
     name = "Panoptic FPN-LVT with post-processing, one image of {} x {}".format(*scale.panoptic)
     yield {"name": name, "images": 1, "forms": forms, "targets": []}
 
@@ -79,11 +79,14 @@ def panoptic(scale: Scale) -> Iterator[Row]:
 def _segformer_b0() -> nn.Module:
     require("mmengine", "mmcv", "mmseg", extra="dense")
     from mmengine.registry import init_default_scope
-    from mmseg.registry import MODELS
 
     from lvt_core.openmmlab.commands import import_framework, load_config, without_pretrained
+    from lvt_core.openmmlab.ops import provide_compiled_operators
 
+    provide_compiled_operators()
     import_framework("mmseg")
+    from mmseg.registry import MODELS
+
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "segformer_b0.py")
         file.write_text(f'_base_ = "{SEGFORMER_B0}"\n')

@@ -35,7 +35,7 @@ def csa(scale: Scale) -> Iterator[Row]:
                     "portable": partial(form, *arguments, HEADS),
                     "ours": partial(fused, *arguments, HEADS),
                 }
-                forms = side_by_side(calls, repeats=scale.repeats, warmup=3)
+                forms = side_by_side(calls, repeats=scale.repeats, warmup=scale.warmup)
                 shape = " x ".join(map(str, size))
                 yield {
                     "name": f"CSA {direction}, {shape}, {str(dtype).removeprefix('torch.')}",

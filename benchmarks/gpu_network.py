@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import lvt_core  # noqa: F401  (registers lvt_cls)
 from benchmarks.gpu_scale import Scale, autocast, compiled, device, difference, finish, inference, target
 from benchmarks.literal import literal_copy
+from benchmarks.peers import LVT, PEERS
 from benchmarks.side_by_side import Call, Row, side_by_side
 from benchmarks.token_labels import (
     CLASSES,
@@ -29,7 +30,6 @@ from benchmarks.token_labels import (
 from lvt_core.layers import csa
 
 SIZE = 224
-OURS = (74.8, SIZE)  # published top-1
 BOX = (1, 2, 5, 6)  # of MixToken
 LAST = torch.channels_last
 
@@ -47,7 +47,7 @@ def network(scale: Scale) -> Iterator[Row]:
         "ours, compiled": inference(traced, image),
         "ours, compiled, CSA portable": _portable(inference(compiled(ours, scale), image)),
     }
-    forms = side_by_side(calls, repeats=scale.repeats, warmup=3)
+    forms = side_by_side(calls, repeats=scale.repeats, warmup=scale.warmup)
     yield {
         "name": f"inference, batch {scale.batch}",
         "images": scale.batch,
@@ -60,25 +60,28 @@ def network(scale: Scale) -> Iterator[Row]:
     calls = {form: inference(model, image) for form, model in models.items()}
     graphed = compiled(ours, scale, mode="reduce-overhead")
     calls["ours, compiled, CUDA graph"] = inference(graphed, image)
-    forms = side_by_side(calls, repeats=4 * scale.repeats, warmup=5)
+    forms = side_by_side(calls, repeats=4 * scale.repeats, warmup=scale.warmup)
     yield {"name": "inference, one image", "images": 1, "forms": forms, "targets": []}
     finish()
 
 
 def peers(scale: Scale) -> Iterator[Row]:
     """Images a second beside timm's models, each at the size that its accuracy was published for."""
-    published = {"ours": OURS, **scale.peers}
+    names = {"ours": LVT} | {name: name for name in scale.peers}
+    images: dict[int, Tensor] = {}
     calls: dict[str, Call] = {}
-    for name, (_, size) in published.items():
-        model = _models(scale, training=False)["ours"] if name == "ours" else timm.create_model(name)
+    for form, name in names.items():
+        model = _models(scale, training=False)["ours"] if name == LVT else timm.create_model(name)
         model = reparameterize_model(model.eval()).to(device()).to(memory_format=LAST)  # type: ignore[call-overload]
-        image = torch.randn(scale.batch, 3, size, size, device=device())
-        calls[name] = inference(model, image.contiguous(memory_format=LAST))
-    forms = side_by_side(calls, repeats=scale.repeats, warmup=3, memory=False)
-    for name, (accuracy, size) in published.items():
-        forms[name] |= {"top1_published": accuracy, "size": size}
-    name = f"images/s beside peers, batch {scale.batch}, eager"
-    yield {"name": name, "images": scale.batch, "forms": forms, "targets": []}
+        size = PEERS[name].size
+        if size not in images:
+            images[size] = _images(scale.batch, size).contiguous(memory_format=LAST)
+        calls[form] = inference(model, images[size])
+    forms = side_by_side(calls, repeats=scale.repeats, warmup=scale.warmup, memory=False)
+    for form, name in names.items():
+        forms[form] |= {"top1_published": PEERS[name].top1, "size": PEERS[name].size}
+    title = f"images/s beside peers, batch {scale.batch}, eager"
+    yield {"name": title, "images": scale.batch, "forms": forms, "to": "ours", "targets": []}
 
 
 def training(scale: Scale) -> Iterator[Row]:
@@ -89,7 +92,7 @@ def training(scale: Scale) -> Iterator[Row]:
     image = _images(scale.batch)
     maps, geometry, boxes, truth = inputs(scale.batch, device())
     dense = literal_targets(maps, boxes, truth)
-    numbered = number_classes(maps.cpu()).to(device=device())
+    numbered = number_classes(maps.cpu(), geometry.cpu()).to(device=device())
     sparse = sparse_targets(numbered, geometry, truth, num_classes=CLASSES, size=SIDE, smoothing=SMOOTHING)
     traced: Any = copy.deepcopy(models["ours"])
     calls = {
@@ -99,7 +102,7 @@ def training(scale: Scale) -> Iterator[Row]:
         "ours, checkpointed": _step(again, image, sparse),
         "ours, compiled": _step(traced, image, sparse, forward=compiled(traced.forward_tokens, scale)),
     }
-    forms = side_by_side(calls, repeats=scale.repeats, warmup=3)
+    forms = side_by_side(calls, repeats=scale.repeats, warmup=scale.warmup)
     yield {
         "name": f"training step, batch {scale.batch}",
         "images": scale.batch,
@@ -115,8 +118,8 @@ def _models(scale: Scale, *, training: bool) -> dict[str, nn.Module]:
     return {"literal": literal_copy(ours), "ours": ours}
 
 
-def _images(batch: int) -> Tensor:
-    return torch.randn(batch, 3, SIZE, SIZE, device=device())
+def _images(batch: int, size: int = SIZE) -> Tensor:
+    return torch.randn(batch, 3, size, size, device=device())
 
 
 def _portable(call: Call) -> Call:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.peers import LVT, PEERS
 from benchmarks.side_by_side import Call, Row
 from lvt_core.timing import synchronize
 
@@ -20,56 +21,47 @@ class Scale:
     Attributes:
         batch: Images of a batch of 224 x 224 pixels.
         label_batch: Images whose token labels are made.
-        peers: Models of timm with their published top-1 and the size of image that it was measured at.
+        peers: Models of timm, of `benchmarks.peers`.
         csa_maps: ``(B, H, W)`` of the maps that CSA is measured on alone.
         segmentation: Height and width of the image.
         panoptic: The same.
-        repeats: Timed calls of each form.
+        repeats: Timed calls of each form, twice or four times as many of the quickest.
+        warmup: Calls before them; a CUDA graph needs some.
         model: Keywords of ``timm.create_model("lvt_cls")`` and fields of `LVTConfig`.
         inductor: Compile to kernels; otherwise `torch.compile` only traces.
     """
 
     batch: int
     label_batch: int
-    peers: Mapping[str, tuple[float, int]]
+    peers: tuple[str, ...]
     csa_maps: tuple[tuple[int, int, int], ...]
     segmentation: tuple[int, int]
     panoptic: tuple[int, int]
     repeats: int
+    warmup: int
     model: Mapping[str, Any] = field(default_factory=dict)
     inductor: bool = True
 
 
-# Published top-1 (percent) and its image size: timm's results table.
-PEERS = {
-    "pvt_v2_b0": (70.65, 224),
-    "mobilevit_xs": (74.62, 256),
-    "mobilevitv2_075": (75.61, 256),
-    "edgenext_x_small": (74.87, 256),
-    "efficientformerv2_s0": (76.10, 224),
-    "fastvit_t8": (76.18, 256),
-    "repvit_m0_9": (78.65, 224),
-    "mobilenetv4_conv_small": (73.76, 224),
-    "efficientvit_m4": (74.34, 224),
-    "starnet_s2": (74.67, 224),
-}
 FULL = Scale(
     batch=256,
     label_batch=128,
-    peers=PEERS,
+    peers=tuple(name for name in PEERS if name != LVT),
     csa_maps=((1, 56, 56), (32, 56, 56), (256, 56, 56), (1, 128, 128), (1, 200, 336), (64, 57, 77)),
     segmentation=(512, 512),
     panoptic=(800, 1333),
     repeats=15,
+    warmup=5,
 )
 TINY = Scale(
     batch=2,
     label_batch=2,
-    peers={"mobilenetv4_conv_small": (73.76, 64)},
+    peers=("mobilenetv4_conv_small",),
     csa_maps=((1, 7, 9),),
     segmentation=(64, 64),
     panoptic=(64, 96),
     repeats=1,
+    warmup=1,
     model={
         "embed_dims": (16, 16, 32, 32),
         "num_heads": (2, 2, 2, 2),
