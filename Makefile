@@ -30,8 +30,7 @@ lint: $(READY)
 		--ignore-imports=yes --ignore-signatures=yes --ignore=work_dirs,out --recursive=y lvt_core classification segmentation detection demo benchmarks
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.segformer_head
-	$(BIN)/python -m benchmarks.token_labels
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run
 
 format: $(READY)
 	$(BIN)/ruff check --fix $(CODE)

@@ -62,9 +62,30 @@ class _WindowAttention(torch.autograd.Function):
 
 
 def _window_attention(x: Tensor, attn: Tensor, *, tap_weight: Tensor) -> Tensor:
+    if is_in_pieces(x):
+        return _in_bands(x, attn, tap_weight)
     B, H, W, C = x.shape
-    v = _split_heads(_values(cut_windows(x), tap_weight), attn)  # (B*h*w, N, T, d)
-    return put_back(_join_heads(attn @ v, x), H, W)  # (B, H, W, C)
+    return put_back(_mix(cut_windows(pad_to_windows(x)), attn, tap_weight), H, W)  # (B, H, W, C)
+
+
+def _in_bands(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
+    """The same, one band of window rows after the other: what they share is the row between them."""
+    B, H, W, C = x.shape
+    h, w = (H + 1) // 2, (W + 1) // 2
+    padded = pad_to_windows(x)  # (B, 2h + 1, 2w + 1, C)
+    y = x.new_empty(B, h, 2, W, C)  # pairs of an even and an odd row
+    rows = piece_length(x.element_size() * w * NUM_TAPS * C)
+    for b, weights in enumerate(attn.view(B, h, -1, *attn.shape[1:])):
+        for start in range(0, h, rows):
+            stop = min(start + rows, h)
+            windows = cut_windows(padded[b : b + 1, 2 * start : 2 * stop + 1])
+            mixed = _mix(windows, weights[start:stop].flatten(0, 1), tap_weight)
+            above, even, odd = _put_back_axis(mixed.transpose(0, 1), axis=3)[:, 0, :, :W]  # (rows, W, C) each
+            y[b, start:stop, 0] = even
+            y[b, start:stop, 1] = odd
+            skip = 1 if start == 0 else 0  # above the first band there is nothing
+            y[b, start - 1 + skip : stop - 1, 1] += above[skip:]
+    return y.flatten(1, 2)[:, :H]
 
 
 def window_gradients(
@@ -72,14 +93,20 @@ def window_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `window_attention` for its three inputs, from these and the gradient of its result."""
     B, H, W, C = x.shape
-    windows = cut_windows(x)  # (K, K, B, h, w, C)
+    windows = cut_windows(pad_to_windows(x))  # (K, K, B, h, w, C)
     v = _split_heads(_values(windows, tap_weight), attn)  # (B*h*w, N, T, d)
-    grad = _split_heads(cut_windows(grad), attn)  # of the mixtures; (B*h*w, N, T, d)
+    grad = _split_heads(cut_windows(pad_to_windows(grad)), attn)  # of the mixtures; (B*h*w, N, T, d)
     grad_attn = grad @ v.transpose(2, 3)  # (B*h*w, N, T, T)
     grad_v = (attn.transpose(2, 3) @ grad).permute(2, 0, 1, 3).reshape(NUM_TAPS, -1, C)  # (T, B*h*w, C)
     grad_weight = torch.bmm(grad_v.transpose(1, 2), windows.view(NUM_TAPS, -1, C))  # (T, C, C)
     grad_x = put_back(torch.bmm(grad_v, tap_weight).view(windows.shape), H, W)  # (B, H, W, C)
     return grad_x, grad_attn, grad_weight
+
+
+def _mix(windows: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
+    """Windows ``(K, K, B, h, w, C)`` to the mixtures of their values, in the same shape."""
+    v = _split_heads(_values(windows, tap_weight), attn)  # (B*h*w, N, T, d)
+    return (attn @ v).permute(2, 0, 1, 3).reshape(windows.shape)
 
 
 def _values(windows: Tensor, tap_weight: Tensor) -> Tensor:
@@ -93,13 +120,6 @@ def _split_heads(windows: Tensor, attn: Tensor) -> Tensor:
     return windows.view(NUM_TAPS, len(attn), attn.shape[1], -1).permute(1, 2, 0, 3)
 
 
-def _join_heads(mixed: Tensor, x: Tensor) -> Tensor:
-    """``(B*h*w, N, T, d)`` to ``(K, K, B, h, w, C)``."""
-    B, H, W, C = x.shape
-    mixed = mixed.permute(2, 0, 1, 3)  # (T, B*h*w, N, d)
-    return mixed.reshape(KERNEL, KERNEL, B, (H + 1) // 2, (W + 1) // 2, C)
-
-
 def _pieces(x: Tensor, attn: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Images whose windows fit the cache, with their part of the other tensors."""
     B = len(x)
@@ -110,18 +130,24 @@ def _pieces(x: Tensor, attn: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, 
     return zip(x.split(length), attn.split(length * windows), *(t.split(length) for t in others), strict=True)
 
 
-def cut_windows(x: Tensor) -> Tensor:
-    """Cut the map into windows: ``(B, H, W, C)`` to ``(3, 3, B, h, w, C)``, the taps first."""
-    B, H, W, C = x.shape
-    h, w = (H + 1) // 2, (W + 1) // 2
-    # Tap dy of window i is row 2i + dy of the padded map, which thus needs rows 0..2h.
-    x = F.pad(x, (0, 0, 1, 2 * w - W, 1, 2 * h - H))  # (B, 2h + 1, 2w + 1, C)
+def pad_to_windows(x: Tensor) -> Tensor:
+    """Zeros around the map, so that all windows are whole: ``(B, 2h + 1, 2w + 1, C)``."""
+    _, H, W, _ = x.shape
+    return F.pad(x, (0, 0, 1, W % 2, 1, H % 2))
+
+
+def cut_windows(padded: Tensor) -> Tensor:
+    """Cut a padded map into its windows, taps first: ``(3, 3, B, h, w, C)``.
+
+    Tap ``dy`` of window row ``i`` is row ``2i + dy``.
+    """
+    B, height, width, C = padded.shape
     taps = [
-        x[:, dy : dy + 2 * h - 1 : STRIDE, dx : dx + 2 * w - 1 : STRIDE]
+        padded[:, dy : height - 2 + dy : STRIDE, dx : width - 2 + dx : STRIDE]
         for dy in range(KERNEL)
         for dx in range(KERNEL)
     ]
-    return torch.stack(taps).view(KERNEL, KERNEL, B, h, w, C)
+    return torch.stack(taps).view(KERNEL, KERNEL, B, height // 2, width // 2, C)
 
 
 def put_back(x: Tensor, height: int, width: int) -> Tensor:

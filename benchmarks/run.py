@@ -1,0 +1,94 @@
+"""Every target of a CPU in one run of at most ten minutes: one table of ratios, met or not.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.run [--data-root FOLDER ...] [--json FILE]
+
+Each part also runs by itself, with more repetitions and options: the table names its command. Targets are
+ratios to the literal form in the same process (the loader's: to timm's). What a GPU is to reach has a command
+of its own, ``benchmarks.gpu``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from benchmarks import loader, network, token_labels
+from benchmarks.side_by_side import Row, ratio, record
+from lvt_core.timing import hardware
+
+LIMIT_TARGET = 1.6  # times the matrix-product limit, compiled
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-root", type=Path, nargs="+", metavar="FOLDER", help="images for the loader")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    print(hardware())
+    start = time.perf_counter()
+    print("| what | times less than before | target | |\n|---|---|---|---|")
+    rows = []
+    for row in measure(args.data_root):
+        rows.append(row)
+        print(table_line(row), flush=True)
+    print(f"{time.perf_counter() - start:.0f} s")
+    record(args.json, "python -m benchmarks.run", rows)
+
+
+def measure(data_roots: list[Path] | None) -> Iterator[Row]:
+    """One row per target."""
+    yield from _network("eager1", 1.5, repeats=25)
+    yield from _network("eager16", 1.5, repeats=7)
+    yield from _network("compiled1", 1.8, repeats=25)
+    yield from _network("training16", 1.4, repeats=5)
+    yield from _network("segformer", 2.0, repeats=9, memory_target=2.0)
+    for row in token_labels.measure(128, 9):
+        name = f"token labels, batch 128: {row['part']}"
+        yield _row(f"{name}, time", 1 / ratio(row), 10, row, "token_labels")
+        yield _row(f"{name}, memory", 1 / ratio(row, "peak_mb"), 10, row, "token_labels")
+    with tempfile.TemporaryDirectory() as folder:
+        for root in data_roots or loader.write_images(Path(folder), 32):
+            row = loader.measure(root, "random", 32, 9)
+            faster = 1 / ratio(row["bytes"], to="timm")
+            yield _row(f"training loader, {root.name}, images/s", faster, 1.5, row, "loader")
+
+
+def table_line(row: Row) -> str:
+    """One target as a line of a Markdown table."""
+    met = "met" if row["met"] else "missed"
+    return f"| {row['what']} | {row['measured']:.2f} | {row['target']:g} | {met} (`{row['command']}`) |"
+
+
+def _network(name: str, target: float, *, repeats: int, memory_target: float = 0.0) -> Iterator[Row]:
+    case = network.CASES[name]
+    row = network.measure(case, repeats=repeats)
+    command = f"network --cases {name}"
+    yield _row(f"{case}, time", 1 / ratio(row), target, row, command)
+    if memory_target:
+        yield _row(f"{case}, peak memory", 1 / ratio(row, "peak_mb"), memory_target, row, command)
+    if case.mode == "compiled":
+        share = row["limit_ms"] / row["ours"]["ms"]
+        what = f"{case}, share of the matrix-product limit of {row['limit_ms']:.1f} ms"
+        yield _row(what, share, round(1 / LIMIT_TARGET, 3), row, command)
+
+
+def _row(what: str, measured: float, target: float, details: Row, command: str) -> Row:
+    return {
+        "what": what,
+        "measured": round(measured, 3),
+        "target": target,
+        "met": measured >= target,
+        "command": f"python -m benchmarks.{command}",
+        "details": details,
+    }
+
+
+if __name__ == "__main__":
+    main()
