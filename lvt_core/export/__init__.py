@@ -1,0 +1,15 @@
+"""Export to runtimes: one common path, one file a runtime, one gate for all."""
+
+from lvt_core.export import onnx, openvino, pt2
+from lvt_core.export.common import Export, Runtime, export_model
+from lvt_core.export.gate import Parity
+
+RUNTIMES = {
+    "onnx": Runtime("model.onnx", ("onnx", "onnxscript", "onnxruntime"), onnx.convert, dynamic=True),
+    "openvino": Runtime(
+        "model.xml", ("openvino", "onnx", "onnxscript", "onnxruntime"), openvino.convert, dynamic=True
+    ),
+    "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=True),
+}
+
+__all__ = ["RUNTIMES", "Export", "Parity", "Runtime", "export_model"]

@@ -1,0 +1,155 @@
+"""The common path of all exports: a model becomes a program, the runtime's file, and passes the gate."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import nn
+
+from lvt_core.config import MIN_INPUT_SIZE
+from lvt_core.errors import UserError
+from lvt_core.export.gate import Parity, check_parity
+from lvt_core.export.graph import Outputs, exportable
+from lvt_core.files import require_writable_folder
+from lvt_core.predict import MANIFEST, sha256
+
+LARGEST = 2**16  # where a runtime needs no bound
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a runtime needs and can do.
+
+    Attributes:
+        file: Name of the file it reads.
+        packages: What writes and runs it: distributions, for `pip install`.
+        convert: Writes the file from a program.
+        dynamic: Takes batches and images of any size.
+    """
+
+    file: str
+    packages: tuple[str, ...]
+    convert: Callable[[torch.export.ExportedProgram, Path], None]
+    dynamic: bool
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to export.
+
+    Attributes:
+        name: Of the model.
+        size: Height and width; the example's, if dynamic.
+        dynamic: Batches and sizes are free.
+        classes: Names, if they are known.
+        mean: Pixel mean in 0..1.
+        std: Pixel deviation in 0..1.
+    """
+
+    name: str
+    size: tuple[int, int] = (224, 224)
+    dynamic: bool = False
+    classes: Sequence[str] | None = None
+    mean: Sequence[float] = field(default=IMAGENET_DEFAULT_MEAN)
+    std: Sequence[float] = field(default=IMAGENET_DEFAULT_STD)
+
+    def __post_init__(self) -> None:
+        if min(self.size) < MIN_INPUT_SIZE:
+            raise UserError(f"--size {self.size[0]} {self.size[1]}: must be at least {MIN_INPUT_SIZE}")
+
+
+def export_model(
+    model: nn.Module, export: Export, runtime_name: str, runtime: Runtime, folder: Path
+) -> Parity:
+    """Write a model for a runtime, once its outputs are those of the model.
+
+    The folder appears whole, with ``model.json`` beside the runtime's file, or not at all.
+
+    Args:
+        model: Takes images, gives a tensor or a list of them.
+        export: What to export.
+        runtime_name: Its name, as `lvt_core.predict` knows it.
+        runtime: Where to.
+        folder: What to write; one that is there already is replaced.
+
+    Raises:
+        UserError: The runtime is not installed, cannot do what is asked, or its outputs differ.
+    """
+    if export.dynamic and not runtime.dynamic:
+        raise UserError(f"--size dynamic: {runtime_name} takes one size")
+    require_writable_folder(folder.parent)
+    reference = Outputs(model.eval())
+    program = make_program(model, export)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        work = Path(temporary) / folder.name
+        work.mkdir()
+        try:
+            runtime.convert(program, work / runtime.file)
+        except ImportError as error:
+            raise UserError(
+                f"--to {runtime_name}: needs {error.name}: pip install {' '.join(runtime.packages)}"
+            ) from error
+        write_manifest(work, export, runtime_name, runtime, None)
+        parity = check_parity(reference, work, sizes=_sizes(export))
+        write_manifest(work, export, runtime_name, runtime, parity)
+        if folder.exists():
+            shutil.rmtree(folder)
+        work.rename(folder)
+    return parity
+
+
+def make_program(model: nn.Module, export: Export) -> torch.export.ExportedProgram:
+    """The model as a graph of ordinary operators."""
+    graph = Outputs(exportable(model))
+    batch = 2 if export.dynamic else 1
+    example = torch.randn(batch, 3, *export.size)
+    shapes: Any = None
+    if export.dynamic:
+        dim = torch.export.Dim.AUTO
+        shapes = ({0: dim, 2: dim, 3: dim},)
+    with torch.no_grad():
+        return torch.export.export(graph, (example,), dynamic_shapes=shapes)
+
+
+def write_manifest(
+    folder: Path, export: Export, runtime_name: str, runtime: Runtime, parity: Parity | None
+) -> None:
+    """``model.json``: all that is needed to use the file, and what was checked."""
+    files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    spatial: list[Any] = [[MIN_INPUT_SIZE, LARGEST]] * 2 if export.dynamic else list(export.size)
+    content = {
+        "model": export.name,
+        "runtime": runtime_name,
+        "precision": "fp32",
+        "file": runtime.file,
+        "input": [[1, LARGEST] if export.dynamic else 1, 3, *spatial],
+        "mean": list(export.mean),
+        "std": list(export.std),
+        "classes": list(export.classes) if export.classes else None,
+        "parity": asdict(parity) if parity else None,
+        "versions": {"python": platform.python_version(), **_versions(("torch", *runtime.packages))},
+        "sha256": {path.name: sha256(path) for path in files},
+    }
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _sizes(export: Export) -> list[tuple[int, int, int]]:
+    """Batches and sizes to compare: dynamic ones with odd sizes, too."""
+    height, width = export.size
+    if not export.dynamic:
+        return [(1, height, width)]
+    return [(1, height, width), (3, height + 27, width - 13), (2, max(MIN_INPUT_SIZE, height // 2), width + 1)]
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    return {package: version(package) for package in packages}

@@ -1,0 +1,24 @@
+"""ONNX, by PyTorch's exporter; runs in ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+OPSET = 20  # GELU is one operator from there on
+
+
+def convert(program: torch.export.ExportedProgram, file: Path) -> None:
+    """Write a program as ``.onnx``, weights inside.
+
+    Raises:
+        ImportError: The exporter's packages are not installed.
+    """
+    import onnx  # noqa: F401  (missing packages are told before any work)
+    import onnxruntime  # noqa: F401
+    import onnxscript  # noqa: F401
+
+    torch.onnx.export(
+        program, (), file, dynamo=True, opset_version=OPSET, external_data=False, optimize=True, verbose=False
+    )

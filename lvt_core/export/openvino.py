@@ -1,0 +1,24 @@
+"""OpenVINO, from the same ONNX graph."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from lvt_core.export import onnx
+
+
+def convert(program: torch.export.ExportedProgram, file: Path) -> None:
+    """Write a program as ``.xml`` and ``.bin``.
+
+    Raises:
+        ImportError: OpenVINO or the ONNX exporter is not installed.
+    """
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder, "model.onnx")
+        onnx.convert(program, graph)
+        openvino.save_model(openvino.convert_model(graph), file, compress_to_fp16=False)

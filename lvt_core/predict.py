@@ -1,0 +1,182 @@
+"""Run an exported network with numpy and its runtime alone: this module needs nothing else.
+
+    model = load("exports/lvt_cls-onnx-fp32")
+    logits, = model(model.normalize(images))     # uint8 (B, H, W, 3) in, float32 (B, classes) out
+
+`lvt_core.export` writes the folders that are read here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvt_core.errors import UserError
+
+MANIFEST = "model.json"
+Arrays = list[np.ndarray]
+Session = Callable[[np.ndarray], Arrays]
+
+
+class ExportedModel:
+    """A network in a runtime.
+
+    Args:
+        folder: What `lvt export` wrote.
+
+    Attributes:
+        manifest: What ``model.json`` says: sizes, classes, preprocessing, versions, parity.
+
+    Raises:
+        UserError: A file is missing or not the one that was exported, or the runtime is not installed or
+            refuses it.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = _read_manifest(self.folder)
+        for name, expected in self.manifest["sha256"].items():
+            if sha256(self.folder / name) != expected:
+                raise UserError(f"{self.folder / name}: not the file that was exported (its SHA-256 differs)")
+        runtime = self.manifest["runtime"]
+        if runtime not in SESSIONS:
+            raise UserError(f"{self.folder / MANIFEST}: runtime {runtime!r}; known are {', '.join(SESSIONS)}")
+        self._session = _open(runtime, self.folder / self.manifest["file"])
+
+    def __call__(self, images: np.ndarray) -> Arrays:
+        """Normalised images ``(B, 3, H, W)``, float32, to the network's outputs, in the manifest's order.
+
+        Raises:
+            UserError: The images have a type or size that the file was not exported for.
+        """
+        if images.dtype != np.float32 or images.ndim != 4:
+            found = f"{images.dtype} {images.shape}"
+            raise UserError(f"images are {found}: they must be float32 (batch, channels, height, width)")
+        for name, length, allowed in zip(
+            ("batch", "channels", "height", "width"), images.shape, self.manifest["input"], strict=True
+        ):
+            low, high = allowed if isinstance(allowed, list) else (allowed, allowed)
+            if not low <= length <= high:
+                expected = low if low == high else f"{low} to {high}"
+                raise UserError(f"images have {name} {length}: this file takes {expected}")
+        return self._session(np.ascontiguousarray(images))
+
+    def normalize(self, images: np.ndarray) -> np.ndarray:
+        """Bytes ``(B, H, W, 3)``, RGB, to what the network takes."""
+        mean, std = (np.asarray(self.manifest[key], dtype=np.float32) for key in ("mean", "std"))
+        scaled = images.astype(np.float32) / 255
+        return np.ascontiguousarray(((scaled - mean) / std).transpose(0, 3, 1, 2))
+
+
+def load(folder: str | Path) -> ExportedModel:
+    """`ExportedModel` of a folder."""
+    return ExportedModel(folder)
+
+
+def sha256(file: Path) -> str:
+    """Of a file's bytes.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / MANIFEST
+    try:
+        manifest = json.loads(file.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(f"{file}: not JSON ({error})") from error
+    missing = [key for key in ("runtime", "file", "sha256", "input", "mean", "std") if key not in manifest]
+    if missing:
+        raise UserError(f"{file}: has no {', '.join(missing)}; `lvt export` writes it")
+    return manifest
+
+
+def _open(runtime: str, file: Path) -> Session:
+    try:
+        return SESSIONS[runtime](file)
+    except ImportError as error:
+        raise UserError(f"{file}: needs {error.name}: pip install {PACKAGES[runtime]}") from error
+    except UserError:
+        raise
+    except Exception as error:  # every runtime has exceptions of its own
+        reason = str(error).strip().splitlines()
+        raise UserError(f"{file}: {runtime} refuses it: {reason[0] if reason else error!r}") from error
+
+
+def _onnx(file: Path) -> Session:
+    onnxruntime = importlib.import_module("onnxruntime")
+    session = onnxruntime.InferenceSession(str(file), providers=onnxruntime.get_available_providers())
+    (name,) = (value.name for value in session.get_inputs())
+    return lambda images: session.run(None, {name: images})
+
+
+def _openvino(file: Path) -> Session:
+    openvino = importlib.import_module("openvino")
+    core = openvino.Core()
+    # Latency first, and float32 where the model is float32: what parity was measured with.
+    model = core.compile_model(file, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+    return lambda images: [np.array(value) for value in model(images).values()]
+
+
+def _executorch(file: Path) -> Session:
+    runtime = importlib.import_module("executorch.runtime").Runtime.get()
+    torch = importlib.import_module("torch")
+    method = runtime.load_program(str(file)).load_method("forward")
+    return lambda images: [value.numpy() for value in method.execute([torch.from_numpy(images)])]
+
+
+def _litert(file: Path) -> Session:
+    interpreter = importlib.import_module("ai_edge_litert.interpreter").Interpreter(str(file))
+    interpreter.allocate_tensors()
+    (input_,) = interpreter.get_input_details()
+    outputs = sorted(interpreter.get_output_details(), key=lambda value: value["name"])
+
+    def run(images: np.ndarray) -> Arrays:
+        interpreter.set_tensor(input_["index"], images)
+        interpreter.invoke()
+        return [interpreter.get_tensor(value["index"]).copy() for value in outputs]
+
+    return run
+
+
+def _pt2(file: Path) -> Session:
+    torch = importlib.import_module("torch")
+    module = torch.export.load(file).module()
+
+    def run(images: np.ndarray) -> Arrays:
+        with torch.inference_mode():
+            found = module(torch.from_numpy(images))
+        values: Sequence[Any] = found if isinstance(found, (tuple, list)) else (found,)
+        return [value.numpy() for value in values]
+
+    return run
+
+
+SESSIONS: dict[str, Callable[[Path], Session]] = {
+    "onnx": _onnx,
+    "openvino": _openvino,
+    "executorch": _executorch,
+    "litert": _litert,
+    "pt2": _pt2,
+}
+PACKAGES = {
+    "onnx": "onnxruntime",
+    "openvino": "openvino",
+    "executorch": "executorch",
+    "litert": "ai-edge-litert",
+    "pt2": "torch",
+}
