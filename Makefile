@@ -30,7 +30,7 @@ lint: $(READY)
 		--ignore-imports=yes --ignore-signatures=yes --ignore=work_dirs,out --recursive=y lvt_core classification segmentation detection demo benchmarks
 
 bench: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run --json benchmarks/results/run_cpu.json
 
 format: $(READY)
 	$(BIN)/ruff check --fix $(CODE)

@@ -100,7 +100,8 @@ def supervise(name: str, *, tiny: bool) -> list[Row]:
                 _end(child)
                 raise
             _end(child)
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        lines = file.read_text().splitlines(keepends=True)
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut off
     seconds = round(time.perf_counter() - start, 1)
     return [*rows, {"part": name, "seconds": seconds} | ({"skipped": reason} if reason else {})]
 

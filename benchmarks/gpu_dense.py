@@ -48,7 +48,10 @@ def segmentation(scale: Scale) -> Iterator[Row]:
         "images": 1,
         "difference": difference(models, image),
         "forms": forms,
-        "targets": [target("time", forms, 2.0)],
+        "targets": [
+            target("time", forms, 2.0),
+            *(target("time", forms, 1.0, to=name) for name in ("SegFormer-B0",) if name in forms),
+        ],
         "notes": notes,
     }
     finish()
@@ -73,7 +76,12 @@ def panoptic(scale: Scale) -> Iterator[Row]:
     calls = {form: _prediction(model, scale.panoptic) for form, model in models.items()}
     forms = side_by_side(calls, repeats=2 * scale.repeats, warmup=scale.warmup)
     name = "Panoptic FPN-LVT with post-processing, one image of {} x {}".format(*scale.panoptic)
-    yield {"name": name, "images": 1, "forms": forms, "targets": []}
+    yield {
+        "name": name,
+        "images": 1,
+        "forms": forms,
+        "targets": [target("time", forms, 2.0), target("time", forms, 1.0, to="Panoptic FPN R-50")],
+    }
 
 
 def _segformer_b0() -> nn.Module:

@@ -3,19 +3,21 @@
     python -m benchmarks.network [--cases CASE ...] [--repeats 9] [--json FILE]
 
 Float32, random images; all forms have the same weights and run in turns. ``compiled`` is ours under
-``torch.compile`` with its weights frozen. Training is forward and backward of class and token logits. Beside
-the times stands the matrix-product limit: what the multiply-adds of an image would take at the speed of
-``torch.mm``, measured in the same run.
+``torch.compile`` with its weights frozen, ``packaged`` ours as an AOTInductor package. Training is
+forward and backward of class and token logits. Beside the times stands the matrix-product limit: what the
+multiply-adds of an image would take at the speed of ``torch.mm``, measured in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -28,6 +30,7 @@ from lvt_core import SegFormer, SegFormerHead, complexity
 from lvt_core.timing import hardware, seconds_of
 
 MM_SIDE = 1024
+BUILT = ("compiled", "packaged")  # their memory is planned outside of PyTorch's allocator
 BOX = torch.tensor([1, 2, 5, 6])  # of MixToken
 
 
@@ -39,7 +42,7 @@ class Case:
         model: ``lvt_cls``, or ``segformer``.
         size: Side of the images, in pixels.
         batch: Images.
-        mode: ``inference``, ``compiled`` or ``training``.
+        mode: ``inference``, ``compiled``, ``packaged`` or ``training``.
     """
 
     model: str
@@ -55,6 +58,7 @@ CASES = {
     "eager1": Case("lvt_cls", 224, 1, "inference"),
     "eager16": Case("lvt_cls", 224, 16, "inference"),
     "compiled1": Case("lvt_cls", 224, 1, "compiled"),
+    "packaged1": Case("lvt_cls", 224, 1, "packaged"),
     "training16": Case("lvt_cls", 224, 16, "training"),
     "segformer": Case("segformer", 512, 1, "inference"),
 }
@@ -94,30 +98,49 @@ def measure(case: Case, *, repeats: int) -> Row:
         repeats: Timed calls of each form.
     """
     training = case.mode == "training"
-    forms, image = models(case), torch.randn(case.batch, 3, case.size, case.size, device=device())
+    image = torch.randn(case.batch, 3, case.size, case.size, device=device())
+    forms = models(case, image)
     call = _training_call if training else _inference_call
     calls = {form: call(model, image) for form, model in forms.items()}
     row: Row = {"case": str(case), "difference": _difference(forms, image)}
     if not training:
         macs = case.batch * complexity(_new(case.model), case.size).total_macs
         row["limit_ms"] = 1e3 * macs / mm_speed()
-    return row | side_by_side(calls, repeats=repeats, warmup=2, memory=case.mode != "compiled")
+    return row | side_by_side(calls, repeats=repeats, warmup=2, memory=case.mode not in BUILT)
 
 
-def models(case: Case) -> dict[str, nn.Module]:
-    """The case's model in both forms, with equal weights."""
+def models(case: Case, image: torch.Tensor) -> dict[str, nn.Module]:
+    """The case's model in both forms, with equal weights; built forms are made for this image's size."""
     model = _new(case.model).to(device()).train(case.mode == "training")
     literal, ours = literal_copy(model), model
     if case.mode != "training":
         for name, head in copy.deepcopy(model).named_children():
             if isinstance(head, SegFormerHead):
                 setattr(ours, name, head.fold())
-    if case.mode == "compiled":
+    if case.mode in BUILT:
         import torch._inductor.config as inductor
 
         inductor.freezing = True  # what a deployed program has: weights are constants
-        ours = torch.compile(ours, fullgraph=True)  # type: ignore[assignment]
+        compiled: Any = partial(torch.compile, fullgraph=True)
+        ours = packaged(ours, image) if case.mode == "packaged" else compiled(ours)
     return {"literal": literal, "ours": ours}
+
+
+def packaged(model: nn.Module, image: torch.Tensor) -> nn.Module:
+    """A model as an AOTInductor package, written, loaded and ready to call."""
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        program = torch.export.export(model.eval(), (image,))
+        file = torch._inductor.aoti_compile_and_package(program, package_path=f"{folder}/model.pt2")
+        return _Package(torch._inductor.aoti_load_package(file))
+
+
+class _Package(nn.Module):
+    def __init__(self, package: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.package = package
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.package(x)
 
 
 def device() -> str:

@@ -1,14 +1,13 @@
 """Training on several processes, measured here with gloo, and a model of what more GPUs would do.
 
     python -m benchmarks.scaling [--ranks 1 2 4] [--batch 8] [--repeats 7] [--json FILE]
-    python -m benchmarks.scaling --loader FOLDER
     python -m benchmarks.scaling --model [--images-per-core N]
 
 The first trains ``lvt_cls`` on random images with token logits, a fixed batch and one thread per rank (weak
 scaling); a step is forward, backward, exchange of gradients and update. Its forms run in turns and differ in
 the exchange alone: none, one bucket once the backward pass is over, the buckets that training uses. The
-fastest call of each counts: what else the machine does can only slow one down. The second command times what
-the published recipe does to a folder's images, on one core; the third prints `benchmarks.scaling_model`.
+fastest call of each counts: what else the machine does can only slow one down. The second command prints
+`benchmarks.scaling_model`; ``benchmarks.loader`` measures what a core prepares.
 """
 
 from __future__ import annotations
@@ -17,10 +16,8 @@ import argparse
 import dataclasses
 import json
 import os
-import statistics
 import sys
 import tempfile
-import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -34,9 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "classification"))
 from benchmarks.scaling_model import LoaderModel, table
 from benchmarks.side_by_side import Call, Row, ratio, record, side_by_side
 from build import BUCKET_MB, build_ddp, build_training
-from data import IDENTITY, Labels, open_dataset
+from data import IDENTITY, Labels
 from engine import Training
-from loaders import data_config, train_loader
 from options import TrainOptions
 from runtime import Runtime
 
@@ -52,15 +48,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--loader", metavar="FOLDER", help="of class folders: time the loader alone")
     parser.add_argument("--model", action="store_true", help="print the model's table")
     parser.add_argument("--images-per-core", type=float, default=LoaderModel.images_per_core, metavar="N")
     args = parser.parse_args()
     if args.model:
         print(table(LoaderModel(args.images_per_core)))
-    elif args.loader:
-        rate = images_per_core(args.loader)
-        print(f"one core prepares {rate:.0f} images/s")
     else:
         rows = [measure(n, batch=args.batch, size=args.size, repeats=args.repeats) for n in args.ranks]
         for row in rows:
@@ -158,33 +150,6 @@ def _step(runtime: Runtime, batch: int, size: int, bucket_mb: float | None) -> C
         training.update(parameters)
 
     return step
-
-
-def images_per_core(folder: str, *, batches: int = 10, batch: int = 64) -> float:
-    """Images that one core reads, decodes and augments by the published recipe in a second of its own time.
-
-    Without label maps, and from files that the system has in memory.
-
-    Args:
-        folder: Class folders of images.
-        batches: Timed, after one that is not counted; the median counts.
-        batch: Images of each.
-    """
-    torch.set_num_threads(1)
-    options = TrainOptions(
-        data_dir=folder, num_classes=1000, batch_size=batch, workers=0, aa="rand-m9-mstd0.5-inc1"
-    )
-    runtime = Runtime(CPU, 0, 1, None)
-    dataset = open_dataset(options, "train", training=True)
-    config = data_config(options, torch.nn.Identity())
-    iterator = iter(train_loader(options, runtime, dataset, config).loader)  # normalising is the GPU's work
-    next(iterator)
-    seconds = []
-    for _ in range(min(batches, len(dataset) // batch - 1)):
-        start = time.process_time()
-        next(iterator)
-        seconds.append(time.process_time() - start)
-    return batch / statistics.median(seconds)
 
 
 def _line(row: Row, first: Row) -> str:

@@ -59,7 +59,7 @@ class LoaderModel:
         file_bytes: Of an ImageNet file: 109.7 MB in a sample of one original per class.
     """
 
-    images_per_core: float = 257.0
+    images_per_core: float = 403.0
     file_bytes: float = 109_700.0
 
 

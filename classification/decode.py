@@ -18,7 +18,7 @@ from timm.data.transforms import str_to_pil_interp
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
-MARGIN = 1.5  # of crop to target after the decoder's scaling; what it costs: docs/performance.md
+MARGIN = 1.5  # of crop to target after the decoder's scaling; what it costs: docs/training_loader.md
 
 
 class UnreadableImage(Exception):

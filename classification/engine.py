@@ -171,6 +171,9 @@ def train_epoch(
             learning_rate = training.optimizer.param_groups[0]["lr"]
             due = _LogLine(update, HostCopy(sums[0] / sums[1]), learning_rate, rate)
         if o.recovery_interval and (update + 1) % o.recovery_interval == 0 and number + 1 < batches:
+            if due is not None:  # weights of a loss that is not finite must not replace good ones
+                due.show(progress, epoch)
+                due = None
             save(number + 1)
     if due is not None:
         due.show(progress, epoch)

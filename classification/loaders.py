@@ -116,9 +116,7 @@ class Loader:
         """Batches of a whole epoch; of a stream that is read once, an estimate."""
         if isinstance(self.sampler, EpochSampler):
             return self.sampler.steps
-        if isinstance(
-            self.dataset, StreamedImages
-        ):  # DataLoader's own count would be checked, and warned about
+        if isinstance(self.dataset, StreamedImages):  # DataLoader would check its own count, and warn
             return -(-len(self.dataset) // cast(int, self.loader.batch_size))
         return len(self.loader)
 

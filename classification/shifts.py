@@ -20,26 +20,32 @@ Array = np.ndarray
 
 
 def shear_x(image: Image.Image, factor: float, **how: Any) -> Image.Image:
+    """Let row ``y`` show what was ``factor * y`` pixels to its right, as Pillow shears."""
     return shift_lines(image, factor * (np.arange(image.height) + 0.5), vertical=False, **how)
 
 
 def shear_y(image: Image.Image, factor: float, **how: Any) -> Image.Image:
+    """Let column ``x`` show what was ``factor * x`` pixels below, as Pillow shears."""
     return shift_lines(image, factor * (np.arange(image.width) + 0.5), vertical=True, **how)
 
 
 def translate_x(image: Image.Image, pixels: float, **how: Any) -> Image.Image:
+    """Show what was so many pixels to the right."""
     return shift_lines(image, np.full(image.height, pixels), vertical=False, **how)
 
 
 def translate_y(image: Image.Image, pixels: float, **how: Any) -> Image.Image:
+    """Show what was so many pixels below."""
     return shift_lines(image, np.full(image.width, pixels), vertical=True, **how)
 
 
 def translate_x_rel(image: Image.Image, share: float, **how: Any) -> Image.Image:
+    """`translate_x` by a share of the width."""
     return translate_x(image, share * image.width, **how)
 
 
 def translate_y_rel(image: Image.Image, share: float, **how: Any) -> Image.Image:
+    """`translate_y` by a share of the height."""
     return translate_y(image, share * image.height, **how)
 
 
@@ -79,9 +85,8 @@ def shift_lines(
         total.addcmul_(weight, window[:, 4 * start : 4 * (start + length)])
     levels = total.numpy()
     np.clip(levels, 0, 255, out=levels)
-    mixed = levels.astype(np.uint8).view(
-        np.uint32
-    )  # (lines, length), cut off and not rounded, as Pillow does
+    # Cut off and not rounded, as Pillow does.
+    mixed = levels.astype(np.uint8).view(np.uint32)  # (lines, length)
     first = np.ceil(-0.5 - shifts).astype(np.int32)[:, None]  # from outside come those whose centre does
     columns = np.arange(length, dtype=np.int32)
     fill = np.frombuffer(bytes((*fillcolor, 255)), np.uint32)[0]

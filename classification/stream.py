@@ -15,6 +15,7 @@ from timm.data.readers.reader_wds import ReaderWds
 from torch.utils.data import IterableDataset, get_worker_info
 
 from data import Sample, make_sample, seed_sample
+from decode import UnreadableImage
 from lvt_core.errors import UserError
 
 
@@ -52,7 +53,10 @@ class StreamedImages(IterableDataset):
         if isinstance(dataset.reader, ReaderWds):
             self.shards = _share_shards(dataset.reader, training=training, rank=rank, world=world)
         elif world > 1 and not training:
-            raise UserError("validation on several processes needs files or WebDataset shards")
+            raise UserError(
+                f"--dataset: {world} processes cannot share this stream for validation; files and WebDataset "
+                "shards (wds/…) can be shared"
+            )
 
     def limit_workers(self, workers: int) -> int:
         """How many of so many workers have a shard to read; the reader is told."""
@@ -69,14 +73,17 @@ class StreamedImages(IterableDataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Sample | UserError]:
         worker = get_worker_info()
         if isinstance(self.dataset.reader, ReaderWds):
             self.dataset.reader.ds = None  # its shuffle starts anew, as it does in a resumed run
         place = (self.rank, worker.id if worker else 0)
         for number, (image, target) in enumerate(self.dataset):
             seed_sample(self.seed, int(self.epoch), *place, number)
-            yield make_sample(self.transform(image), target)
+            try:
+                yield make_sample(self.transform(image), target)
+            except UnreadableImage as error:
+                yield UserError(f"sample {number} of the stream: not a readable image ({error})")
 
 
 def _share_shards(reader: ReaderWds, *, training: bool, rank: int, world: int) -> int:

@@ -20,6 +20,7 @@ def is_in_pieces(x: Tensor) -> bool:
     """Whether work on this tensor is cut into pieces: on a CPU, eagerly, in its own type, no gradients."""
     return (
         x.device.type == "cpu"
+        and x.numel() > 0
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()

@@ -53,11 +53,12 @@ class CSA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
-        window_bytes = x.element_size() * NUM_TAPS * x[0].numel() // STRIDE**2
+        _, H, W, C = x.shape
+        window_bytes = x.element_size() * NUM_TAPS * H * W * C // STRIDE**2
         return in_pieces(self._forward, x, bytes_each=window_bytes)
 
     def _forward(self, x: Tensor) -> Tensor:
-        if can_fuse(x, self.num_heads) and not (self.training and self.attn_drop.p):
+        if can_fuse(x, self.num_heads) and not (self.attn_drop.training and self.attn_drop.p):
             x = fused_mix(x, self.logits(x), self.tap_weight, self.num_heads)
         else:
             x = window_attention(x, self.attention(x), self.tap_weight)

@@ -153,7 +153,10 @@ def _prefers_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int) 
     if key not in _choices:
         if torch.cuda.is_current_stream_capturing():
             return False  # nothing may be compiled or awaited now
-        _choices[key] = _try_kernels(direction, x, logits, num_heads, timed=timed)
+        try:
+            _choices[key] = _try_kernels(direction, x, logits, num_heads, timed=timed)
+        except torch.OutOfMemoryError:
+            return False  # no room to try them now; the next call asks again
     return _choices[key]
 
 
@@ -167,6 +170,8 @@ def _try_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int, *, t
         expected, found = (call() for call in calls)
         agree = _agree(expected, found) if direction == "forward" else all(map(_agree, expected, found))
         milliseconds = _times(calls) if timed and agree else [0.0, 0.0]
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # Triton's compiler raises whatever it likes
         logger.debug("CSA stays portable: %s: %s", type(error).__name__, error)
         return False

@@ -51,11 +51,16 @@ def _padded_conv(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
 
 
 class _DilatedDepthwiseConv(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.dilation = dilation
+    def forward(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         return _padded_conv(x, weight, dilation)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        x, weight, ctx.dilation = inputs
+        ctx.save_for_backward(x, weight)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:

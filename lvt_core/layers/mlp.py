@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm.layers
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lvt_core.layers.cache_blocking import in_pieces, is_in_pieces, piece_length
-
-CHANNEL_GROUP = 32  # pieces of channels are multiples of it: whole vectors, whole cache lines
+from lvt_core.layers.cache_blocking import in_pieces
 
 
 class Mlp(timm.layers.Mlp):
@@ -16,7 +15,8 @@ class Mlp(timm.layers.Mlp):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., C)`` to ``(..., C)``."""
-        bytes_each = x.element_size() * self.fc1.weight.shape[0]
+        hidden: Any = self.fc1
+        bytes_each = x.element_size() * hidden.out_features
         return in_pieces(super().forward, x.flatten(0, -2), bytes_each=bytes_each).view(x.shape)
 
 
@@ -43,30 +43,11 @@ class DepthwiseMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
-        if is_in_pieces(x):
-            return self._in_channel_pieces(x)
+        _, H, W, _ = x.shape
+        return in_pieces(self._forward, x, bytes_each=x.element_size() * H * W * self.dwconv.out_channels)
+
+    def _forward(self, x: Tensor) -> Tensor:
         x = self.fc1(x)  # (B, H, W, hidden)
         x = self.dwconv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         x = self.drop1(self.act(x))
         return self.drop2(self.fc2(x))  # (B, H, W, C)
-
-    def _in_channel_pieces(self, x: Tensor) -> Tensor:
-        """The same: hidden channels do not meet before `fc2`, which adds up their shares."""
-        B, H, W, C = x.shape
-        conv, x = self.dwconv, x.flatten(0, 2)  # (B*H*W, C)
-        group_bytes = CHANNEL_GROUP * x.element_size() * B * H * W
-        size = CHANNEL_GROUP * piece_length(group_bytes)
-        assert conv.bias is not None
-        total = self.fc2.bias.repeat(len(x), 1)
-        for w1, b1, kernel, bias, w2 in zip(
-            self.fc1.weight.split(size),
-            self.fc1.bias.split(size),
-            conv.weight.split(size),
-            conv.bias.split(size),
-            self.fc2.weight.split(size, dim=1),
-            strict=True,
-        ):
-            y = F.linear(x, w1, b1).view(B, H, W, -1).permute(0, 3, 1, 2)  # (B, size, H, W)
-            y = F.conv2d(y, kernel, bias, padding=1, groups=len(kernel)).permute(0, 2, 3, 1)
-            total.addmm_(self.drop1(self.act(y)).flatten(0, 2), w2.t())  # (B*H*W, C)
-        return self.drop2(total.view(B, H, W, C))

@@ -39,6 +39,8 @@ class AtrousQuery(nn.Module):
 class SpatialReduction(nn.Conv2d):
     """An ``R x R`` convolution with stride ``R``: every pixel is used once, so it is one matrix product.
 
+    A convolution by its weights and their names alone: maps are channels-last in and out.
+
     Args:
         dim: Channels ``C``.
         ratio: ``R``.

@@ -39,7 +39,7 @@ def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
         x, attn, tap_weight = x.to(dtype), attn.to(dtype), tap_weight.to(dtype)
     if torch.is_grad_enabled():
         return _WindowAttention.apply(x, attn, tap_weight)
-    return _window_attention(x, attn, tap_weight=tap_weight)
+    return _window_attention(x, attn, tap_weight)
 
 
 class _WindowAttention(torch.autograd.Function):
@@ -51,7 +51,7 @@ class _WindowAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, attn, tap_weight)
-        return torch.cat([_window_attention(*piece, tap_weight=tap_weight) for piece in _pieces(x, attn)])
+        return _window_attention(x, attn, tap_weight)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,7 +61,7 @@ class _WindowAttention(torch.autograd.Function):
         return torch.cat(grad_x), torch.cat(grad_attn), sum(grad_weight[1:], start=grad_weight[0])
 
 
-def _window_attention(x: Tensor, attn: Tensor, *, tap_weight: Tensor) -> Tensor:
+def _window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
     if is_in_pieces(x):
         return _in_bands(x, attn, tap_weight)
     B, H, W, C = x.shape
@@ -117,16 +117,16 @@ def _values(windows: Tensor, tap_weight: Tensor) -> Tensor:
 
 def _split_heads(windows: Tensor, attn: Tensor) -> Tensor:
     """``(K, K, B, h, w, C)`` to ``(B*h*w, N, T, d)``."""
-    return windows.view(NUM_TAPS, len(attn), attn.shape[1], -1).permute(1, 2, 0, 3)
+    M, N = attn.shape[:2]
+    return windows.view(NUM_TAPS, M, N, windows.shape[-1] // N).permute(1, 2, 0, 3)
 
 
 def _pieces(x: Tensor, attn: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Images whose windows fit the cache, with their part of the other tensors."""
-    B = len(x)
-    windows = len(attn) // B
-    length = B
-    if is_in_pieces(x):
-        length = piece_length(x.element_size() * windows * NUM_TAPS * x.shape[-1])
+    if not is_in_pieces(x):
+        return iter([(x, attn, *others)])
+    windows = attn.shape[0] // x.shape[0]
+    length = piece_length(x.element_size() * windows * NUM_TAPS * x.shape[-1])
     return zip(x.split(length), attn.split(length * windows), *(t.split(length) for t in others), strict=True)
 
 

@@ -27,7 +27,7 @@ def test_literal_backbone_has_the_golden_values() -> None:
 
 def test_both_forms_learn_alike() -> None:
     gradients = []
-    for model in network.models(network.CASES["training16"]).values():
+    for model in network.models(network.CASES["training16"], torch.empty(0)).values():
         torch.manual_seed(0)
         output = model.forward_tokens(torch.randn(2, 3, 64, 64), torch.tensor([0, 1, 1, 2]))
         (output.cls.square().mean() + output.tokens.square().mean()).backward()

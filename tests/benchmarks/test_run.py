@@ -21,12 +21,12 @@ def test_every_part_has_its_line(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["run", "--data-root", "a/photos", "--json", str(path)])
     run.main()
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
-    assert len(lines) == 10
+    assert len(lines) == 14
     assert "| lvt_cls 224, inference, batch 1, time | 1.50 | 1.5 | met " in lines[0]
     assert "| lvt_cls 224, compiled, batch 1, time | 1.50 | 1.8 | missed " in lines[2]
     assert "limit of 1.5 ms | 0.75 | 0.625 | met " in lines[3]
-    assert "| token labels, batch 128: loss, memory | 20.00 | 10 | met " in lines[8]
-    assert "| training loader, photos, images/s | 1.60 | 1.5 | met " in lines[9]
+    assert "| token labels, batch 128, target and loss: memory | 20.00 | 10 | met " in lines[10]
+    assert "| training loader, photos, images/s | 1.60 | 1.5 | met " in lines[13]
     rows = json.loads(path.read_text())["rows"]
-    assert [row["met"] for row in rows].count(False) == 3  # compiled, and two of SegFormer
+    assert [row["met"] for row in rows].count(False) == 4  # compiled, packaged, and two of SegFormer
     assert all(row["command"].startswith("python -m benchmarks.") for row in rows)

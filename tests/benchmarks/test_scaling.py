@@ -7,11 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from benchmarks import scaling
 from benchmarks.scaling_model import GRADIENT_BYTES, LoaderModel, NetworkModel, bytes_per_step, step, table
-from commands import write_folder
 from lvt_core import LVTClassifier
 
 DOCS = Path(__file__).parents[2] / "docs" / "scaling.md"
@@ -30,15 +28,6 @@ def test_command_measures_two_processes(tmp_path, monkeypatch, capsys) -> None:
     assert one["bytes_per_step"] == 0 and two["bytes_per_step"] == two["gradient_bytes"] == GRADIENT_BYTES
     for form in ("no exchange", "one bucket", "overlapped", "exchange alone"):
         assert len(two[form]["ms_all"]) == 2 and two[form]["ms_best"] == min(two[form]["ms_all"])
-
-
-def test_the_loader_alone_is_timed(tmp_path) -> None:
-    folder = write_folder(tmp_path / "images", train=4)
-    threads = torch.get_num_threads()
-    try:
-        assert scaling.images_per_core(str(folder), batches=2, batch=4) > 0
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_the_model_counts_the_gradients_that_there_are() -> None:

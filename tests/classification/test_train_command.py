@@ -90,6 +90,17 @@ def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -
             assert row[key] == other[key], key
 
 
+def test_weights_that_are_not_finite_replace_no_good_ones(folder: Path, tmp_path: Path) -> None:
+    options = ["--lr", 1e18, "--opt", "momentum", "--sched", "none", "--no-aug", "--epochs", 2]
+    command = train_command(
+        folder, tmp_path, *options, "--recovery-interval", 1, "--log-interval", 1, name="x"
+    )
+    done = subprocess.run([sys.executable, *map(str, command)], cwd=TASK, capture_output=True, text=True)
+    assert done.returncode == 2 and "error: the loss is" in done.stderr, done.stderr
+    last = tmp_path / "x" / "last.pth.tar"
+    assert not last.exists() or all(value.isfinite().all() for value in weights(last).values())
+
+
 @pytest.mark.parametrize(
     "parts", [["-b", 12], ["-b", 6, "--grad-accum-steps", 2, "--token-label", "--no-mix-token"]]
 )

@@ -85,3 +85,15 @@ def test_inductor_computes_the_same(layer: nn.Module) -> None:
     x = torch.randn(1, 9, 7, 16)
     with torch.inference_mode():
         torch.testing.assert_close(torch.compile(layer, fullgraph=True)(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("axes", [(0,), (2, 3)])
+def test_exports_with_free_batches_and_sizes(axes: tuple[int, ...], gradients: bool) -> None:
+    model = _models()["lvt"].backbone.eval()
+    shapes = ({axis: torch.export.Dim.AUTO for axis in axes},)
+    with torch.set_grad_enabled(gradients):
+        program = torch.export.export(model, (torch.randn(2, 3, 96, 96),), dynamic_shapes=shapes)
+        x = torch.randn(3, 3, 96, 96) if axes == (0,) else torch.randn(2, 3, 128, 160)
+        for found, expected in zip(program.module()(x), model(x), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

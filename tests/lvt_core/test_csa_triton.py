@@ -171,14 +171,17 @@ def test_gpus_take_the_operator_and_others_do_not(monkeypatch) -> None:
         return csa_fused.fused_mix(x, *args)
 
     monkeypatch.setattr(csa, "fused_mix", spy)
-    layer = CSA(64, num_heads=2)
+    layer, sampling = CSA(64, num_heads=2), CSA(64, num_heads=2, attn_drop=0.5).eval()
     layer(torch.randn(1, 4, 4, 64))
     assert called == []
     with FakeTensorMode() as mode:
         weights = {name: mode.from_tensor(p).to("cuda") for name, p in layer.named_parameters()}
         x = torch.empty(2, 7, 9, 64, device="cuda")
         y = torch.func.functional_call(layer, weights, x)
-    assert called == [torch.float32] and y.shape == x.shape and y.is_cuda
+        assert called == [torch.float32] and y.shape == x.shape and y.is_cuda
+        sampling.attn_drop.train()  # dropout alone is active, as for uncertainty by sampling
+        torch.func.functional_call(sampling, weights, x)
+    assert len(called) == 1
     assert not csa_fused.can_fuse(x.double(), 2) and not csa_fused.can_fuse(x.cpu(), 2)
     assert csa_fused.can_fuse(x, 1) and not csa_fused.can_fuse(x.repeat(1, 1, 1, 2), 1)  # d = 128
 
