@@ -82,7 +82,7 @@ class SlicedCSA(nn.Module):
         B, H, W, C = x.shape
         N, h, w = self.num_heads, (H + 1) // 2, (W + 1) // 2
         attn = self.attn(_pool(x)).reshape(B * h * w, N, NUM_TAPS, NUM_TAPS).softmax(dim=-1)
-        padded = F.pad(x, (0, 0, 1, 2 * w - W, 1, 2 * h - H))  # (B, 2h + 1, 2w + 1, C)
+        padded = F.pad(x, (0, 0, 1, 1, 1, 1))  # (B, H + 2, W + 2, C), the same for odd and even sizes
         values = []
         for tap, value in enumerate(self.values):
             dy, dx = divmod(tap, KERNEL)
@@ -94,12 +94,13 @@ class SlicedCSA(nn.Module):
 
 
 def _pool(x: Tensor) -> Tensor:
-    """Mean of each window's core: where it lies half outside, its last row or column counts twice."""
+    """Mean of each window's core: where it lies half outside, its last row or column counts twice.
+
+    One row and column more than there are, then as many as the windows have: no case for odd sizes.
+    """
     _, H, W, _ = x.shape
-    if H % 2:
-        x = torch.cat((x, x[:, -1:]), dim=1)
-    if W % 2:
-        x = torch.cat((x, x[:, :, -1:]), dim=2)
+    x = torch.cat((x, x[:, -1:]), dim=1)[:, : (H + 1) // 2 * 2]
+    x = torch.cat((x, x[:, :, -1:]), dim=2)[:, :, : (W + 1) // 2 * 2]
     return F.avg_pool2d(x.permute(0, 3, 1, 2), STRIDE).permute(0, 2, 3, 1)
 
 
