@@ -1,7 +1,7 @@
 """Depthwise 3x3 convolution at a dilation, in forms that the CPU libraries are quick at.
 
 oneDNN has fast kernels for depthwise convolutions whose padding is no wider than their kernel, and no fast
-gradients for dilated ones: the plain call takes 5 to 20 times as long. On a map that is padded beforehand the
+gradients for dilated ones: the plain calls take 3 to 20 times as long. On a map that is padded beforehand the
 same convolution is fast; the gradient of the map is such a convolution itself; and that of a weight is the
 product of the map, moved by the weight's tap, with the output's gradient.
 """
