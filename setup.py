@@ -15,6 +15,7 @@ DENSE = [
     "onedl-mmsegmentation>=1.4.2",
     "onedl-mmdetection>=3.5.1",
 ]
+EXPORT = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20", "openvino>=2025.1"]
 DEMO = ["scikit-learn>=1.4"]
 LOGGERS = ["tensorboard>=2.16"]
 STREAM = ["webdataset>=0.2.100"]
@@ -37,7 +38,8 @@ setup(
         "demo": TRAIN + DENSE + DEMO,
         "loggers": LOGGERS,
         "stream": TRAIN + STREAM,
-        "dev": TRAIN + DENSE + DEMO + LOGGERS + STREAM + DEV,
+        "export": EXPORT,
+        "dev": TRAIN + DENSE + DEMO + LOGGERS + STREAM + EXPORT + DEV,
     },
     entry_points={"console_scripts": ["lvt=lvt_core.cli:command"]},
 )

@@ -1,18 +1,25 @@
 """LVT, the Lite Vision Transformer: one definition of the network for every task.
 
-Importing this package registers ``lvt`` and ``lvt_cls`` with timm.
+Importing this package registers ``lvt`` and ``lvt_cls`` with timm. Where there is no PyTorch,
+`lvt_core.predict` alone can be used.
 """
 
-from lvt_core.backbone import LVT
-from lvt_core.checkpoint import LoadReport, load_checkpoint, save_checkpoint
-from lvt_core.checkpoint_files import CheckpointError
-from lvt_core.classifier import LVTClassifier, TokenLogits
-from lvt_core.complexity import Complexity, complexity
-from lvt_core.config import LVTConfig
-from lvt_core.layers import CSA, RASA
-from lvt_core.models import lvt, lvt_cls
-from lvt_core.pooled import LVTPooled
-from lvt_core.segformer import FoldedSegFormerHead, SegFormer, SegFormerHead
+try:
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as _error:
+    if _error.name != "torch":
+        raise
+else:
+    from lvt_core.backbone import LVT
+    from lvt_core.checkpoint import LoadReport, load_checkpoint, save_checkpoint
+    from lvt_core.checkpoint_files import CheckpointError
+    from lvt_core.classifier import LVTClassifier, TokenLogits
+    from lvt_core.complexity import Complexity, complexity
+    from lvt_core.config import LVTConfig
+    from lvt_core.layers import CSA, RASA
+    from lvt_core.models import lvt, lvt_cls
+    from lvt_core.pooled import LVTPooled
+    from lvt_core.segformer import FoldedSegFormerHead, SegFormer, SegFormerHead
 
 __all__ = [
     "CSA",

@@ -1,15 +1,18 @@
-"""The ``lvt`` command: ``lvt info``, ``lvt convert``."""
+"""The ``lvt`` command: ``lvt info``, ``lvt convert``, ``lvt export``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import timm
 
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
 from lvt_core.errors import CommandParser, UserError, run_command
+from lvt_core.export import RUNTIMES, Export, export_model
+from lvt_core.export.open_model import MODELS, open_model
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,8 +41,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     convert.add_argument("--use-ema", action="store_true", help="take the moving average")
 
+    export = commands.add_parser("export", help="write a network for another runtime, if its outputs agree")
+    export.add_argument("source", help=f"{', '.join(MODELS)}, or a checkpoint of one of them")
+    export.add_argument("--to", choices=tuple(RUNTIMES), required=True)
+    export.add_argument(
+        "--size", nargs="+", default=["224"], metavar="PIXELS", help="a side, height and width, or 'dynamic'"
+    )
+    export.add_argument("--use-ema", action="store_true", help="take the moving average")
+    export.add_argument("--output", metavar="FOLDER", help="default: exports/NAME-RUNTIME")
+
     arguments = parser.parse_args(argv)
-    (_info if arguments.command == "info" else _convert)(arguments)
+    {"info": _info, "convert": _convert, "export": _export}[arguments.command](arguments)
 
 
 def command() -> None:
@@ -71,3 +83,24 @@ def _convert(arguments: argparse.Namespace) -> None:
     )
     params = sum(value.numel() for value in weights.values())
     print(f"{arguments.target}: {len(weights)} tensors, {params:,} values, {arguments.to} names")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    name, model, classes = open_model(arguments.source, use_ema=arguments.use_ema)
+    size, dynamic = _size(arguments.size, default=512 if name == "segformer" else 224)
+    folder = Path(arguments.output or f"exports/{name}-{arguments.to}")
+    export = Export(name, size, dynamic, classes)
+    parity = export_model(model, export, arguments.to, RUNTIMES[arguments.to], folder)
+    print(
+        f"{folder}: {name} for {arguments.to}; largest difference {parity.worst:.1e} of the largest value, "
+        f"{parity.images} images"
+    )
+
+
+def _size(words: Sequence[str], *, default: int) -> tuple[tuple[int, int], bool]:
+    """Height and width, and whether they are free."""
+    if list(words) == ["dynamic"]:
+        return (default, default), True
+    if len(words) > 2 or not all(word.isdigit() for word in words):
+        raise UserError(f"--size {' '.join(words)}: must be a side, height and width, or 'dynamic'")
+    return (int(words[0]), int(words[-1])), False

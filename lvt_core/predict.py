@@ -128,29 +128,10 @@ def _openvino(file: Path) -> Session:
     openvino = importlib.import_module("openvino")
     core = openvino.Core()
     # Latency first, and float32 where the model is float32: what parity was measured with.
-    model = core.compile_model(file, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+    model = core.compile_model(
+        file, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    )
     return lambda images: [np.array(value) for value in model(images).values()]
-
-
-def _executorch(file: Path) -> Session:
-    runtime = importlib.import_module("executorch.runtime").Runtime.get()
-    torch = importlib.import_module("torch")
-    method = runtime.load_program(str(file)).load_method("forward")
-    return lambda images: [value.numpy() for value in method.execute([torch.from_numpy(images)])]
-
-
-def _litert(file: Path) -> Session:
-    interpreter = importlib.import_module("ai_edge_litert.interpreter").Interpreter(str(file))
-    interpreter.allocate_tensors()
-    (input_,) = interpreter.get_input_details()
-    outputs = sorted(interpreter.get_output_details(), key=lambda value: value["name"])
-
-    def run(images: np.ndarray) -> Arrays:
-        interpreter.set_tensor(input_["index"], images)
-        interpreter.invoke()
-        return [interpreter.get_tensor(value["index"]).copy() for value in outputs]
-
-    return run
 
 
 def _pt2(file: Path) -> Session:
@@ -169,14 +150,10 @@ def _pt2(file: Path) -> Session:
 SESSIONS: dict[str, Callable[[Path], Session]] = {
     "onnx": _onnx,
     "openvino": _openvino,
-    "executorch": _executorch,
-    "litert": _litert,
     "pt2": _pt2,
 }
 PACKAGES = {
     "onnx": "onnxruntime",
     "openvino": "openvino",
-    "executorch": "executorch",
-    "litert": "ai-edge-litert",
     "pt2": "torch",
 }

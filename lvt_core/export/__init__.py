@@ -9,7 +9,7 @@ RUNTIMES = {
     "openvino": Runtime(
         "model.xml", ("openvino", "onnx", "onnxscript", "onnxruntime"), openvino.convert, dynamic=True
     ),
-    "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=True),
+    "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=False),
 }
 
 __all__ = ["RUNTIMES", "Export", "Parity", "Runtime", "export_model"]

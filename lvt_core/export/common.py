@@ -148,7 +148,8 @@ def _sizes(export: Export) -> list[tuple[int, int, int]]:
     height, width = export.size
     if not export.dynamic:
         return [(1, height, width)]
-    return [(1, height, width), (3, height + 27, width - 13), (2, max(MIN_INPUT_SIZE, height // 2), width + 1)]
+    odd = (3, height + 27, max(MIN_INPUT_SIZE, width - 13))
+    return [(1, height, width), odd, (2, max(MIN_INPUT_SIZE, height // 2), width + 1)]
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

@@ -74,5 +74,7 @@ def photograph(batch: int, height: int, width: int, *, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     y, x = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     falloff = 1 / np.maximum(np.hypot(x, y), 1 / width)
-    planes = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(batch, 3, height, width))) * falloff, (height, width))
+    planes = np.fft.irfft2(
+        np.fft.rfft2(rng.normal(size=(batch, 3, height, width))) * falloff, (height, width)
+    )
     return (planes / planes.std(axis=(2, 3), keepdims=True)).astype(np.float32)

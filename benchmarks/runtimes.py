@@ -1,0 +1,60 @@
+"""Exported networks beside the network as its formulas are written, in turns in one process.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.runtimes FOLDER ... [--repeats 25] [--json FILE]
+
+Each folder is one that ``lvt export`` wrote, all of one model and size. One image, float32, one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from benchmarks.literal import literal_copy
+from benchmarks.network import mm_speed
+from benchmarks.side_by_side import line, record, side_by_side
+from lvt_core import complexity
+from lvt_core.errors import UserError, run_command
+from lvt_core.export.gate import photograph
+from lvt_core.export.open_model import open_model
+from lvt_core.predict import load
+from lvt_core.timing import hardware
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument("--repeats", type=int, default=25)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # runtimes count cores by themselves
+    print(hardware())
+    exported = {folder.name: load(folder) for folder in args.folders}
+    names = {model.manifest["model"] for model in exported.values()}
+    if len(names) > 1:
+        raise UserError(f"folders of several models, {', '.join(sorted(names))}: they must be of one")
+    name, model, _ = open_model(names.pop())
+    fixed = [model.manifest["input"][2:] for model in exported.values() if model.manifest["input"][0] == 1]
+    height, width = fixed[0] if fixed else (224, 224)
+    images = photograph(1, height, width, seed=0)
+    tensor = torch.from_numpy(images)
+    eager = {"literal": literal_copy(model.eval()), "eager": model}
+    calls = {form: partial(torch.inference_mode()(net), tensor) for form, net in eager.items()}
+    calls |= {form: partial(net, images) for form, net in exported.items()}
+    row = side_by_side(calls, repeats=args.repeats, warmup=3, memory=False)
+    limit = 1e3 * complexity(model, (height, width)).total_macs / mm_speed()
+    for form in ("eager", *exported):
+        times = row[form]["ms"] / limit
+        print(line(f"{name}, {form}", row, of=form), f" {times:.2f} x the limit of {limit:.1f} ms")
+    command = f"python -m benchmarks.runtimes {' '.join(folder.name for folder in args.folders)}"
+    record(args.json, command, [{"model": name, "limit_ms": limit, **row}])
+
+
+if __name__ == "__main__":
+    run_command(main)

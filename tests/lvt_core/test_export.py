@@ -1,0 +1,184 @@
+"""Exported networks: ordinary graphs, a gate that nothing wrong passes, files that a stranger can open."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+from lvt_core import LVT, LVTConfig, SegFormer, cli, save_checkpoint
+from lvt_core.errors import UserError
+from lvt_core.export import RUNTIMES, Export, Runtime, common, export_model
+from lvt_core.export.gate import photograph
+from lvt_core.export.graph import exportable
+from lvt_core.predict import ExportedModel, load
+
+SMALL = {"embed_dims": (16, 16, 32, 32), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1), "num_classes": 5}
+FORBIDDEN = ("im2col", "col2im", "gather", "scatter", "index", "unfold", "fold")
+
+
+def _models() -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    models: dict[str, nn.Module] = {
+        "lvt_cls": timm.create_model("lvt_cls", **SMALL),
+        "lvt": LVT(LVTConfig(**SMALL)),
+        "segformer": SegFormer(LVTConfig(**SMALL), embed_dim=16),
+    }
+    for model in models.values():  # weights that attend, so that an exchange of taps or heads is seen
+        for name, parameter in model.named_parameters():
+            if "attn" in name and parameter.ndim == 2:
+                nn.init.normal_(parameter, std=0.3)
+    return {name: model.eval() for name, model in models.items()}
+
+
+def _tensors(found: object) -> list[torch.Tensor]:
+    return [found] if isinstance(found, torch.Tensor) else list(found)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("size", [(64, 96), (71, 99), (33, 64)])
+@pytest.mark.parametrize("name", ["lvt_cls", "lvt", "segformer"])
+def test_the_exported_form_is_the_same_function(name: str, size: tuple[int, int]) -> None:
+    model, x = _models()[name].double(), torch.randn(2, 3, *size, dtype=torch.float64)
+    with torch.inference_mode():
+        for found, expected in zip(_tensors(exportable(model)(x)), _tensors(model(x)), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["lvt_cls", "segformer"])
+def test_graphs_have_ordinary_operators_of_rank_four(name: str) -> None:
+    program = common.make_program(_models()[name], Export(name, (71, 99)))
+    for node in program.graph.nodes:
+        assert not any(word in str(node.target).split(".")[-2:][0] for word in FORBIDDEN), node.target
+        value = node.meta.get("val")
+        assert not isinstance(value, torch.Tensor) or value.dim() <= 4, node
+
+
+@pytest.mark.parametrize(
+    ("runtime", "dynamic"), [("onnx", True), ("openvino", False), ("pt2", False), ("pt2", True)]
+)
+def test_runtimes_give_what_the_model_gives(runtime: str, dynamic: bool, tmp_path: Path) -> None:
+    model, folder = _models()["lvt_cls"], tmp_path / "file"
+    export = Export("lvt_cls", (64, 96), dynamic, classes=list("abcde"))
+    if dynamic and not RUNTIMES[runtime].dynamic:
+        with pytest.raises(UserError, match=f"--size dynamic: {runtime} takes one size"):
+            export_model(model, export, runtime, RUNTIMES[runtime], folder)
+        assert not folder.exists()
+        return
+    parity = export_model(model, export, runtime, RUNTIMES[runtime], folder)
+    assert parity.worst < 1e-4 and parity.images >= 4
+    exported = load(folder)
+    assert exported.manifest["classes"] == list("abcde") and exported.manifest["parity"]["images"] >= 4
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
+    images = exported.normalize(pixels)
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(images))
+    (found,) = exported(images)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
+    if not dynamic:
+        with pytest.raises(UserError, match="images have height 65: this file takes 64"):
+            exported(photograph(1, 65, 96, seed=0))
+    if runtime == "onnx":
+        check_as_a_stranger(folder, images, found)
+    with pytest.raises(UserError, match="images are float64 .*: they must be float32"):
+        exported(images.astype(np.float64))
+
+
+def test_backbones_give_four_maps_and_heads_their_logits(tmp_path: Path) -> None:
+    for name, count in (("lvt", 4), ("segformer", 1)):
+        model = _models()[name]
+        export_model(model, Export(name, (64, 64)), "pt2", RUNTIMES["pt2"], tmp_path / name)
+        images = photograph(1, 64, 64, seed=1)
+        with torch.inference_mode():
+            expected = _tensors(model(torch.from_numpy(images)))
+        found = load(tmp_path / name)(images)
+        assert len(found) == len(expected) == count
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_nothing_wrong_passes_the_gate(tmp_path: Path) -> None:
+    folder = tmp_path / "file"
+    other = common.make_program(_models()["lvt_cls"], Export("x", (64, 64)))
+    torch.manual_seed(1)
+    model = timm.create_model("lvt_cls", **SMALL)
+    wrong = Runtime(
+        "model.pt2", ("torch",), lambda program, file: torch.export.save(other, file), dynamic=False
+    )
+    with pytest.raises(UserError, match="differs from the model by .* nothing is written"):
+        export_model(model, Export("x", (64, 64)), "pt2", wrong, folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "file"
+    export_model(_models()["lvt"], Export("lvt", (32, 32)), "pt2", RUNTIMES["pt2"], folder)
+    data = (folder / "model.pt2").read_bytes()
+    (folder / "model.pt2").write_bytes(data[:-100])
+    with pytest.raises(UserError, match="not the file that was exported"):
+        ExportedModel(folder)
+    manifest = json.loads((folder / "model.json").read_text())
+    manifest["sha256"] = {}
+    (folder / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="model.pt2: pt2 refuses it"):
+        ExportedModel(folder)
+    (folder / "model.json").write_text("{}")
+    with pytest.raises(UserError, match="has no runtime, file"):
+        ExportedModel(folder)
+    with pytest.raises(UserError, match="cannot read .*nowhere"):
+        ExportedModel(tmp_path / "nowhere")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match="--to onnx: needs onnxscript: pip install onnx onnxscript"):
+        export_model(_models()["lvt"], Export("lvt", (32, 32)), "onnx", RUNTIMES["onnx"], folder)
+    for words, message in (
+        (["nothing"], "nothing: must be lvt_cls, lvt, segformer, or a checkpoint"),
+        (["lvt", "--size", "big"], "--size big: must be a side"),
+        (["lvt", "--size", "16"], "--size 16 16: must be at least 32"),
+    ):
+        with pytest.raises(UserError, match=message):
+            cli.main(["export", *words, "--to", "pt2", "--output", str(tmp_path / "out")])
+
+
+def test_command_exports_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model("lvt_cls", num_classes=7).eval()
+    save_checkpoint(model, tmp_path / "a.pth")
+    words = ["export", str(tmp_path / "a.pth"), "--to", "pt2", "--size", "32", "64"]
+    cli.main([*words, "--output", str(tmp_path / "out")])
+    assert "lvt_cls for pt2; largest difference" in capsys.readouterr().out
+    images = photograph(1, 32, 64, seed=0)
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(load(tmp_path / "out")(images)[0], expected, rtol=1e-3, atol=1e-4)
+
+
+STRANGER = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "timm", "torchvision", "onnx"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Block())
+import numpy as np
+from lvt_core.predict import load
+
+print(repr(load(sys.argv[1])(np.load(sys.argv[2]))[0].tolist()))
+assert "torch" not in sys.modules
+"""
+
+
+def check_as_a_stranger(folder: Path, images: np.ndarray, expected: np.ndarray) -> None:
+    """The file gives the same in a process that has the runtime and numpy alone."""
+    np.save(folder / "images.npy", images)
+    words = [sys.executable, "-c", STRANGER, str(folder), str(folder / "images.npy")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=1e-5, atol=1e-6)
