@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lvt_core import CSA, RASA, SegFormerHead
+from lvt_core.export.graph import replace_layers
 from lvt_core.layers.mlp import DepthwiseMlp
 from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
 
@@ -48,12 +49,7 @@ def literal_copy(model: nn.Module) -> nn.Module:
         DepthwiseMlp: LiteralDepthwiseMlp,
         SegFormerHead: LiteralSegFormerHead,
     }
-    model = copy.deepcopy(model)
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if type(child) in forms:
-                setattr(module, name, forms[type(child)](child))
-    return model
+    return replace_layers(copy.deepcopy(model), forms)
 
 
 class LiteralCSA(nn.Module):

@@ -9,7 +9,7 @@ Legend: B batch, H W map, h = ceil(H/2), w = ceil(W/2) windows, C channels, N he
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lvt_core.layers.class_attention import ClassAttention
 from lvt_core.layers.csa import CSA
-from lvt_core.layers.rasa import RASA
+from lvt_core.layers.rasa import RASA, recurse
 from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
 from lvt_core.segformer import SegFormerHead
 
@@ -29,8 +29,13 @@ def exportable(model: nn.Module) -> nn.Module:
     attention becomes two matrix products and a softmax, with its scale in the key's weights;
     a SegFormer head is folded.
     """
-    model = copy.deepcopy(model).eval().requires_grad_(False)
-    return _replace(model)
+    forms: dict[type, Callable[..., nn.Module]] = {
+        CSA: SlicedCSA,
+        RASA: SlicedRASA,
+        ClassAttention: SlicedClassAttention,
+        SegFormerHead: SegFormerHead.fold,
+    }
+    return replace_layers(copy.deepcopy(model).eval().requires_grad_(False), forms)
 
 
 class Outputs(nn.Module):
@@ -49,17 +54,20 @@ class Outputs(nn.Module):
         return (found,) if isinstance(found, Tensor) else tuple(found)
 
 
-def _replace(module: nn.Module) -> nn.Module:
-    forms: dict[type, Callable[..., nn.Module]] = {
-        CSA: SlicedCSA,
-        RASA: SlicedRASA,
-        ClassAttention: SlicedClassAttention,
-        SegFormerHead: SegFormerHead.fold,
-    }
+def replace_layers(module: nn.Module, forms: Mapping[type, Callable[..., nn.Module]]) -> nn.Module:
+    """Put other forms in the place of a model's layers, by type.
+
+    Args:
+        module: The model; it is changed.
+        forms: For each type, what makes the other form of a layer.
+
+    Returns:
+        The model, or its other form if it is such a layer itself.
+    """
     if type(module) in forms:
         return forms[type(module)](module)
     for name, child in module.named_children():
-        setattr(module, name, _replace(child))
+        setattr(module, name, replace_layers(child, forms))
     return module
 
 
@@ -136,14 +144,7 @@ class SlicedRASA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
-        rasa = self.rasa
-        if rasa.num_recursions == 1:
-            return self._step(x)
-        y = F.silu(self._step(x))
-        for _ in range(rasa.num_recursions - 1):
-            x = x + y
-            y = F.silu(self._step(x))
-        return y
+        return recurse(self._step, x, self.rasa.num_recursions)
 
     def _step(self, x: Tensor) -> Tensor:
         rasa = self.rasa

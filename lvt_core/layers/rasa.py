@@ -6,6 +6,8 @@ S = floor(H/R) * floor(W/R) reduced positions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,6 +61,17 @@ class SpatialReduction(nn.Conv2d):
         x = x[:, : h * R, : w * R].reshape(B * h, R, w, R * C).transpose(1, 2)  # (B*h, w, R, R*C)
         weight = self.weight.permute(0, 2, 3, 1).reshape(C, R * R * C)
         return F.linear(x.reshape(B, h, w, R * R * C), weight, self.bias)
+
+
+def recurse(step: Callable[[Tensor], Tensor], x: Tensor, num_recursions: int) -> Tensor:
+    """RASA's recursion around one attention step; the formula stands at `RASA`."""
+    if num_recursions == 1:
+        return step(x)
+    y = F.silu(step(x))
+    for _ in range(num_recursions - 1):
+        x = x + y
+        y = F.silu(step(x))
+    return y
 
 
 class RASA(nn.Module):
@@ -115,13 +128,7 @@ class RASA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
-        if self.num_recursions == 1:
-            return self.step(x)
-        y = F.silu(self.step(x))
-        for _ in range(self.num_recursions - 1):
-            x = x + y
-            y = F.silu(self.step(x))
-        return y
+        return recurse(self.step, x, self.num_recursions)
 
     def step(self, x: Tensor) -> Tensor:
         """One attention step ``f``: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
