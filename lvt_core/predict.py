@@ -40,7 +40,7 @@ class ExportedModel:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.manifest = _read_manifest(self.folder)
+        self.manifest = read_manifest(self.folder)
         for name, expected in self.manifest["sha256"].items():
             if sha256(self.folder / name) != expected:
                 raise UserError(f"{self.folder / name}: not the file that was exported (its SHA-256 differs)")
@@ -91,7 +91,12 @@ def sha256(file: Path) -> str:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """An exported folder's ``model.json``.
+
+    Raises:
+        UserError: There is none, or it is not one that `lvt export` writes.
+    """
     file = folder / MANIFEST
     try:
         manifest = json.loads(file.read_text())

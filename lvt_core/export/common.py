@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,7 +20,7 @@ from lvt_core.errors import UserError
 from lvt_core.export.gate import Parity, check_parity
 from lvt_core.export.graph import Outputs, exportable
 from lvt_core.files import require_writable_folder
-from lvt_core.predict import MANIFEST, sha256
+from lvt_core.predict import MANIFEST, read_manifest, sha256
 
 LARGEST = 2**16  # where a runtime needs no bound
 
@@ -80,7 +79,7 @@ def export_model(
         export: What to export.
         runtime_name: Its name, as `lvt_core.predict` knows it.
         runtime: Where to.
-        folder: What to write; one that is there already is replaced.
+        folder: What to write; an earlier export that is there is replaced.
 
     Raises:
         UserError: The runtime is not installed, cannot do what is asked, or its outputs differ.
@@ -88,6 +87,7 @@ def export_model(
     if export.dynamic and not runtime.dynamic:
         raise UserError(f"--size dynamic: {runtime_name} takes one size")
     require_writable_folder(folder.parent)
+    _require_replaceable(folder)
     reference = Outputs(model.eval())
     program = make_program(model, export)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
@@ -102,9 +102,7 @@ def export_model(
         write_manifest(work, export, runtime_name, runtime, None)
         parity = check_parity(reference, work, sizes=_sizes(export))
         write_manifest(work, export, runtime_name, runtime, parity)
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.rename(folder)
+        _put_in_place(work, folder, Path(temporary) / "old")
     return parity
 
 
@@ -141,6 +139,34 @@ def write_manifest(
         "sha256": {path.name: sha256(path) for path in files},
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _require_replaceable(folder: Path) -> None:
+    """Refuse to write over anything but an earlier export.
+
+    Raises:
+        UserError: The folder is a file, or holds what no export wrote.
+    """
+    if not folder.exists():
+        return
+    if folder.is_dir():
+        names = {path.name for path in folder.iterdir()}
+        written = set(read_manifest(folder)["sha256"]) | {MANIFEST} if MANIFEST in names else set()
+        if names <= written:
+            return
+    raise UserError(f"--output {folder}: is there already and is no export alone; choose another folder")
+
+
+def _put_in_place(work: Path, folder: Path, old: Path) -> None:
+    if not folder.exists():
+        work.rename(folder)
+        return
+    folder.rename(old)
+    try:
+        work.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
 
 
 def _sizes(export: Export) -> list[tuple[int, int, int]]:

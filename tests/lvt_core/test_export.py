@@ -116,6 +116,24 @@ def test_nothing_wrong_passes_the_gate(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_export_replaces_exports_alone(tmp_path: Path) -> None:
+    arguments = (_models()["lvt"], Export("lvt", (32, 32)), "pt2", RUNTIMES["pt2"])
+    folder = tmp_path / "file"
+    for _ in range(2):
+        export_model(*arguments, folder)
+        assert {path.name for path in folder.iterdir()} == {"model.json", "model.pt2"}
+    (folder / "thesis.txt").write_text("mine")
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "a.jpg").write_text("mine")
+    for place, mine in ((folder, folder / "thesis.txt"), (other, other / "a.jpg"), (other / "a.jpg", None)):
+        with pytest.raises(UserError, match="is there already and is no export alone"):
+            export_model(*arguments, place)
+        assert mine is None or mine.read_text() == "mine"
+    assert (other / "a.jpg").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "photos"}
+
+
 def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "file"
     export_model(_models()["lvt"], Export("lvt", (32, 32)), "pt2", RUNTIMES["pt2"], folder)
@@ -135,7 +153,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
         ExportedModel(tmp_path / "nowhere")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match="--to onnx: needs onnxscript: pip install onnx onnxscript"):
-        export_model(_models()["lvt"], Export("lvt", (32, 32)), "onnx", RUNTIMES["onnx"], folder)
+        export_model(_models()["lvt"], Export("lvt", (32, 32)), "onnx", RUNTIMES["onnx"], tmp_path / "new")
     for words, message in (
         (["nothing"], "nothing: must be lvt_cls, lvt, segformer, or a checkpoint"),
         (["lvt", "--size", "big"], "--size big: must be a side"),
