@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
 from lvt_core.errors import CommandParser, UserError, run_command
-from lvt_core.export import RUNTIMES, Export, export_model
+from lvt_core.export import PRECISIONS, RUNTIMES, Export, export_model
+from lvt_core.export.labelled import LABELLED, Labelled
 from lvt_core.export.open_model import MODELS, open_model
+from lvt_core.export.recipe import read_recipe
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,8 +50,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     export.add_argument(
         "--size", nargs="+", default=["224"], metavar="PIXELS", help="a side, height and width, or 'dynamic'"
     )
+    export.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    export.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="labelled images, laid out as the task's recipe has them: compared, judged, calibrated on",
+    )
+    export.add_argument("--crop-pct", type=float, help="part of an image that a classifier's crop keeps")
+    export.add_argument("--limit", type=int, help="judge on this many images at most")
+    export.add_argument("--recipe", type=Path, metavar="FILE", help="of int8: which layers stay in float")
     export.add_argument("--use-ema", action="store_true", help="take the moving average")
-    export.add_argument("--output", metavar="FOLDER", help="default: exports/NAME-RUNTIME")
+    export.add_argument("--output", metavar="FOLDER", help="default: exports/NAME-RUNTIME-PRECISION")
 
     arguments = parser.parse_args(argv)
     {"info": _info, "convert": _convert, "export": _export}[arguments.command](arguments)
@@ -88,13 +101,23 @@ def _convert(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     name, model, classes = open_model(arguments.source, use_ema=arguments.use_ema)
     size, dynamic = _size(arguments.size, default=512 if name == "segformer" else 224)
-    folder = Path(arguments.output or f"exports/{name}-{arguments.to}")
-    export = Export(name, size, dynamic, classes)
-    parity = export_model(model, export, arguments.to, RUNTIMES[arguments.to], folder)
-    print(
-        f"{folder}: {name} for {arguments.to}; largest difference {parity.worst:.1e} of the largest value, "
-        f"{parity.images} images"
-    )
+    folder = Path(arguments.output or f"exports/{name}-{arguments.to}-{arguments.precision}")
+    export = Export(name, size, dynamic, arguments.precision, classes)
+    recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
+    data = _labelled(arguments, export) if arguments.data else None
+    runtime = RUNTIMES[arguments.to]
+    checked = export_model(model, export, arguments.to, runtime, folder, data=data, recipe=recipe)
+    print(f"{folder}: {name} for {arguments.to}, {arguments.precision}; {checked}")
+
+
+def _labelled(arguments: argparse.Namespace, export: Export) -> Labelled:
+    """The labelled images of a model's task."""
+    if export.name not in LABELLED:
+        raise UserError(f"--data: {export.name} has no task to be judged by; {', '.join(LABELLED)} have")
+    options: dict[str, Any] = {"mean": export.mean, "std": export.std, "limit": arguments.limit}
+    if export.name == "lvt_cls":
+        options["crop_pct"] = arguments.crop_pct
+    return LABELLED[export.name](arguments.data, export.size, **options)
 
 
 def _size(words: Sequence[str], *, default: int) -> tuple[tuple[int, int], bool]:

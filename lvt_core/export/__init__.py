@@ -1,8 +1,8 @@
 """Export to runtimes: one common path, one file a runtime, one gate for all."""
 
 from lvt_core.export import onnx, openvino, pt2
-from lvt_core.export.common import Export, Runtime, export_model
-from lvt_core.export.gate import Parity
+from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, export_model
+from lvt_core.export.gate import Parity, Scores
 
 RUNTIMES = {
     "onnx": Runtime("model.onnx", ("onnx", "onnxscript", "onnxruntime"), onnx.convert, dynamic=True),
@@ -12,4 +12,4 @@ RUNTIMES = {
     "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=False),
 }
 
-__all__ = ["RUNTIMES", "Export", "Parity", "Runtime", "export_model"]
+__all__ = ["PRECISIONS", "RUNTIMES", "Export", "Job", "Parity", "Runtime", "Scores", "export_model"]

@@ -11,16 +11,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from lvt_core.config import MIN_INPUT_SIZE
 from lvt_core.errors import UserError
-from lvt_core.export.gate import Parity, check_parity
+from lvt_core.export.gate import Checked, check_parity, check_scores
 from lvt_core.export.graph import Outputs, exportable
+from lvt_core.export.labelled import Labelled
+from lvt_core.export.recipe import Recipe, read_recipe
 from lvt_core.files import require_writable_folder
-from lvt_core.predict import MANIFEST, read_manifest, sha256
+from lvt_core.predict import MANIFEST, ExportedModel, read_manifest, sha256
+
+PRECISIONS = ("fp32", "fp16", "int8")
 
 LARGEST = 2**16  # where a runtime needs no bound
 
@@ -32,14 +37,16 @@ class Runtime:
     Attributes:
         file: Name of the file it reads.
         packages: What writes and runs it: distributions, for `pip install`.
-        convert: Writes the file from a program.
+        convert: Writes the file of a job.
         dynamic: Takes batches and images of any size.
+        precisions: Of `PRECISIONS`, those that it has.
     """
 
     file: str
     packages: tuple[str, ...]
-    convert: Callable[[torch.export.ExportedProgram, Path], None]
+    convert: Callable[[Job, Path], None]
     dynamic: bool
+    precisions: tuple[str, ...] = ("fp32",)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Export:
         name: Of the model.
         size: Height and width; the example's, if dynamic.
         dynamic: Batches and sizes are free.
+        precision: Of `PRECISIONS`.
         classes: Names, if they are known.
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.
@@ -58,6 +66,7 @@ class Export:
     name: str
     size: tuple[int, int] = (224, 224)
     dynamic: bool = False
+    precision: str = "fp32"
     classes: Sequence[str] | None = None
     mean: Sequence[float] = field(default=IMAGENET_DEFAULT_MEAN)
     std: Sequence[float] = field(default=IMAGENET_DEFAULT_STD)
@@ -67,9 +76,33 @@ class Export:
             raise UserError(f"--size {self.size[0]} {self.size[1]}: must be at least {MIN_INPUT_SIZE}")
 
 
+@dataclass(frozen=True)
+class Job:
+    """What a runtime's converter is given.
+
+    Attributes:
+        program: The network as a graph, float32.
+        export: What is asked.
+        calibration: Images ``(1, 3, H, W)``, normalised, for int8.
+        recipe: Which layers stay in float, for int8.
+    """
+
+    program: torch.export.ExportedProgram
+    export: Export
+    calibration: Sequence[np.ndarray] = ()
+    recipe: Recipe = field(default_factory=Recipe)
+
+
 def export_model(
-    model: nn.Module, export: Export, runtime_name: str, runtime: Runtime, folder: Path
-) -> Parity:
+    model: nn.Module,
+    export: Export,
+    runtime_name: str,
+    runtime: Runtime,
+    folder: Path,
+    *,
+    data: Labelled | None = None,
+    recipe: Recipe | None = None,
+) -> Checked:
     """Write a model for a runtime, once its outputs are those of the model.
 
     The folder appears whole, with ``model.json`` beside the runtime's file, or not at all.
@@ -80,30 +113,44 @@ def export_model(
         runtime_name: Its name, as `lvt_core.predict` knows it.
         runtime: Where to.
         folder: What to write; an earlier export that is there is replaced.
+        data: Labelled images: float32 is compared on them, float16 and int8 are judged and calibrated.
+        recipe: Which layers stay in float; the runtime's own for this model by default.
+
+    Returns:
+        What was checked, and found good.
 
     Raises:
         UserError: The runtime is not installed, cannot do what is asked, or its outputs differ.
     """
-    if export.dynamic and not runtime.dynamic:
-        raise UserError(f"--size dynamic: {runtime_name} takes one size")
+    _require_possible(export, runtime_name, runtime, data)
     require_writable_folder(folder.parent)
     _require_replaceable(folder)
     reference = Outputs(model.eval())
-    program = make_program(model, export)
+    calibration = data.calibration() if data and export.precision == "int8" else []
+    if recipe is None:
+        recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
+    job = Job(make_program(model, export), export, calibration, recipe)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary) / folder.name
         work.mkdir()
         try:
-            runtime.convert(program, work / runtime.file)
+            runtime.convert(job, work / runtime.file)
         except ImportError as error:
             raise UserError(
                 f"--to {runtime_name}: needs {error.name}: pip install {' '.join(runtime.packages)}"
             ) from error
         write_manifest(work, export, runtime_name, runtime, None)
-        parity = check_parity(reference, work, sizes=_sizes(export))
-        write_manifest(work, export, runtime_name, runtime, parity)
+        exported = ExportedModel(work)
+        checked: Checked
+        if export.precision == "fp32":
+            checked = check_parity(reference, exported, sizes=_sizes(export), data=data)
+        else:
+            assert data is not None  # _require_possible
+            checked = check_scores(reference, exported, data)
+        del exported  # some runtimes keep the file open
+        write_manifest(work, export, runtime_name, runtime, checked)
         _put_in_place(work, folder, Path(temporary) / "old")
-    return parity
+    return checked
 
 
 def make_program(model: nn.Module, export: Export) -> torch.export.ExportedProgram:
@@ -120,7 +167,7 @@ def make_program(model: nn.Module, export: Export) -> torch.export.ExportedProgr
 
 
 def write_manifest(
-    folder: Path, export: Export, runtime_name: str, runtime: Runtime, parity: Parity | None
+    folder: Path, export: Export, runtime_name: str, runtime: Runtime, checked: Checked | None
 ) -> None:
     """``model.json``: all that is needed to use the file, and what was checked."""
     files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
@@ -128,17 +175,28 @@ def write_manifest(
     content = {
         "model": export.name,
         "runtime": runtime_name,
-        "precision": "fp32",
+        "precision": export.precision,
         "file": runtime.file,
         "input": [[1, LARGEST] if export.dynamic else 1, 3, *spatial],
         "mean": list(export.mean),
         "std": list(export.std),
         "classes": list(export.classes) if export.classes else None,
-        "parity": asdict(parity) if parity else None,
+        "parity": asdict(checked) if checked else None,
         "versions": {"python": platform.python_version(), **_versions(("torch", *runtime.packages))},
         "sha256": {path.name: sha256(path) for path in files},
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _require_possible(export: Export, runtime_name: str, runtime: Runtime, data: Labelled | None) -> None:
+    if export.dynamic and not runtime.dynamic:
+        raise UserError(f"--size dynamic: {runtime_name} takes one size")
+    if export.precision not in runtime.precisions:
+        raise UserError(f"--precision {export.precision}: {runtime_name} has {', '.join(runtime.precisions)}")
+    if export.precision != "fp32" and data is None:
+        raise UserError(
+            f"--precision {export.precision}: needs --data FOLDER, labelled images that it is judged on"
+        )
 
 
 def _require_replaceable(folder: Path) -> None:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lvt_core.errors import UserError
+from lvt_core.export.labelled import Labelled, first_images
 from lvt_core.predict import ExportedModel
 
-TOLERANCE = 1e-4  # of the largest value of an output
+TOLERANCE = 1e-4  # of the largest value of an output, float32
+MAX_DROP = 0.5  # points of the task's metric, float16 and int8
+MIN_AGREEMENT = 99.0  # percent of the predictions
 IMAGES = 4
+REAL_IMAGES = 32
+
+Predictor = Callable[[np.ndarray], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a runtime's outputs are from the model's.
+    """How far a float32 file's outputs are from the model's.
 
     Attributes:
         worst: Largest difference, relative to the largest value of its output.
@@ -33,40 +39,123 @@ class Parity:
     images: int
     sizes: list[tuple[int, int, int]]
 
+    def __str__(self) -> str:
+        return f"largest difference {self.worst:.1e} of the largest value, {self.images} images"
 
-def check_parity(model: nn.Module, folder: Path, *, sizes: Sequence[tuple[int, int, int]]) -> Parity:
-    """Compare an exported folder with the model, on images with a photograph's spectrum.
+
+@dataclass(frozen=True)
+class Scores:
+    """How well a file of lower precision does its task, beside the model in float32.
+
+    Attributes:
+        metric: What is scored, in percent.
+        model: The model's score.
+        exported: The file's.
+        agreement: Part of the predictions that are the model's, in percent.
+        images: How many were judged.
+    """
+
+    metric: str
+    model: float
+    exported: float
+    agreement: float
+    images: int
+
+    def __str__(self) -> str:
+        scores = f"{self.metric} {self.exported:.2f}, the model's {self.model:.2f}"
+        return f"{scores}; {self.agreement:.2f} % of the predictions agree, {self.images} images"
+
+
+Checked = Parity | Scores
+
+
+def check_parity(
+    model: nn.Module,
+    exported: ExportedModel,
+    *,
+    sizes: Sequence[tuple[int, int, int]],
+    data: Labelled | None = None,
+) -> Parity:
+    """Compare an exported file with the model.
 
     Args:
         model: Images to a tuple of outputs.
-        folder: What was exported; it is opened as its users open it.
-        sizes: Batch, height and width of the images.
+        exported: Opened as its users open it.
+        sizes: Batch, height and width of images with a photograph's spectrum.
+        data: Real images, compared too.
 
     Raises:
         UserError: An output differs, in shape or by more than the tolerance.
     """
-    exported = ExportedModel(folder)
-    worst, count = 0.0, 0
-    for seed in range(max(IMAGES, len(sizes))):
-        batch, height, width = sizes[seed % len(sizes)]
-        images = photograph(batch, height, width, seed=seed)
-        with torch.inference_mode():
-            expected: tuple[Tensor, ...] = model(torch.from_numpy(images))
-        found = exported(images)
-        shapes = [tuple(value.shape) for value in expected]
-        if [value.shape for value in found] != shapes:
-            raise UserError(f"{exported.manifest['runtime']} gives {[v.shape for v in found]}, not {shapes}")
-        for ours, theirs in zip(expected, found, strict=True):
-            reference = ours.numpy()
-            difference = np.abs(reference - theirs).max() / np.abs(reference).max()
-            worst = max(worst, float(difference) if np.isfinite(difference) else float("inf"))
-        count += batch
+    drawn = [sizes[seed % len(sizes)] for seed in range(max(IMAGES, len(sizes)))]
+    batches = [photograph(*size, seed=seed) for seed, size in enumerate(drawn)]
+    if data is not None:
+        batches += first_images(data, REAL_IMAGES)
+    worst = max(_difference(model, exported, images) for images in batches)
     if worst > TOLERANCE:
         raise UserError(
             f"{exported.manifest['runtime']} differs from the model by {worst:.1e} of the largest value, "
             f"allowed is {TOLERANCE:.0e}: nothing is written"
         )
-    return Parity(worst, TOLERANCE, count, list(sizes))
+    return Parity(worst, TOLERANCE, sum(images.shape[0] for images in batches), list(sizes))
+
+
+def check_scores(model: nn.Module, exported: ExportedModel, data: Labelled) -> Scores:
+    """Judge an exported file by its task.
+
+    Args:
+        model: Images to a tuple of outputs.
+        exported: Opened as its users open it.
+        data: What it is judged on.
+
+    Raises:
+        UserError: Its score is more than `MAX_DROP` points lower than the model's, or less than
+            `MIN_AGREEMENT` of its predictions are the model's.
+    """
+    scores = score_both(partial(run_model, model), exported, data)
+    if scores.model - scores.exported > MAX_DROP or scores.agreement < MIN_AGREEMENT:
+        precision = f"{exported.manifest['runtime']}, {exported.manifest['precision']}"
+        raise UserError(
+            f"{precision}: {scores}; allowed are {MAX_DROP} points less and {MIN_AGREEMENT} %: "
+            "nothing is written"
+        )
+    return scores
+
+
+def score_both(model: Predictor, exported: Predictor, data: Labelled) -> Scores:
+    """Scores of the model and the file on a labelled set, and how far their predictions agree."""
+    ours, theirs, truths, agreement = [], [], [], []
+    for images, truth in data:
+        ours.append(data.predict(model(images), truth))
+        theirs.append(data.predict(exported(images), truth))
+        truths.append(truth)
+        agreement.append(data.agreement(theirs[-1], ours[-1]))
+    return Scores(
+        data.metric,
+        data.score(ours, truths),
+        data.score(theirs, truths),
+        100 * float(np.mean(agreement)),
+        len(truths),
+    )
+
+
+def run_model(model: nn.Module, images: np.ndarray) -> list[np.ndarray]:
+    """A model's outputs, as a runtime gives them."""
+    with torch.inference_mode():
+        return [value.numpy() for value in model(torch.from_numpy(images))]
+
+
+def _difference(model: nn.Module, exported: ExportedModel, images: np.ndarray) -> float:
+    """Largest difference of the outputs, relative to the largest value; infinite if one is not finite."""
+    expected, found = run_model(model, images), exported(images)
+    shapes = [value.shape for value in expected]
+    if [value.shape for value in found] != shapes:
+        raise UserError(f"{exported.manifest['runtime']} gives {[v.shape for v in found]}, not {shapes}")
+    worst = 0.0
+    for ours, theirs in zip(expected, found, strict=True):
+        difference = float(np.abs(ours - theirs).max() / np.abs(ours).max())
+        worst = max(worst, difference if np.isfinite(difference) else float("inf"))
+    return worst
 
 
 def photograph(batch: int, height: int, width: int, *, seed: int) -> np.ndarray:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from lvt_core.export.common import Job
+
 OPSET = 20  # GELU is one operator from there on
 
 
-def convert(program: torch.export.ExportedProgram, file: Path) -> None:
-    """Write a program as ``.onnx``, weights inside.
+def convert(job: Job, file: Path) -> None:
+    """Write a job as ``.onnx``, weights inside.
 
     Raises:
         ImportError: The exporter's packages are not installed.
@@ -20,5 +22,12 @@ def convert(program: torch.export.ExportedProgram, file: Path) -> None:
     import onnxscript  # noqa: F401
 
     torch.onnx.export(
-        program, (), file, dynamo=True, opset_version=OPSET, external_data=False, optimize=True, verbose=False
+        job.program,
+        (),
+        file,
+        dynamo=True,
+        opset_version=OPSET,
+        external_data=False,
+        optimize=True,
+        verbose=False,
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import torch
-
 from lvt_core.export import onnx
+from lvt_core.export.common import Job
 
 
-def convert(program: torch.export.ExportedProgram, file: Path) -> None:
-    """Write a program as ``.xml`` and ``.bin``.
+def convert(job: Job, file: Path) -> None:
+    """Write a job as ``.xml`` and ``.bin``.
 
     Raises:
         ImportError: OpenVINO or the ONNX exporter is not installed.
@@ -20,5 +19,5 @@ def convert(program: torch.export.ExportedProgram, file: Path) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder, "model.onnx")
-        onnx.convert(program, graph)
+        onnx.convert(job, graph)
         openvino.save_model(openvino.convert_model(graph), file, compress_to_fp16=False)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
+from lvt_core.export.common import Job
 
-def convert(program: torch.export.ExportedProgram, file: Path) -> None:
-    """Write a program as ``.pt2``."""
-    torch.export.save(program, file)
+
+def convert(job: Job, file: Path) -> None:
+    """Write a job as ``.pt2``."""
+    torch.export.save(job.program, file)

@@ -108,9 +108,7 @@ def test_nothing_wrong_passes_the_gate(tmp_path: Path) -> None:
     other = common.make_program(_models()["lvt_cls"], Export("x", (64, 64)))
     torch.manual_seed(1)
     model = timm.create_model("lvt_cls", **SMALL)
-    wrong = Runtime(
-        "model.pt2", ("torch",), lambda program, file: torch.export.save(other, file), dynamic=False
-    )
+    wrong = Runtime("model.pt2", ("torch",), lambda job, file: torch.export.save(other, file), dynamic=False)
     with pytest.raises(UserError, match="differs from the model by .* nothing is written"):
         export_model(model, Export("x", (64, 64)), "pt2", wrong, folder)
     assert list(tmp_path.iterdir()) == []
@@ -169,7 +167,7 @@ def test_command_exports_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixt
     save_checkpoint(model, tmp_path / "a.pth")
     words = ["export", str(tmp_path / "a.pth"), "--to", "pt2", "--size", "32", "64"]
     cli.main([*words, "--output", str(tmp_path / "out")])
-    assert "lvt_cls for pt2; largest difference" in capsys.readouterr().out
+    assert "lvt_cls for pt2, fp32; largest difference" in capsys.readouterr().out
     images = photograph(1, 32, 64, seed=0)
     with torch.inference_mode():
         expected = model(torch.from_numpy(images)).numpy()

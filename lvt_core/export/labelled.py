@@ -1,0 +1,210 @@
+"""Labelled images that an export is judged on: what is read, what is predicted, what it scores.
+
+A set is a folder in the layout of its task's recipe. Its training images calibrate, its validation images
+judge; both at the one size of the export.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data import create_transform
+from torch.nn import functional as F
+from torchvision.datasets import ImageFolder
+
+from lvt_core.errors import UserError
+
+IGNORED = 255
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+CALIBRATION_IMAGES = 128
+
+
+class Labelled(ABC):
+    """Images with their truth, for one task.
+
+    Args:
+        root: The data set's folder.
+        size: Height and width that the network takes.
+        mean: Pixel mean in 0..1.
+        std: Pixel deviation in 0..1.
+        limit: Judge on this many images at most, spread over the set.
+
+    Raises:
+        UserError: The folder does not have the layout.
+    """
+
+    metric: ClassVar[str]
+
+    def __init__(
+        self,
+        root: Path,
+        size: tuple[int, int],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        limit: int | None = None,
+    ) -> None:
+        self.root, self.size, self.mean, self.std, self.limit = root, size, mean, std, limit
+
+    @abstractmethod
+    def calibration(self) -> list[np.ndarray]:
+        """Training images, normalised, ``(1, 3, H, W)`` float32 each, spread over the set."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[tuple[np.ndarray, Any]]:
+        """Validation images ``(1, 3, H, W)`` with their truth."""
+
+    @abstractmethod
+    def predict(self, outputs: Sequence[np.ndarray], truth: Any) -> Any:
+        """The network's outputs for one image to what is judged; of the truth only its size is used."""
+
+    @abstractmethod
+    def agreement(self, found: Any, expected: Any) -> float:
+        """Part of a prediction that is as expected, 0..1."""
+
+    @abstractmethod
+    def score(self, predictions: Sequence[Any], truths: Sequence[Any]) -> float:
+        """`metric` in percent."""
+
+
+class ClassifiedImages(Labelled):
+    """``train/CLASS/*`` and ``val/CLASS/*``, as `classification/` reads them.
+
+    Args:
+        root: The data set's folder.
+        size: Height and width that the network takes.
+        crop_pct: Part of the image, by its side, that the crop keeps.
+        options: Of `Labelled`.
+    """
+
+    metric = "top-1"
+
+    def __init__(
+        self, root: Path, size: tuple[int, int], *, crop_pct: float | None = None, **options: Any
+    ) -> None:
+        super().__init__(root, size, **options)
+        self.transform = create_transform(
+            (3, *size),
+            is_training=False,
+            interpolation="bicubic",
+            mean=tuple(self.mean),
+            std=tuple(self.std),
+            crop_pct=crop_pct,
+        )
+        self._val = self._folder("val")
+
+    def calibration(self) -> list[np.ndarray]:
+        folder = self._folder("train")
+        return [self._image(folder.samples[i][0]) for i in _spread(len(folder.samples), CALIBRATION_IMAGES)]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
+        for index in _spread(len(self._val.samples), self.limit):
+            path, label = self._val.samples[index]
+            yield self._image(path), label
+
+    def predict(self, outputs: Sequence[np.ndarray], truth: int) -> int:
+        return int(outputs[0].argmax())
+
+    def agreement(self, found: int, expected: int) -> float:
+        return float(found == expected)
+
+    def score(self, predictions: Sequence[int], truths: Sequence[int]) -> float:
+        return 100 * float(np.mean(np.equal(predictions, truths)))
+
+    def _image(self, path: str) -> np.ndarray:
+        return np.asarray(self.transform(_rgb(Path(path))))[None]
+
+    def _folder(self, split: str) -> ImageFolder:
+        try:
+            return ImageFolder(str(self.root / split))
+        except FileNotFoundError as error:
+            raise UserError(f"--data {self.root}: {split}/ must have a folder of images a class") from error
+
+
+class LabelMaps(Labelled):
+    """``images/{training,validation}/*`` and ``annotations/…/*.png``, ADE20K's layout.
+
+    Images are brought to the network's size; logits, to that of the truth. A map's pixel holds its class,
+    from 1 on; 0 is not judged.
+    """
+
+    metric = "mIoU"
+
+    def calibration(self) -> list[np.ndarray]:
+        files = self._files("training")
+        return [self._image(files[i]) for i in _spread(len(files), CALIBRATION_IMAGES)]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        files = self._files("validation")
+        for index in _spread(len(files), self.limit):
+            path = self.root / "annotations" / "validation" / f"{files[index].stem}.png"
+            try:
+                with Image.open(path) as opened:
+                    truth = np.asarray(opened)
+            except OSError as error:
+                raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+            yield self._image(files[index]), np.where(truth == 0, IGNORED, truth - 1).astype(np.uint8)
+
+    def predict(self, outputs: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
+        found = torch.from_numpy(outputs[0])
+        if found.ndim == 3:  # classes, decided in the graph
+            found = F.interpolate(found[:, None].float(), truth.shape, mode="nearest")[:, 0]
+            return found[0].to(torch.uint8).numpy()
+        logits = F.interpolate(found, truth.shape, mode="bilinear", align_corners=False)
+        return logits[0].argmax(dim=0).to(torch.uint8).numpy()
+
+    def agreement(self, found: np.ndarray, expected: np.ndarray) -> float:
+        return float((found == expected).mean())
+
+    def score(self, predictions: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> float:
+        counts = np.zeros((IGNORED + 1, IGNORED + 1), dtype=np.int64)  # (truth, prediction)
+        for found, truth in zip(predictions, truths, strict=True):
+            pairs = truth.astype(np.int64).ravel() * (IGNORED + 1) + found.ravel()
+            counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+        counts = counts[:IGNORED]
+        both = np.diag(counts[:, :IGNORED])
+        union = counts.sum(axis=1) + counts[:, :IGNORED].sum(axis=0) - both
+        return 100 * float((both[union > 0] / union[union > 0]).mean())
+
+    def _image(self, path: Path) -> np.ndarray:
+        height, width = self.size
+        pixels = np.asarray(_rgb(path).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
+        scaled = (pixels / 255 - np.asarray(self.mean)) / np.asarray(self.std)
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], dtype=np.float32)
+
+    def _files(self, split: str) -> list[Path]:
+        folder = self.root / "images" / split
+        files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+        if not files:
+            raise UserError(f"--data {self.root}: images/{split}/ must have images")
+        return files
+
+
+LABELLED: dict[str, type[Labelled]] = {"lvt_cls": ClassifiedImages, "segformer": LabelMaps}
+
+
+def first_images(data: Labelled, count: int) -> list[np.ndarray]:
+    """Images of the set that judges."""
+    return [image for image, _ in islice(data, count)]
+
+
+def _rgb(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as opened:
+            return opened.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"{path}: is no image that can be read ({error})") from error
+
+
+def _spread(count: int, limit: int | None) -> list[int]:
+    """At most `limit` of `count` positions, evenly."""
+    if limit is None or count <= limit:
+        return list(range(count))
+    return [int(i) for i in np.linspace(0, count - 1, limit).round()]

@@ -1,0 +1,49 @@
+"""Which layers of a network stay in float when the others become int8, kept in files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from lvt_core.errors import UserError
+
+RECIPES = Path(__file__).parent / "recipes"
+ACTIVATIONS = ("static", "dynamic", "float")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network becomes int8.
+
+    Attributes:
+        activations: ``static``: ranges from calibration images; ``dynamic``: found anew for each image;
+            ``float``: weights alone are int8.
+        floats: Modules of the exported form that stay in float, whole: ``stages.0.blocks.0.attn``.
+    """
+
+    activations: str = "dynamic"
+    floats: tuple[str, ...] = ()
+
+    def keeps(self, module: str) -> bool:
+        """Whether a module stays in float."""
+        return any(module == name or module.startswith(f"{name}.") for name in self.floats)
+
+
+def read_recipe(model: str, runtime: str, file: Path | None = None) -> Recipe:
+    """A recipe from a file, by default the one that comes with us for this model and runtime.
+
+    Raises:
+        UserError: The file cannot be read or is no recipe.
+    """
+    file = file or RECIPES / f"{model}-{runtime}.json"
+    try:
+        content = json.loads(file.read_text())
+        recipe = Recipe(content["activations"], tuple(content["floats"]))
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{file}: no recipe: an object with "activations" and "floats"') from error
+    if recipe.activations not in ACTIVATIONS:
+        raise UserError(f"{file}: activations {recipe.activations!r}: must be {', '.join(ACTIVATIONS)}")
+    return recipe
