@@ -31,6 +31,7 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.10",
     packages=find_packages(include=["lvt_core", "lvt_core.*"]),
+    package_data={"lvt_core.export": ["recipes/*.json"]},
     install_requires=["torch>=2.11", "torchvision>=0.26", "timm>=1.0.26", "safetensors>=0.4"],
     extras_require={
         "train": TRAIN,

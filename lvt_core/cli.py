@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+from timm.utils import ParseKwargs
 
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
@@ -49,6 +50,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     export.add_argument("--to", choices=tuple(RUNTIMES), required=True)
     export.add_argument(
         "--size", nargs="+", default=["224"], metavar="PIXELS", help="a side, height and width, or 'dynamic'"
+    )
+    export.add_argument(
+        "--model-kwargs",
+        nargs="*",
+        default={},
+        action=ParseKwargs,
+        metavar="KEY=VALUE",
+        help="of a variant: num_heads=(1,2,4,8); depths and classes are read from the weights",
     )
     export.add_argument("--precision", choices=PRECISIONS, default="fp32")
     export.add_argument(
@@ -99,7 +108,9 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    name, model, classes = open_model(arguments.source, use_ema=arguments.use_ema)
+    name, model, classes = open_model(
+        arguments.source, use_ema=arguments.use_ema, model_kwargs=arguments.model_kwargs
+    )
     size, dynamic = _size(arguments.size, default=512 if name == "segformer" else 224)
     folder = Path(arguments.output or f"exports/{name}-{arguments.to}-{arguments.precision}")
     export = Export(name, size, dynamic, arguments.precision, classes)

@@ -5,9 +5,19 @@ from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, export_mode
 from lvt_core.export.gate import Parity, Scores
 
 RUNTIMES = {
-    "onnx": Runtime("model.onnx", ("onnx", "onnxscript", "onnxruntime"), onnx.convert, dynamic=True),
+    "onnx": Runtime(
+        "model.onnx",
+        ("onnx", "onnxscript", "onnxruntime"),
+        onnx.convert,
+        dynamic=True,
+        precisions=PRECISIONS,
+    ),
     "openvino": Runtime(
-        "model.xml", ("openvino", "onnx", "onnxscript", "onnxruntime"), openvino.convert, dynamic=True
+        "model.xml",
+        ("openvino", "onnx", "onnxscript", "onnxruntime"),
+        openvino.convert,
+        dynamic=True,
+        precisions=PRECISIONS,
     ),
     "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=False),
 }

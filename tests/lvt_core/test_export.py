@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import nn
 
 from lvt_core import LVT, LVTConfig, SegFormer, cli, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Runtime, common, export_model
-from lvt_core.export.gate import photograph
-from lvt_core.export.graph import exportable
+from lvt_core.export import RUNTIMES, Export, Job, Runtime, common, export_model
+from lvt_core.export import onnx as onnx_export
+from lvt_core.export.gate import photograph, run_model
+from lvt_core.export.graph import Outputs, exportable
+from lvt_core.export.labelled import ClassifiedImages, LabelMaps
+from lvt_core.export.open_model import open_model
+from lvt_core.export.recipe import Recipe, read_recipe
 from lvt_core.predict import ExportedModel, load
 
 SMALL = {"embed_dims": (16, 16, 32, 32), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1), "num_classes": 5}
@@ -159,6 +167,129 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     ):
         with pytest.raises(UserError, match=message):
             cli.main(["export", *words, "--to", "pt2", "--output", str(tmp_path / "out")])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two classes, 64 x 96: bright and dark noise."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 3)):
+        for label, name in enumerate(("bright", "dark")):
+            folder = tmp_path / "pictures" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 120, (64, 96, 3)) + 120 * (1 - label)
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    return tmp_path / "pictures"
+
+
+def test_lower_precisions_are_judged_by_their_task(pictures: Path, tmp_path: Path) -> None:
+    model = _models()["lvt_cls"]
+    size = (64, 96)
+    data = ClassifiedImages(pictures, size, crop_pct=1.0, mean=(0.5,) * 3, std=(0.25,) * 3)
+    program = common.make_program(model, Export("lvt_cls", size))
+    images, _ = next(iter(data))
+    expected = run_model(Outputs(model), images)[0]
+    job = Job(program, Export("lvt_cls", size), data.calibration())
+    onnx_export.convert(job, tmp_path / "float.onnx")
+    graph = onnx.load(tmp_path / "float.onnx")
+    names = {node.name.split("/")[0] for node in graph.graph.node}
+    assert {"backbone.stages.0.blocks.0.attn.values.8", "head"} <= names
+    sizes, stages = {}, tuple(f"backbone.stages.{i}" for i in range(4))
+    for precision, recipe, bound in (
+        ("fp32", Recipe(), 1e-4),
+        ("fp16", Recipe(), 0.01),
+        ("int8", Recipe("dynamic"), 0.2),
+        ("int8", Recipe("static"), 0.3),
+        ("int8", Recipe("dynamic", stages), 0.05),
+    ):
+        folder = tmp_path / f"{precision}-{recipe.activations}-{len(recipe.floats)}"
+        folder.mkdir()
+        written = copy.deepcopy(graph)
+        if precision == "fp16":
+            written = onnx_export.half(written)
+        elif precision == "int8":
+            written = onnx_export.quantized(written, job.calibration, recipe, tmp_path)
+        onnx.save(written, folder / "model.onnx")
+        export = Export("lvt_cls", size, precision=precision)
+        common.write_manifest(folder, export, "onnx", RUNTIMES["onnx"], None)
+        (found,) = load(folder)(images)
+        assert np.abs(found - expected).max() / np.abs(expected).max() < bound, folder.name
+        sizes[folder.name] = (folder / "model.onnx").stat().st_size
+    assert sizes["fp16-dynamic-0"] < 0.75 * sizes["fp32-dynamic-0"]
+    assert sizes["int8-dynamic-0"] < sizes["int8-dynamic-4"], "what the recipe names stays in float"
+    assert (found != expected).any(), "the head is int8 all the same"
+
+
+def test_what_does_its_task_worse_is_not_written(pictures: Path, tmp_path: Path) -> None:
+    model = _models()["lvt_cls"]
+    data = ClassifiedImages(pictures, (64, 96), crop_pct=1.0, mean=(0.5,) * 3, std=(0.25,) * 3)
+    export, runtime = Export("lvt_cls", (64, 96), precision="fp16"), RUNTIMES["pt2"]
+    with pytest.raises(UserError, match="--precision fp16: pt2 has fp32"):
+        export_model(model, export, "pt2", runtime, tmp_path / "file", data=data)
+
+    def convert(bias: float, job: Job, file: Path) -> None:
+        other = copy.deepcopy(model)
+        with torch.no_grad():
+            other.head.bias[0] += bias  # another class wins everywhere
+        torch.export.save(common.make_program(other, job.export), file)
+
+    for bias in (1e9, 0.0):
+        runtime = Runtime("model.pt2", ("torch",), partial(convert, bias), False, ("fp16",))
+        if bias:
+            with pytest.raises(UserError, match="pt2, fp16: top-1 .* agree, 6 images; allowed .* nothing"):
+                export_model(model, export, "pt2", runtime, tmp_path / "file", data=data)
+            assert not (tmp_path / "file").exists()
+        else:
+            checked = export_model(model, export, "pt2", runtime, tmp_path / "file", data=data)
+            assert checked.agreement == 100 and load(tmp_path / "file").manifest["parity"]["images"] == 6
+    with pytest.raises(UserError, match="--precision fp16: needs --data FOLDER"):
+        export_model(model, export, "pt2", runtime, tmp_path / "file")
+    with pytest.raises(UserError, match=r"--data .*: val/ must have a folder of images a class"):
+        ClassifiedImages(tmp_path, (64, 96), mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+def test_label_maps_score_as_counted_by_hand(tmp_path: Path) -> None:
+    truth = np.zeros((4, 6), dtype=np.uint8)
+    truth[:, :2], truth[:, 2:4] = 1, 2  # the last two columns are not judged
+    for kind, value in (("images", np.zeros((4, 6, 3), np.uint8)), ("annotations", truth)):
+        (tmp_path / kind / "validation").mkdir(parents=True)
+        Image.fromarray(value).save(tmp_path / kind / "validation" / "a.png")
+    data = LabelMaps(tmp_path, (32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
+    ((images, judged),) = data
+    assert images.shape == (1, 3, 32, 32) and (judged[:, 4:] == 255).all() and (judged[:, 0] == 0).all()
+    logits = np.zeros((1, 2, 4, 6), dtype=np.float32)
+    logits[:, 0, :, :3] = 1
+    logits[:, 1, :, 3:] = 1
+    found = data.predict([logits], judged)
+    assert data.score([found], [judged]) == pytest.approx(100 * (8 / 12 + 4 / 8) / 2)
+    assert data.agreement(found, np.zeros_like(found)) == 0.5
+    with pytest.raises(UserError, match="images/training/ must have images"):
+        data.calibration()
+
+
+def test_recipes_are_checked(tmp_path: Path) -> None:
+    recipe = Recipe("static", ("stages.1",))
+    assert recipe.keeps("stages.1.norm") and recipe.keeps("stages.1") and not recipe.keeps("stages.10")
+    for text, message in (
+        ("[]", "no recipe"),
+        ('{"activations": "half", "floats": []}', "activations 'half': must be static, dynamic, float"),
+    ):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(UserError, match=message):
+            read_recipe("lvt_cls", "onnx", tmp_path / "a.json")
+    with pytest.raises(UserError, match="cannot read .*lvt-pt2.json"):
+        read_recipe("lvt", "pt2")
+
+
+def test_checkpoints_of_variants_are_recognised(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_checkpoint(timm.create_model("lvt_cls", **SMALL), tmp_path / "a.pth")
+    kwargs = {key: SMALL[key] for key in ("embed_dims", "num_heads")}
+    name, model, _ = open_model(str(tmp_path / "a.pth"), model_kwargs=kwargs)
+    assert name == "lvt_cls" and [len(stage.blocks) for stage in model.backbone.stages] == [1, 1, 1, 1]
+    with pytest.raises(UserError, match="--model-kwargs: num_heads=.* must be"):
+        open_model("lvt", model_kwargs={"num_heads": (3, 3, 3, 3)})
 
 
 def test_command_exports_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
