@@ -18,6 +18,7 @@ from lvt_core.config import NUM_STAGES, LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.segformer import SegFormer
 
+FUSE = "decode_head.fuse.weight"
 MODELS = ("lvt_cls", "lvt", "segformer")
 
 
@@ -30,8 +31,8 @@ def open_model(
         source: ``lvt_cls``, ``lvt`` (the backbone: four maps), ``segformer``, or a checkpoint of one of
             them, ours or of the original release.
         use_ema: Take the checkpoint's moving average.
-        model_kwargs: Fields of `LVTConfig` that are not the published ones; ``depths`` and ``num_classes``
-            are read from a checkpoint's weights.
+        model_kwargs: Fields of `LVTConfig` that are not the published ones; ``depths``, ``num_classes``
+            and the head's ``embed_dim`` are read from a checkpoint's weights.
 
     Returns:
         The model's name, the model, and the classes' names if the checkpoint has them.
@@ -47,7 +48,8 @@ def open_model(
     content = read_checkpoint(source)
     weights = to_lvt(strip_wrappers(select_weights(content, source, use_ema=use_ema)))
     name, num_classes = _recognise(weights)
-    model = _build(name, {"num_classes": num_classes, "depths": _depths(weights), **kwargs})
+    width = {"embed_dim": weights[FUSE].shape[0]} if name == "segformer" and FUSE in weights else {}
+    model = _build(name, {"num_classes": num_classes, "depths": _depths(weights), **width, **kwargs})
     load_content(model, content, name=source, use_ema=use_ema)
     classes = content.get("classes")
     return name, model, classes if isinstance(classes, list) and len(classes) == num_classes else None
@@ -71,7 +73,8 @@ def _depths(weights: Mapping[str, Any]) -> tuple[int, ...]:
 def _build(name: str, kwargs: dict[str, Any]) -> nn.Module:
     try:
         if name == "segformer":
-            return SegFormer(LVTConfig(**kwargs))
+            width = {key: kwargs.pop(key) for key in ("embed_dim",) if key in kwargs}
+            return SegFormer(LVTConfig(**kwargs), **width)
         if name == "lvt":
             return LVT(LVTConfig(**kwargs))
         return timm.create_model(name, **kwargs)
