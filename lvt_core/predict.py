@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,23 @@ def _openvino(file: Path) -> Session:
     return lambda images: [np.array(value) for value in model(images).values()]
 
 
+def _litert(file: Path) -> Session:
+    interpreter = importlib.import_module("ai_edge_litert.interpreter").Interpreter(
+        model_path=str(file), num_threads=len(os.sched_getaffinity(0))
+    )
+    interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner()
+    (name,) = runner.get_input_details()
+    # The names are output_0, output_1, …: their order as text is another from the eleventh on.
+    names = sorted(runner.get_output_details(), key=lambda output: int(output.rpartition("_")[2]))
+
+    def run(images: np.ndarray) -> Arrays:
+        found = runner(**{name: images})
+        return [found[output] for output in names]
+
+    return run
+
+
 def _pt2(file: Path) -> Session:
     torch = importlib.import_module("torch")
     module = torch.export.load(file).module()
@@ -153,11 +171,13 @@ def _pt2(file: Path) -> Session:
 
 
 SESSIONS: dict[str, Callable[[Path], Session]] = {
+    "litert": _litert,
     "onnx": _onnx,
     "openvino": _openvino,
     "pt2": _pt2,
 }
 PACKAGES = {
+    "litert": "ai-edge-litert",
     "onnx": "onnxruntime",
     "openvino": "openvino",
     "pt2": "torch",

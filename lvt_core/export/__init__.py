@@ -1,10 +1,17 @@
 """Export to runtimes: one common path, one file a runtime, one gate for all."""
 
-from lvt_core.export import onnx, openvino, pt2
+from lvt_core.export import litert, onnx, openvino, pt2
 from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, export_model
 from lvt_core.export.gate import Parity, Scores
 
 RUNTIMES = {
+    "litert": Runtime(
+        "model.tflite",
+        ("litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
+        litert.convert,
+        dynamic=False,
+        precisions=("fp32", "fp16", "int8"),
+    ),
     "onnx": Runtime("model.onnx", ("onnx", "onnxscript", "onnxruntime"), onnx.convert, dynamic=True),
     "openvino": Runtime(
         "model.xml", ("openvino", "onnx", "onnxscript", "onnxruntime"), openvino.convert, dynamic=True
