@@ -141,18 +141,19 @@ def _openvino(file: Path) -> Session:
 
 
 def _litert(file: Path) -> Session:
-    interpreter = importlib.import_module("ai_edge_litert.interpreter").Interpreter(
-        model_path=str(file), num_threads=len(os.sched_getaffinity(0))
-    )
+    runtime = importlib.import_module("ai_edge_litert.interpreter")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    interpreter = runtime.Interpreter(model_path=str(file), num_threads=cores)
     interpreter.allocate_tensors()
     runner = interpreter.get_signature_runner()
-    (name,) = runner.get_input_details()
-    # The names are output_0, output_1, …: their order as text is another from the eleventh on.
-    names = sorted(runner.get_output_details(), key=lambda output: int(output.rpartition("_")[2]))
+    (image,) = (value["index"] for value in runner.get_input_details().values())
+    # Their names are output_0, output_1, …, in no order.
+    names = sorted(runner.get_output_details().items(), key=lambda item: int(item[0].rpartition("_")[2]))
 
     def run(images: np.ndarray) -> Arrays:
-        found = runner(**{name: images})
-        return [found[output] for output in names]
+        interpreter.set_tensor(image, images)
+        interpreter.invoke()
+        return [interpreter.get_tensor(value["index"]) for _, value in names]
 
     return run
 

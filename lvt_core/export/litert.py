@@ -1,10 +1,21 @@
-"""LiteRT (TensorFlow Lite), by litert-torch; int8 and float16 by AI Edge Quantizer."""
+"""LiteRT (TensorFlow Lite), by litert-torch; float16 and int8 by AI Edge Quantizer."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from lvt_core.export.common import Job
+
+ALL = ".*"  # as a scope
+WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 def convert(job: Job, file: Path) -> None:
@@ -13,7 +24,105 @@ def convert(job: Job, file: Path) -> None:
     Raises:
         ImportError: litert-torch or AI Edge Quantizer is not installed.
     """
+    import ai_edge_quantizer  # noqa: F401  (missing packages are told before any work)
     import litert_torch
 
+    program = job.program.run_decompositions({torch.ops.aten.slice.Tensor: _plain_slice})
+    _call_by_modules(program)
+    module = program.module()
+    module.training = False  # a program's module has no eval(), and is none that trains
     (example,) = job.program.example_inputs[0]
-    litert_torch.convert(job.program.module(), (example,)).export(str(file))
+    litert_torch.convert(module, (example,)).export(str(file))
+    if job.export.precision != "fp32":
+        file.write_bytes(_quantized(job, file.read_bytes()))
+
+
+def _call_by_modules(program: torch.export.ExportedProgram) -> None:
+    """Have the converter call operators ``stages.0.blocks.1.attn;7``, not by the classes of all modules."""
+    for node in program.graph.nodes:
+        if stack := node.meta.get("nn_module_stack"):
+            path, _ = list(stack.values())[-1]
+            node.meta["nn_module_stack"] = {path: ("", path.removeprefix("model.") or "model")}
+
+
+def _plain_slice(
+    x: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Tensor:
+    """Every `step`-th of a dimension as a slice of neighbours: XNNPACK takes no other.
+
+    Steps become a dimension of their own, ``(before, length / step, step, after)``.
+    """
+    if step == 1:
+        return NotImplemented  # stays as it is
+    first, phase = divmod(start or 0, step)
+    length = x.shape[dim]
+    count = -((first * step + phase - min(length, length if end is None else end)) // step)
+    x = F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, -length % step))
+    steps = x.reshape(prod(x.shape[:dim]), -1, step, prod(x.shape[dim + 1 :]))
+    found = steps[:, first : first + count, phase : phase + 1]
+    return found.reshape(*x.shape[:dim], count, *x.shape[dim + 1 :])
+
+
+def _quantized(job: Job, model: bytes) -> bytes:
+    """A float32 file's content in the job's precision."""
+    from ai_edge_quantizer import qtyping, quantizer
+    from ai_edge_quantizer.recipe_manager import AlgorithmName
+
+    work = quantizer.Quantizer(bytearray(model))
+    every = qtyping.TFLOperationName.ALL_SUPPORTED
+    if job.export.precision == "fp16":
+        work.add_weight_only_config(ALL, every, num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING)
+    elif job.recipe.activations == "static":
+        work.add_static_config(ALL, every, activation_num_bits=8, weight_num_bits=8)
+        for name in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+            work.update_quantization_recipe(ALL, name, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    elif job.recipe.activations == "dynamic":
+        work.add_dynamic_config(ALL, every, num_bits=8)
+        # XNNPACK has no such depthwise convolution, and its other ones are slower than in float.
+        for name in (qtyping.TFLOperationName.CONV_2D, qtyping.TFLOperationName.DEPTHWISE_CONV_2D):
+            work.add_weight_only_config(ALL, name, num_bits=8)
+    else:
+        work.add_weight_only_config(ALL, every, num_bits=8)
+    for scope in _float_scopes(job, model):
+        work.update_quantization_recipe(scope, every, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    ranges = None
+    if work.need_calibration:
+        images = [{"args_0": image} for image in job.calibration]  # it goes through them twice
+        ranges = work.calibrate({"serving_default": images}, num_threads=1)
+    return bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)
+
+
+def _float_scopes(job: Job, model: bytes) -> Iterator[str]:
+    """What the recipe keeps in float, as regular expressions of the scopes of a file's operators.
+
+    Operators are called by their modules (`_call_by_modules`); but one that the converter merged with
+    a neighbour, by either, so those that have weights are found by these.
+    """
+    for name in job.recipe.floats:
+        yield rf"(^|;){re.escape(name)}[.;]"
+    floats = set()
+    for name, weight in job.program.state_dict.items():
+        if weight.ndim > 1 and job.recipe.keeps(name.removeprefix("model.").rpartition(".")[0]):
+            floats |= _layouts(weight)
+    interpreter = _interpreter(model, delegate=False)
+    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
+    for operator in interpreter._get_ops_details() if floats else ():
+        if operator["op_name"] in WEIGHTED and interpreter.get_tensor(operator["inputs"][1]).tobytes() in floats:
+            yield f"^{re.escape(';'.join(names[tensor] for tensor in operator['outputs']))};$"
+
+
+def _layouts(weight: Tensor) -> set[bytes]:
+    """A weight's bytes as a file may have them: a convolution's channels are last there."""
+    orders = [(0, 2, 3, 1), (1, 2, 3, 0)] if weight.ndim == 4 else [tuple(range(weight.ndim))]
+    return {weight.permute(order).contiguous().numpy().tobytes() for order in orders}
+
+
+def _interpreter(model: bytes, *, delegate: bool) -> Any:
+    """A file's content, ready to run; with XNNPACK's delegate or as it is written."""
+    from ai_edge_litert import interpreter as runtime
+
+    plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    resolver = runtime.OpResolverType.AUTO if delegate else plain
+    made = runtime.Interpreter(model_content=model, experimental_op_resolver_type=resolver, num_threads=1)
+    made.allocate_tensors()
+    return made
