@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lvt_core.export.common import Job
+from lvt_core.export.delegates import Delegation
 
 ALL = ".*"  # as a scope
 WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
@@ -34,7 +37,39 @@ def convert(job: Job, file: Path) -> None:
     (example,) = job.program.example_inputs[0]
     litert_torch.convert(module, (example,)).export(str(file))
     if job.export.precision != "fp32":
-        file.write_bytes(_quantized(job, file.read_bytes()))
+        file.write_bytes(quantized(job, file.read_bytes()))
+
+
+def check(job: Job) -> Delegation:
+    """What XNNPACK's delegate takes of a job's file, by LiteRT's interpreter.
+
+    Nothing tells what a GPU's delegate takes: the analyser that comes with LiteRT's wheel takes all.
+
+    Raises:
+        ImportError: litert-torch or AI Edge Quantizer is not installed.
+    """
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "model.tflite")
+        convert(job, file)
+        return delegation(file.read_bytes())
+
+
+def delegation(model: bytes) -> Delegation:
+    """`check` of a file's content."""
+    written = _interpreter(model, delegate=False)._get_ops_details()
+    interpreter = _interpreter(model, delegate=True)
+    operators = interpreter._get_ops_details()  # those written, then the delegate's partitions
+    partitions = operators[len(written) :]
+    makes = {tensor: each for each in operators for tensor in each["outputs"]}  # a partition's come last
+    todo = [value["index"] for value in interpreter.get_output_details()]
+    runs = {}
+    while todo:  # back from the outputs: what is met is run
+        operator = makes.get(todo.pop())
+        if operator and operator["index"] not in runs:
+            runs[operator["index"]] = operator["op_name"]
+            todo += list(operator["inputs"])
+    outside = Counter(name for index, name in runs.items() if index < len(written))
+    return Delegation(len(partitions), dict(outside))
 
 
 def _call_by_modules(program: torch.export.ExportedProgram) -> None:
@@ -63,7 +98,7 @@ def _plain_slice(
     return found.reshape(*x.shape[:dim], count, *x.shape[dim + 1 :])
 
 
-def _quantized(job: Job, model: bytes) -> bytes:
+def quantized(job: Job, model: bytes) -> bytes:
     """A float32 file's content in the job's precision."""
     from ai_edge_quantizer import qtyping, quantizer
     from ai_edge_quantizer.recipe_manager import AlgorithmName
@@ -73,9 +108,11 @@ def _quantized(job: Job, model: bytes) -> bytes:
     if job.export.precision == "fp16":
         work.add_weight_only_config(ALL, every, num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING)
     elif job.recipe.activations == "static":
-        work.add_static_config(ALL, every, activation_num_bits=8, weight_num_bits=8)
-        for name in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
-            work.update_quantization_recipe(ALL, name, algorithm_key=AlgorithmName.NO_QUANTIZE)
+        # The layers with weights: norms and softmax lose most there, and XNNPACK has no int8 ones.
+        for name in WEIGHTED:
+            work.add_static_config(
+                ALL, qtyping.TFLOperationName[name], activation_num_bits=8, weight_num_bits=8
+            )
     elif job.recipe.activations == "dynamic":
         work.add_dynamic_config(ALL, every, num_bits=8)
         # XNNPACK has no such depthwise convolution, and its other ones are slower than in float.
@@ -89,7 +126,7 @@ def _quantized(job: Job, model: bytes) -> bytes:
     if work.need_calibration:
         images = [{"args_0": image} for image in job.calibration]  # it goes through them twice
         ranges = work.calibrate({"serving_default": images}, num_threads=1)
-    return bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)
+    return bytes(work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False).quantized_model)
 
 
 def _float_scopes(job: Job, model: bytes) -> Iterator[str]:
