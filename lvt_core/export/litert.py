@@ -30,7 +30,7 @@ def convert(job: Job, file: Path) -> None:
     import ai_edge_quantizer  # noqa: F401  (missing packages are told before any work)
     import litert_torch
 
-    program = job.program.run_decompositions({torch.ops.aten.slice.Tensor: _plain_slice})
+    program = job.program.run_decompositions({torch.ops.aten.slice.Tensor: plain_slice})
     _call_by_modules(program)
     module = program.module()
     module.training = False  # a program's module has no eval(), and is none that trains
@@ -56,8 +56,8 @@ def check(job: Job) -> Delegation:
 
 def delegation(model: bytes) -> Delegation:
     """`check` of a file's content."""
-    written = _interpreter(model, delegate=False)._get_ops_details()
-    interpreter = _interpreter(model, delegate=True)
+    written = interpreter_of(model, delegate=False)._get_ops_details()
+    interpreter = interpreter_of(model, delegate=True)
     operators = interpreter._get_ops_details()  # those written, then the delegate's partitions
     partitions = operators[len(written) :]
     makes = {tensor: each for each in operators for tensor in each["outputs"]}  # a partition's come last
@@ -80,7 +80,7 @@ def _call_by_modules(program: torch.export.ExportedProgram) -> None:
             node.meta["nn_module_stack"] = {path: ("", path.removeprefix("model.") or "model")}
 
 
-def _plain_slice(
+def plain_slice(
     x: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
     """Every `step`-th of a dimension as a slice of neighbours: XNNPACK takes no other.
@@ -126,7 +126,11 @@ def quantized(job: Job, model: bytes) -> bytes:
     if work.need_calibration:
         images = [{"args_0": image} for image in job.calibration]  # it goes through them twice
         ranges = work.calibrate({"serving_default": images}, num_threads=1)
-    return bytes(work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False).quantized_model)
+        if not ranges:  # of no tensor: all stays in float
+            return model
+    return bytes(
+        work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False).quantized_model
+    )
 
 
 def _float_scopes(job: Job, model: bytes) -> Iterator[str]:
@@ -141,10 +145,13 @@ def _float_scopes(job: Job, model: bytes) -> Iterator[str]:
     for name, weight in job.program.state_dict.items():
         if weight.ndim > 1 and job.recipe.keeps(name.removeprefix("model.").rpartition(".")[0]):
             floats |= _layouts(weight)
-    interpreter = _interpreter(model, delegate=False)
+    interpreter = interpreter_of(model, delegate=False)
     names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
     for operator in interpreter._get_ops_details() if floats else ():
-        if operator["op_name"] in WEIGHTED and interpreter.get_tensor(operator["inputs"][1]).tobytes() in floats:
+        if (
+            operator["op_name"] in WEIGHTED
+            and interpreter.get_tensor(operator["inputs"][1]).tobytes() in floats
+        ):
             yield f"^{re.escape(';'.join(names[tensor] for tensor in operator['outputs']))};$"
 
 
@@ -154,7 +161,7 @@ def _layouts(weight: Tensor) -> set[bytes]:
     return {weight.permute(order).contiguous().numpy().tobytes() for order in orders}
 
 
-def _interpreter(model: bytes, *, delegate: bool) -> Any:
+def interpreter_of(model: bytes, *, delegate: bool) -> Any:
     """A file's content, ready to run; with XNNPACK's delegate or as it is written."""
     from ai_edge_litert import interpreter as runtime
 
