@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,24 @@ def _openvino(file: Path) -> Session:
     return lambda images: [np.array(value) for value in model(images).values()]
 
 
+def _litert(file: Path) -> Session:
+    runtime = importlib.import_module("ai_edge_litert.interpreter")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    interpreter = runtime.Interpreter(model_path=str(file), num_threads=cores)
+    interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner()
+    (image,) = (value["index"] for value in runner.get_input_details().values())
+    # Their names are output_0, output_1, …, in no order.
+    names = sorted(runner.get_output_details().items(), key=lambda item: int(item[0].rpartition("_")[2]))
+
+    def run(images: np.ndarray) -> Arrays:
+        interpreter.set_tensor(image, images)
+        interpreter.invoke()
+        return [interpreter.get_tensor(value["index"]) for _, value in names]
+
+    return run
+
+
 def _pt2(file: Path) -> Session:
     torch = importlib.import_module("torch")
     module = torch.export.load(file).module()
@@ -153,11 +172,13 @@ def _pt2(file: Path) -> Session:
 
 
 SESSIONS: dict[str, Callable[[Path], Session]] = {
+    "litert": _litert,
     "onnx": _onnx,
     "openvino": _openvino,
     "pt2": _pt2,
 }
 PACKAGES = {
+    "litert": "ai-edge-litert",
     "onnx": "onnxruntime",
     "openvino": "openvino",
     "pt2": "torch",

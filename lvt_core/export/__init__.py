@@ -1,6 +1,6 @@
 """Export to runtimes: one common path, one file a runtime, one gate for all."""
 
-from lvt_core.export import onnx, openvino, pt2
+from lvt_core.export import litert, onnx, openvino, pt2
 from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, export_model
 from lvt_core.export.gate import Parity, Scores
 
@@ -10,6 +10,13 @@ RUNTIMES = {
         ("onnx", "onnxscript", "onnxruntime"),
         onnx.convert,
         dynamic=True,
+        precisions=PRECISIONS,
+    ),
+    "litert": Runtime(
+        "model.tflite",
+        ("litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
+        litert.convert,
+        dynamic=False,
         precisions=PRECISIONS,
     ),
     "openvino": Runtime(

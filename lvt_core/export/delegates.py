@@ -1,0 +1,18 @@
+"""What an accelerator's delegate takes of a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """How a graph is shared between a delegate and its runtime.
+
+    Attributes:
+        partitions: How many pieces the delegate takes.
+        outside: Operators that it leaves to the runtime, by name, and how many there are.
+    """
+
+    partitions: int
+    outside: dict[str, int]
