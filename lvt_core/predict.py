@@ -42,9 +42,7 @@ class ExportedModel:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         if self.manifest.get("task") == "panoptic":
-            raise UserError(
-                f"{self.folder}: lvt_core.predict_panoptic.PanopticModel opens a panoptic network"
-            )
+            raise UserError(f"{self.folder}: a panoptic network; lvt_core.predict_panoptic opens it")
         for name, expected in self.manifest["sha256"].items():
             if sha256(self.folder / name) != expected:
                 raise UserError(f"{self.folder / name}: not the file that was exported (its SHA-256 differs)")

@@ -24,8 +24,8 @@ from lvt_core.predict import MANIFEST, ExportedModel, read_manifest, sha256
 
 VOID = 0
 PARTS = ("trunk", "box_head", "mask_head")
-SETTINGS = ("input", "mean", "std", "pad_value", "num_things", "num_stuff")
-SETTINGS += ("proposals", "roi", "boxes", "masks", "fusion")
+NUMBERS = ("input", "mean", "std", "pad_value", "num_things", "num_stuff")
+SETTINGS = (*NUMBERS, "proposals", "roi", "boxes", "masks", "fusion")
 
 Part = Callable[[np.ndarray], Sequence[np.ndarray]]
 
@@ -187,10 +187,11 @@ class PanopticPipeline:
             stuff: ``(H, W)``.
         """
         options, num_things = self.settings["fusion"], self.settings["num_things"]
-        ids = np.zeros(stuff.shape, np.int32)
+        height, width = stuff.shape
+        ids = np.zeros((height, width), np.int32)
         segments: list[PanopticSegment] = []
         for index in np.argsort(-found.scores, kind="stable"):
-            rows, columns, soft = ops.paste(masks[index], boxes[index], ids.shape)
+            rows, columns, soft = ops.paste(masks[index], boxes[index], (height, width))
             mask, under = soft >= self.settings["masks"]["threshold"], ids[rows, columns]
             free = mask & (under == VOID)
             area = int(mask.sum())

@@ -115,7 +115,7 @@ def export_panoptic(
         write = partial(_write_manifest, work, settings, network, runtime_name, runtime, precision)
         write(None)
         exported = PanopticModel(work)
-        scores = _judge(network, exported, data, samples)
+        scores = judge(network, exported, data, samples)
         _require_good(scores, precision, runtime_name)
         del exported  # some runtimes keep the files open
         write(scores)
@@ -146,8 +146,9 @@ def predict_as_trained(
             "scale_factor": (extent[1] / size[1], extent[0] / size[0]),
         }
     )
+    model: Any = network.model
     with torch.inference_mode():
-        (found,) = network.model.predict(torch.from_numpy(images), [sample], rescale=True)
+        (found,) = model.predict(torch.from_numpy(images), [sample], rescale=True)
     coded = found.pred_panoptic_seg.sem_seg[0].numpy()
     num_classes = len(network.classes)
     values = [int(value) for value in np.unique(coded) if value % INSTANCE_OFFSET != num_classes]
@@ -223,7 +224,7 @@ def _check_part(
     return Parity(worst, tolerance, sum(len(value) for value in inputs), [(batch, height, width)])
 
 
-def _judge(
+def judge(
     network: PanopticNetwork,
     exported: PanopticModel,
     data: PanopticImages | None,

@@ -17,7 +17,7 @@ class Trunk(nn.Module):
         model: mmdetection's Panoptic FPN.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.backbone, self.neck = model.backbone, model.neck
         self.rpn_head, self.semantic_head = model.rpn_head, model.semantic_head
@@ -26,14 +26,15 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images ``(1, 3, H, W)`` to scores and deltas of every level, maps for boxes, stuff's logits."""
         maps = self.neck(self.backbone(x))
-        scores, deltas = zip(*(self.rpn_head.forward_single(level) for level in maps), strict=True)
-        semantic = self.semantic_head
+        rpn: Any = self.rpn_head
+        scores, deltas = zip(*(rpn.forward_single(level) for level in maps), strict=True)
+        semantic: Any = self.semantic_head
         pairs = zip(semantic.conv_upsample_layers, maps[semantic.start_level :], strict=False)
         stuff = semantic.conv_logits(sum(layer(level) for layer, level in pairs))
         return (*scores, *deltas, *maps[: self.num_maps], stuff)
 
 
-def split(model: nn.Module) -> dict[str, nn.Module]:
+def split(model: Any) -> dict[str, nn.Module]:
     """`PARTS` of a Panoptic FPN: the trunk, and the heads of boxes and masks on features of boxes."""
     return {
         "trunk": Trunk(model).eval(),
