@@ -42,6 +42,8 @@ class ExportedModel:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
+        if self.manifest.get("task") == "panoptic":
+            raise UserError(f"{self.folder}: a panoptic network; lvt_core.predict_panoptic opens it")
         for name, expected in self.manifest["sha256"].items():
             if sha256(self.folder / name) != expected:
                 raise UserError(f"{self.folder / name}: not the file that was exported (its SHA-256 differs)")

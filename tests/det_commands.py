@@ -17,8 +17,8 @@ from commands import ROOT, run
 from lvt_core import save_checkpoint
 from lvt_core.checkpoint_keys import to_lvt
 from lvt_core.openmmlab.commands import load_config, without_pretrained
+from lvt_core.panoptic_quality import ids_to_rgb
 from lvt_det.own_config import Split
-from lvt_det.panoptic_quality import ids_to_rgb
 
 TASK = ROOT / "detection"
 CONFIGS = ROOT / "configs" / "detection"

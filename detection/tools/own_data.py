@@ -26,10 +26,10 @@ import lvt_det  # noqa: F401  (registers)
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text
 from lvt_core.openmmlab.own_data import VAL_EVERY, check_options, own_data_parser, read_names, train_and_test
-from lvt_det.annotations import AnnotatedImage, read_categories, read_images
+from lvt_core.panoptic_annotations import AnnotatedImage, read_categories, read_images
+from lvt_core.panoptic_quality import check_map, read_map
 from lvt_det.from_instances import write_panoptic
 from lvt_det.own_config import OwnData, Split, write_own_config
-from lvt_det.panoptic_quality import check_map, read_map
 
 COCO_LIMIT, COCO_AREA = 4096, 640 * 480  # published limit of stuff's area, and the area of a COCO image
 

@@ -29,6 +29,8 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 LARGEST = 2**16  # where a runtime needs no bound
 
+Check = Callable[[nn.Module, ExportedModel], Checked]
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -61,6 +63,9 @@ class Export:
         classes: Names, if they are known.
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.
+        batch: Images at a time, if not dynamic.
+        channels: Of an image.
+        min_size: Shortest side that the network takes.
     """
 
     name: str
@@ -70,10 +75,13 @@ class Export:
     classes: Sequence[str] | None = None
     mean: Sequence[float] = field(default=IMAGENET_DEFAULT_MEAN)
     std: Sequence[float] = field(default=IMAGENET_DEFAULT_STD)
+    batch: int = 1
+    channels: int = 3
+    min_size: int = MIN_INPUT_SIZE
 
     def __post_init__(self) -> None:
-        if min(self.size) < MIN_INPUT_SIZE:
-            raise UserError(f"--size {self.size[0]} {self.size[1]}: must be at least {MIN_INPUT_SIZE}")
+        if min(self.size) < self.min_size:
+            raise UserError(f"--size {self.size[0]} {self.size[1]}: must be at least {self.min_size}")
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,8 @@ def export_model(
     *,
     data: Labelled | None = None,
     recipe: Recipe | None = None,
+    check: Check | None = None,
+    calibration: Sequence[np.ndarray] | None = None,
 ) -> Checked:
     """Write a model for a runtime, once its outputs are those of the model.
 
@@ -115,6 +125,8 @@ def export_model(
         folder: What to write; an earlier export that is there is replaced.
         data: Labelled images: float32 is compared on them, float16 and int8 are judged and calibrated.
         recipe: Which layers stay in float; the runtime's own for this model by default.
+        check: The gate, for a network whose input is no image or whose task is no network's alone.
+        calibration: Its inputs for int8; by default those of `data`.
 
     Returns:
         What was checked, and found good.
@@ -122,11 +134,12 @@ def export_model(
     Raises:
         UserError: The runtime is not installed, cannot do what is asked, or its outputs differ.
     """
-    _require_possible(export, runtime_name, runtime, data)
+    require_possible(export, runtime_name, runtime, judged=data is not None or check is not None)
     require_writable_folder(folder.parent)
-    _require_replaceable(folder)
+    require_replaceable(folder)
     reference = Outputs(model.eval())
-    calibration = data.calibration() if data and export.precision == "int8" else []
+    if calibration is None:
+        calibration = data.calibration() if data and export.precision == "int8" else []
     if recipe is None:
         recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
     job = Job(make_program(model, export), export, calibration, recipe)
@@ -142,22 +155,24 @@ def export_model(
         write_manifest(work, export, runtime_name, runtime, None)
         exported = ExportedModel(work)
         checked: Checked
-        if export.precision == "fp32":
+        if check is not None:
+            checked = check(reference, exported)
+        elif export.precision == "fp32":
             checked = check_parity(reference, exported, sizes=_sizes(export), data=data)
         else:
-            assert data is not None  # _require_possible
+            assert data is not None  # require_possible
             checked = check_scores(reference, exported, data)
         del exported  # some runtimes keep the file open
         write_manifest(work, export, runtime_name, runtime, checked)
-        _put_in_place(work, folder, Path(temporary) / "old")
+        put_in_place(work, folder, Path(temporary) / "old")
     return checked
 
 
 def make_program(model: nn.Module, export: Export) -> torch.export.ExportedProgram:
     """The model as a graph of ordinary operators."""
     graph = Outputs(exportable(model))
-    batch = 2 if export.dynamic else 1
-    example = torch.randn(batch, 3, *export.size)
+    batch = 2 if export.dynamic else export.batch
+    example = torch.randn(batch, export.channels, *export.size)
     shapes: Any = None
     if export.dynamic:
         dim = torch.export.Dim.AUTO
@@ -171,35 +186,40 @@ def write_manifest(
 ) -> None:
     """``model.json``: all that is needed to use the file, and what was checked."""
     files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
-    spatial: list[Any] = [[MIN_INPUT_SIZE, LARGEST]] * 2 if export.dynamic else list(export.size)
+    spatial: list[Any] = [[export.min_size, LARGEST]] * 2 if export.dynamic else list(export.size)
     content = {
         "model": export.name,
         "runtime": runtime_name,
         "precision": export.precision,
         "file": runtime.file,
-        "input": [[1, LARGEST] if export.dynamic else 1, 3, *spatial],
+        "input": [[1, LARGEST] if export.dynamic else export.batch, export.channels, *spatial],
         "mean": list(export.mean),
         "std": list(export.std),
         "classes": list(export.classes) if export.classes else None,
         "parity": asdict(checked) if checked else None,
-        "versions": {"python": platform.python_version(), **_versions(("torch", *runtime.packages))},
+        "versions": versions(runtime),
         "sha256": {path.name: sha256(path) for path in files},
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _require_possible(export: Export, runtime_name: str, runtime: Runtime, data: Labelled | None) -> None:
+def require_possible(export: Export, runtime_name: str, runtime: Runtime, *, judged: bool) -> None:
+    """Refuse what a runtime has not.
+
+    Raises:
+        UserError: It takes one size, lacks the precision, or there is nothing to judge a lower one by.
+    """
     if export.dynamic and not runtime.dynamic:
         raise UserError(f"--size dynamic: {runtime_name} takes one size")
     if export.precision not in runtime.precisions:
         raise UserError(f"--precision {export.precision}: {runtime_name} has {', '.join(runtime.precisions)}")
-    if export.precision != "fp32" and data is None:
+    if export.precision != "fp32" and not judged:
         raise UserError(
             f"--precision {export.precision}: needs --data FOLDER, labelled images that it is judged on"
         )
 
 
-def _require_replaceable(folder: Path) -> None:
+def require_replaceable(folder: Path) -> None:
     """Refuse to write over anything but an earlier export.
 
     Raises:
@@ -208,14 +228,15 @@ def _require_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     if folder.is_dir():
-        names = {path.name for path in folder.iterdir()}
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
         written = set(read_manifest(folder)["sha256"]) | {MANIFEST} if MANIFEST in names else set()
         if names <= written:
             return
     raise UserError(f"--output {folder}: is there already and is no export alone; choose another folder")
 
 
-def _put_in_place(work: Path, folder: Path, old: Path) -> None:
+def put_in_place(work: Path, folder: Path, old: Path) -> None:
+    """Rename a finished folder; an earlier export goes to `old`, and comes back if that fails."""
     if not folder.exists():
         work.rename(folder)
         return
@@ -231,10 +252,14 @@ def _sizes(export: Export) -> list[tuple[int, int, int]]:
     """Batches and sizes to compare: dynamic ones with odd sizes, too."""
     height, width = export.size
     if not export.dynamic:
-        return [(1, height, width)]
+        return [(export.batch, height, width)]
     odd = (3, height + 27, max(MIN_INPUT_SIZE, width - 13))
     return [(1, height, width), odd, (2, max(MIN_INPUT_SIZE, height // 2), width + 1)]
 
 
-def _versions(packages: Sequence[str]) -> dict[str, str]:
-    return {package: version(package) for package in packages}
+def versions(runtime: Runtime) -> dict[str, str]:
+    """Of Python, PyTorch and what writes and runs the file."""
+    return {
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("torch", *runtime.packages)},
+    }

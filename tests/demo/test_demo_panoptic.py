@@ -25,8 +25,8 @@ from demo.run import finish
 from demo.scans import split_scans
 from demo.segmentation_run import trained_segmentor
 from det_commands import build
-from lvt_det.annotations import read_images
-from lvt_det.panoptic_quality import check_map, read_map
+from lvt_core.panoptic_annotations import read_images
+from lvt_core.panoptic_quality import check_map, read_map
 
 TINY = PanopticData(train=3, val=2)
 

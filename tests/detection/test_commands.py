@@ -16,9 +16,9 @@ from det_commands import CATEGORIES, TASK, det, tiny_file, train
 from lvt_core import LVT, LVTConfig, save_checkpoint
 from lvt_core.checkpoint_files import read_checkpoint
 from lvt_core.checkpoint_keys import to_lvt, to_original
-from lvt_det.annotations import read_images
+from lvt_core.panoptic_annotations import read_images
+from lvt_core.panoptic_quality import Segment, check_map, count_matches, read_map
 from lvt_det.metrics import summarize
-from lvt_det.panoptic_quality import Segment, check_map, count_matches, read_map
 
 META = {"classes": ("square", "box", "grass", "sky"), "thing_classes": ("square", "box")}
 

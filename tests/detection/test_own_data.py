@@ -16,9 +16,9 @@ from commands import run, sentence
 from det_commands import TASK, TINY_MODEL, det, edit_json, train
 from lvt_core.errors import UserError
 from lvt_core.openmmlab.commands import load_config
-from lvt_det.annotations import read_images
+from lvt_core.panoptic_annotations import read_images
+from lvt_core.panoptic_quality import read_map
 from lvt_det.from_instances import write_panoptic
-from lvt_det.panoptic_quality import read_map
 
 STUFF = ("grass", "sky")
 

@@ -12,9 +12,8 @@ from PIL import Image
 
 from commands import ROOT
 from lvt_core.errors import UserError
-from lvt_det.annotations import read_categories, read_images
-from lvt_det.metrics import summarize
-from lvt_det.panoptic_quality import (
+from lvt_core.panoptic_annotations import read_categories, read_images
+from lvt_core.panoptic_quality import (
     Segment,
     check_map,
     count_matches,
@@ -23,6 +22,7 @@ from lvt_det.panoptic_quality import (
     read_map,
     rgb_to_ids,
 )
+from lvt_det.metrics import summarize
 
 OFFICIAL = ROOT.parent / "shared/data/coco_panoptic_official"
 THINGS, STUFF = 2, 2  # labels 0 and 1, 2 and 3

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lvt_core.errors import UserError
-from lvt_det.panoptic_quality import VOID, Segment
+from lvt_core.panoptic_quality import VOID, Segment
 
 
 @dataclass(frozen=True)

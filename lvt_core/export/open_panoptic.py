@@ -1,0 +1,98 @@
+"""A panoptic network from mmdetection's config and a checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lvt_core.checkpoint import load_content
+from lvt_core.checkpoint_files import mmengine_globals, read_checkpoint
+from lvt_core.errors import UserError
+from lvt_core.frameworks import require
+
+PACKAGE = "lvt_det"
+
+
+@dataclass(frozen=True)
+class PanopticNetwork:
+    """A network and what its outputs mean.
+
+    Attributes:
+        model: mmdetection's, in evaluation.
+        classes: Names, things before stuff.
+        num_things: How many of them are things.
+        palette: A colour for each class, if the config has them.
+    """
+
+    model: nn.Module
+    classes: Sequence[str]
+    num_things: int
+    palette: Sequence[Sequence[int]] | None = None
+
+
+def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork:
+    """Build a config's network and load its weights, strictly.
+
+    Args:
+        config: A file; what it imports from `detection/` is found from any folder.
+        checkpoint: A file of ours, of a training run, or of the original release.
+
+    Raises:
+        UserError: mmdetection is not installed, or a file is wrong or does not fit.
+    """
+    require("mmengine", "mmcv", "mmdet", extra="dense")
+    from mmengine.logging import HistoryBuffer
+    from mmengine.registry import init_default_scope
+
+    from lvt_core.openmmlab.commands import datasets_of, load_config, without_pretrained
+
+    with _on_path(Path(config).resolve()):
+        cfg = load_config(config)
+        from mmdet.registry import DATASETS, MODELS  # after the config's imports, which prepare mmdetection
+
+        init_default_scope(cfg.get("default_scope", "mmengine"))
+        without_pretrained(cfg.model)
+        try:
+            model = MODELS.build(cfg.model)
+            dataset = datasets_of(cfg.test_dataloader.dataset)[0]
+            meta = dataset.get("metainfo") or DATASETS.get(dataset.type).METAINFO
+        except (KeyError, AttributeError) as error:
+            raise UserError(f"{config}: {' '.join(str(error.args[0]).split())}") from error
+    content = read_checkpoint(checkpoint, allowed=mmengine_globals(HistoryBuffer))
+    load_content(model, content, name=str(checkpoint))
+    classes, things = _names(meta, "classes", config), _names(meta, "thing_classes", config)
+    if classes[: len(things)] != things:
+        raise UserError(f"{config}: metainfo.classes must begin with metainfo.thing_classes; stuff follows")
+    palette = meta.get("palette")
+    return PanopticNetwork(
+        model.eval(), classes, len(things), [list(c) for c in palette] if palette else None
+    )
+
+
+def _names(meta: Any, key: str, config: str | Path) -> tuple[str, ...]:
+    if not meta.get(key):
+        raise UserError(f"{config}: its test data set's metainfo has no {key}")
+    return tuple(meta[key])
+
+
+@contextmanager
+def _on_path(config: Path) -> Iterator[None]:
+    """`detection/` on the path: the one beside the config, else the one of this repository."""
+    trees = [*config.parents, Path(__file__).resolve().parents[2]]
+    folders = [folder for tree in trees for folder in (tree, tree / "detection")]
+    found = next((folder for folder in folders if (folder / PACKAGE / "__init__.py").is_file()), None)
+    if found is None or find_spec(PACKAGE) is not None:
+        yield
+        return
+    sys.path.insert(0, str(found))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(found))

@@ -1,0 +1,217 @@
+"""Boxes of two-stage detectors in numpy: anchors, deltas, suppression, RoIAlign, masks.
+
+Everything is float32 and in the order of mmdetection's own, so that its decisions are the same.
+
+Legend: K boxes ``(K, 4)``: left, top, right, bottom in pixels. C channels, H W map, S bins of a RoI per axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+MAX_LOG_RATIO = abs(np.log(np.float32(16 / 1000)))  # a box grows and shrinks by this at most
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x))."""
+    with np.errstate(over="ignore"):  # exp of more than 88 is infinite, and the quotient 0
+        return 1 / (1 + np.exp(-x))
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """Along the last axis."""
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def grid_anchors(base: np.ndarray, stride: Sequence[int], height: int, width: int) -> np.ndarray:
+    """A level's anchors ``(H * W * A, 4)``: rows, columns, then the ``A`` of a place.
+
+    Args:
+        base: Those of the place at the origin ``(A, 4)``.
+        stride: Pixels from place to place, to the right and down.
+        height: Places of a column.
+        width: Places of a row.
+    """
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    places = np.stack((x * stride[0], y * stride[1]) * 2, axis=-1)  # (H, W, 4)
+    return (places.reshape(-1, 1, 4) + base).reshape(-1, 4)
+
+
+def decode(
+    boxes: np.ndarray,
+    deltas: np.ndarray,
+    *,
+    means: Sequence[float],
+    stds: Sequence[float],
+    size: tuple[int, int],
+) -> np.ndarray:
+    """Boxes ``(K, 4)`` moved and stretched by deltas ``(K, 4)``, inside of an image.
+
+    Args:
+        boxes: From where.
+        deltas: Shifts in parts of the box, and logarithms of factors, both normalised.
+        means: Of the deltas.
+        stds: Of the deltas.
+        size: The image's height and width.
+    """
+    deltas = deltas * np.asarray(stds, np.float32) + np.asarray(means, np.float32)
+    centre, extent = (boxes[:, :2] + boxes[:, 2:]) * np.float32(0.5), boxes[:, 2:] - boxes[:, :2]
+    centre = centre + extent * deltas[:, :2]
+    half = extent * np.exp(np.clip(deltas[:, 2:], -MAX_LOG_RATIO, MAX_LOG_RATIO)) * np.float32(0.5)
+    found = np.concatenate((centre - half, centre + half), axis=1)
+    return np.clip(found, 0, np.array([size[1], size[0]] * 2, np.float32))
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Positions of the boxes that no better one overlaps by more than a threshold, best first.
+
+    Args:
+        boxes: ``(K, 4)``.
+        scores: ``(K,)``; of equal ones the first is better.
+        threshold: Largest intersection over union that is kept.
+    """
+    left = np.argsort(-scores, kind="stable")
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    boxes, area = boxes[left], area[left]
+    kept = []
+    while len(left):
+        kept.append(left[0])
+        sides = np.minimum(boxes[0, 2:], boxes[1:, 2:]) - np.maximum(boxes[0, :2], boxes[1:, :2])
+        both = np.maximum(sides[:, 0], 0) * np.maximum(sides[:, 1], 0)
+        with np.errstate(invalid="ignore"):  # two boxes without area: not a number, both stay
+            stays = ~(both / (area[0] + area[1:] - both) > np.float64(threshold))
+        left, boxes, area = left[1:][stays], boxes[1:][stays], area[1:][stays]
+    return np.array(kept, dtype=np.int64)
+
+
+def suppress_groups(
+    boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshold: float
+) -> np.ndarray:
+    """`suppress` within each group alone; positions of all that stay, best first."""
+    if not len(boxes):
+        return np.zeros(0, np.int64)
+    # mmdetection puts the groups beside each other; its rounding there is a part of its decisions.
+    apart = boxes + (groups.astype(np.float32) * (boxes.max() + np.float32(1)))[:, None]
+    kept = []
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        kept.append(members[suppress(apart[members], scores[members], threshold)])
+    found = np.sort(np.concatenate(kept))
+    return found[np.argsort(-scores[found], kind="stable")]
+
+
+def best(scores: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the best `count` scores, best first; all in their order if there are no more."""
+    if count <= 0 or len(scores) <= count:
+        return np.arange(len(scores))
+    lowest = np.partition(scores, len(scores) - count)[len(scores) - count]
+    candidates = np.flatnonzero(scores >= lowest)
+    return candidates[np.argsort(-scores[candidates], kind="stable")[:count]]
+
+
+def roi_levels(boxes: np.ndarray, count: int, finest: float) -> np.ndarray:
+    """Which of `count` maps a box's features are taken from, by its size ``(K,)``.
+
+    Args:
+        boxes: ``(K, 4)``.
+        count: Of maps, finest first.
+        finest: Boxes of less than twice this side are of the finest map.
+    """
+    sides = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    levels = np.floor(np.log2(sides / np.float32(finest) + np.float32(1e-6)))
+    return np.clip(levels, 0, count - 1).astype(np.int64)
+
+
+def roi_align(features: np.ndarray, boxes: np.ndarray, size: int, scale: float, ratio: int) -> np.ndarray:
+    """RoIAlign (Mask R-CNN, section 3) by the mean, pixels' values in their middles: ``(K, C, S, S)``.
+
+    A bin's samples form a grid and interpolation is linear along each axis, so that each box has one matrix
+    for rows and one for columns. They are as wide as the box is.
+
+    Args:
+        features: Map ``(C, H, W)``.
+        boxes: ``(K, 4)``.
+        size: Bins per axis, S.
+        scale: Pixels of the map per pixel of the image.
+        ratio: Samples per bin and axis; 0 for as many as it covers pixels.
+    """
+    C, H, W = features.shape
+    found = np.zeros((len(boxes), C, size, size), np.float32)
+    corners = boxes * np.float32(scale) - np.float32(0.5)
+    for out, (left, top, right, bottom) in zip(found, corners, strict=True):
+        first_row, rows = _bin_matrix(top, bottom, size, H, ratio)  # (S, h)
+        first_column, columns = _bin_matrix(left, right, size, W, ratio)  # (S, w)
+        h, w = rows.shape[1], columns.shape[1]
+        window = features[:, first_row : first_row + h, first_column : first_column + w]
+        np.matmul(rows, window @ columns.T, out=out)  # (C, h, S), then (C, S, S)
+    return found
+
+
+def _bin_matrix(
+    start: np.float32, stop: np.float32, size: int, length: int, ratio: int
+) -> tuple[int, np.ndarray]:
+    """The mean of each bin's samples along an axis, as a matrix on some of its pixels.
+
+    Args:
+        start: Where the first bin begins, on the map.
+        stop: Where the last one ends.
+        size: Bins.
+        length: Pixels of the axis.
+        ratio: Samples a bin; 0 for as many as it covers pixels.
+
+    Returns:
+        The first of those pixels, and the matrix (bins, pixels).
+    """
+    step = (stop - start) / np.float32(size)
+    count = ratio if ratio > 0 else int(np.ceil(step))
+    if count < 1:
+        return 0, np.zeros((size, 1), np.float32)
+    within = (np.arange(count, dtype=np.float32) + np.float32(0.5)) * step / np.float32(count)
+    samples = start + np.arange(size, dtype=np.float32)[:, None] * step + within  # (bins, count)
+    counts = (samples >= -1) & (samples <= length)  # farther ones are zero
+    samples = np.clip(samples, 0, length - 1)
+    first = int(samples[0, 0])
+    pixels = np.arange(first, min(int(samples[-1, -1]) + 2, length), dtype=np.float32)
+    weights = np.maximum(0, 1 - np.abs(samples[..., None] - pixels)) * counts[..., None]
+    return first, weights.sum(axis=1) / np.float32(count)
+
+
+def paste(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice, np.ndarray]:
+    """A mask stretched over its box.
+
+    Args:
+        mask: ``(M, M)``, of any kind.
+        box: ``(4,)``.
+        size: The image's height and width.
+
+    Returns:
+        Rows and columns of the image around the box, and the mask there; it fades to 0 at the border.
+    """
+    left, top = (max(int(np.floor(v)) - 1, 0) for v in box[:2])
+    right, bottom = (min(int(np.ceil(v)) + 1, end) for v, end in zip(box[2:], size[::-1], strict=True))
+    rows = _stretch_matrix(top, bottom, box[1], box[3], mask.shape[0])
+    columns = _stretch_matrix(left, right, box[0], box[2], mask.shape[1])
+    return slice(top, bottom), slice(left, right), rows @ mask @ columns.T
+
+
+def _stretch_matrix(first: int, last: int, start: np.float32, stop: np.float32, size: int) -> np.ndarray:
+    """Linear interpolation of `size` cells from `start` to `stop` at the pixels first … last - 1."""
+    pixels = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        place = (pixels - start) / (stop - start) * 2 - 1
+    place[np.isinf(place)] = 0  # a box without extent has the middle of its mask
+    cells = ((place + 1) * np.float32(size) - 1) / 2
+    return np.fmax(0, 1 - np.abs(cells[:, None] - np.arange(size, dtype=np.float32)))
+
+
+def resize_matrix(size: int, padded: int, cut: int, target: int) -> np.ndarray:
+    """``(target, size)``: linear interpolation to `padded`, the first `cut` of it, and that to `target`."""
+    return (_interpolation(cut, target) @ _interpolation(size, padded)[:cut]).astype(np.float32)
+
+
+def _interpolation(size: int, target: int) -> np.ndarray:
+    places = np.clip((np.arange(target) + 0.5) * (size / target) - 0.5, 0, size - 1)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(size)))

@@ -1,0 +1,340 @@
+"""Exported panoptic networks: the same boxes, masks and maps as mmdetection's, with numpy alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.ops import batched_nms, nms, roi_align
+
+from det_commands import TINY_MODEL, build, write_panoptic_data
+from lvt_core import predict_boxes as ops
+from lvt_core.errors import UserError
+from lvt_core.export import RUNTIMES, Job, Runtime, pt2, recipe
+from lvt_core.export.gate import photograph, run_model
+from lvt_core.export.graph import Outputs
+from lvt_core.export.labelled_panoptic import PanopticImages, same_segments, score_maps, to_truth
+from lvt_core.export.open_panoptic import PanopticNetwork, open_panoptic
+from lvt_core.export.panoptic import export_panoptic, judge, predict_as_trained
+from lvt_core.export.panoptic_parts import part_inputs, settings_of, split
+from lvt_core.predict import load
+from lvt_core.predict_panoptic import PARTS, PanopticModel, PanopticPipeline
+from lvt_det.own_config import OwnData, Split, write_own_config
+from lvt_det.semantic_head import resize_matrix
+
+CLASSES = ("square", "box", "grass", "sky")
+SIZE = (64, 96)
+
+
+def random_boxes(count: int, *, size: tuple[int, int] = (200, 300), seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(-0.2, 1.2, (count, 2, 2)) * size[::-1]
+    boxes = np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
+    return np.clip(boxes, 0, [size[1], size[0]] * 2).astype(np.float32)
+
+
+@pytest.mark.parametrize(("ratio", "bins", "stride"), [(0, 7, 4), (0, 14, 16), (2, 7, 8)])
+def test_roi_align_is_torchvisions(ratio: int, bins: int, stride: int) -> None:
+    features = torch.randn(1, 5, 200 // stride, 300 // stride)
+    boxes = random_boxes(60)
+    boxes[0] = [10, 10, 10, 40]  # without area
+    boxes[1] = [-300, -40, 900, 500]  # farther out than a pixel
+    boxes[2] = [0, 0, 300, 200]
+    boxes[3] = [299.5, 199.5, 300, 200]
+    rois = torch.cat((torch.zeros(len(boxes), 1), torch.from_numpy(boxes)), dim=1)
+    expected = roi_align(features, rois, bins, 1 / stride, ratio, aligned=True)
+    found = ops.roi_align(features[0].numpy(), boxes, bins, 1 / stride, ratio)
+    assert expected[2].abs().max() > 0.1
+    np.testing.assert_allclose(found, expected.numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_suppression_is_torchvisions(threshold: float) -> None:
+    boxes = np.concatenate(
+        (random_boxes(150), random_boxes(50, seed=1).round(), np.zeros((3, 4), np.float32))
+    )
+    scores = np.random.default_rng(2).integers(1, 40, len(boxes)).astype(np.float32) / 40  # many equal
+    groups = np.arange(len(boxes)) % 3
+    expected = nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold).numpy()
+    assert 10 < len(expected) < len(boxes)
+    np.testing.assert_array_equal(ops.suppress(boxes, scores, threshold), expected)
+    tensors = (torch.from_numpy(value) for value in (boxes, scores, groups))
+    found = ops.suppress_groups(boxes, scores, groups, threshold)
+    assert set(found) == set(batched_nms(*tensors, threshold).tolist()) and len(found) > len(expected)
+    assert (np.diff(scores[found]) <= 0).all()
+    assert len(ops.suppress_groups(boxes[:0], scores[:0], groups[:0], threshold)) == 0
+
+
+def test_the_best_are_those_of_a_stable_sort() -> None:
+    scores = np.random.default_rng(0).integers(0, 9, 200).astype(np.float32)
+    for count in (1, 50, 199):
+        np.testing.assert_array_equal(ops.best(scores, count), np.argsort(-scores, kind="stable")[:count])
+    np.testing.assert_array_equal(ops.best(scores, 200), np.arange(200))
+
+
+def test_anchors_and_boxes_are_mmdetections() -> None:
+    from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder  # after lvt_det, which prepares it
+    from mmdet.models.task_modules.prior_generators import AnchorGenerator
+
+    generator = AnchorGenerator(strides=[4, 8], ratios=[0.5, 1.0, 2.0], scales=[8])
+    expected = generator.grid_priors([(5, 7), (3, 4)], device="cpu")
+    for level, (height, width) in enumerate(((5, 7), (3, 4))):
+        base = generator.base_anchors[level].numpy()
+        found = ops.grid_anchors(base, generator.strides[level], height, width)
+        np.testing.assert_array_equal(found, expected[level].numpy())
+    coder = DeltaXYWHBBoxCoder(target_means=(0.1, 0, 0, 0), target_stds=(0.1, 0.1, 0.2, 0.2))
+    boxes, deltas = torch.from_numpy(random_boxes(200)), 6 * torch.randn(200, 4)
+    wanted = coder.decode(boxes, deltas, max_shape=(190, 280)).numpy()
+    found = ops.decode(boxes.numpy(), deltas.numpy(), means=coder.means, stds=coder.stds, size=(190, 280))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+    assert wanted.max() == 280 and (wanted[:, 3] == 190).any()
+
+
+@pytest.mark.parametrize(
+    "box", [(3.2, 5.7, 60.1, 33.3), (0, 0, 90, 60), (80.5, 40, 90, 60), (7, 7, 7, 20), (9.5, 9, 9.5, 9)]
+)
+def test_masks_are_pasted_as_mmdetection_does(box: tuple[float, ...]) -> None:
+    from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
+
+    mask = torch.rand(28, 28)
+    wanted, places = _do_paste_mask(mask[None, None], torch.tensor([box]), 60, 90, skip_empty=True)
+    rows, columns, found = ops.paste(mask.numpy(), np.array(box, np.float32), (60, 90))
+    assert (rows, columns) == tuple(slice(int(place.start), int(place.stop)) for place in places)
+    # A pixel in the very middle of a box without extent is 0 / 0 there: below every threshold.
+    np.testing.assert_allclose(found, wanted[0].nan_to_num(0).numpy(), atol=2e-5)
+
+
+def test_stuff_is_resized_as_in_the_network() -> None:
+    for sizes in ((40, 160, 151, 120), (24, 96, 96, 96), (16, 64, 50, 333)):
+        np.testing.assert_allclose(ops.resize_matrix(*sizes), resize_matrix(*sizes).numpy(), atol=3e-5)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """COCO's layout, a config and a checkpoint of a tiny network that finds things."""
+    folder = tmp_path_factory.mktemp("panoptic")
+    splits = []
+    for split_name, count in (("train", 2), ("val", 3)):
+        made = write_panoptic_data(folder / "raw", split_name, count, size=(60, 90))
+        (folder / "annotations").mkdir(exist_ok=True)
+        annotations = folder / "annotations" / f"panoptic_{split_name}2017"
+        Path(made.annotations).rename(f"{annotations}.json")
+        Path(made.maps).rename(annotations)
+        Path(made.images).rename(folder / f"{split_name}2017")
+        splits.append(Split(str(folder / f"{split_name}2017"), f"{annotations}.json", str(annotations)))
+    own = OwnData(
+        things=CLASSES[:2], stuff=CLASSES[2:], train=splits[0], val=splits[1], short_side=64, long_side=96,
+        stuff_area_limit=80, epochs=1, batch_size=1, lr=1e-3, workers=0, pretrained=None,
+    )  # fmt: skip
+    write_own_config(folder / "own.py", own)
+    (folder / "tiny.py").write_text(f'_base_ = "own.py"\n{TINY_MODEL}')
+    model = build(folder / "tiny.py")[1]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():  # weights that attend, and outputs that differ
+            if "attn" in name and parameter.ndim == 2:
+                torch.nn.init.normal_(parameter, std=0.3)
+            if name.endswith("weight") and any(
+                head in name for head in ("rpn_cls", "rpn_reg", "fc_cls", "fc_reg", "conv_logits")
+            ):
+                parameter.mul_(12)
+    torch.save({"state_dict": model.state_dict()}, folder / "tiny.pth")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network(root: Path) -> PanopticNetwork:
+    return open_panoptic(root / "tiny.py", root / "tiny.pth")
+
+
+@pytest.fixture(scope="module")
+def data(root: Path, network: PanopticNetwork) -> PanopticImages:
+    settings = settings_of(network, SIZE)
+    return PanopticImages(
+        root, SIZE, classes=network.classes, num_things=network.num_things, mean=settings["mean"],
+        std=settings["std"], pad_value=settings["pad_value"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("padded", "extent", "size"),
+    [((96, 128), (71, 99), (71, 99)), ((64, 96), (64, 96), (130, 41)), ((64, 64), (33, 64), (20, 39))],
+)
+def test_numpy_makes_mmdetections_maps(
+    network: PanopticNetwork, padded: tuple[int, int], extent: tuple[int, int], size: tuple[int, int]
+) -> None:
+    settings = settings_of(network, padded)
+    parts = {name: Outputs(part) for name, part in split(network.model).items()}
+    pipeline = PanopticPipeline(
+        settings, {name: lambda x, part=part: run_model(part, x) for name, part in parts.items()}
+    )
+    things = 0
+    for seed in range(4):
+        images = photograph(1, *padded, seed=seed)
+        found = pipeline(images, extent=extent, size=size)
+        expected = predict_as_trained(network, images, extent, size)
+        assert found.ids.shape == expected.ids.shape == size
+        assert [s.label for s in found.segments] == [s.label for s in expected.segments]
+        assert (found.ids == expected.ids).mean() > 0.999
+        assert all((s.score is not None and 0 < s.score < 1) == s.is_thing for s in found.segments)
+        scores = [s.score for s in found.segments if s.score is not None]
+        assert scores == sorted(scores, reverse=True)
+        things += len(scores)
+    assert things >= 4
+
+
+def test_agreement_and_quality_of_maps(network: PanopticNetwork) -> None:
+    images = photograph(1, *SIZE, seed=0)
+    found = predict_as_trained(network, images, SIZE, SIZE)
+    other = predict_as_trained(network, -images, SIZE, SIZE)
+    assert same_segments(found, found) == 1 and score_maps([found], [to_truth(found)], 4) == 100
+    assert same_segments(other, found) < 0.9 and score_maps([other], [to_truth(found)], 4) < 90
+
+
+STRANGER = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "timm", "torchvision", "onnx", "mmdet", "mmcv", "mmengine", "PIL"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Block())
+import numpy as np
+from lvt_core.predict_panoptic import PanopticModel
+
+model = PanopticModel(sys.argv[1])
+found = model(model.normalize(np.load(sys.argv[2])), extent=(60, 90))
+np.save(sys.argv[3], found.ids)
+print([[s.label, s.score] for s in found.segments] .__repr__().replace("None", "null"))
+assert not {"torch", "PIL", "mmdet"} & set(sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(
+    network: PanopticNetwork, data: PanopticImages, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("exports") / "file"
+    checked = export_panoptic(network, SIZE, "onnx", RUNTIMES["onnx"], folder, data=data)
+    assert checked.agreement > 99.9 and checked.images == 3
+    assert checked.model == pytest.approx(checked.exported)
+    return folder
+
+
+def test_the_exported_folder_gives_the_same_map_to_a_stranger(
+    network: PanopticNetwork, exported: Path, tmp_path: Path
+) -> None:
+    folder = exported
+    assert {path.name for path in folder.iterdir()} == {"model.json", "trunk", "box_head", "mask_head"}
+    model = PanopticModel(folder)
+    assert model.manifest["classes"] == list(CLASSES) and model.manifest["task"] == "panoptic"
+    assert model.manifest["parity"]["images"] == 3 and len(model.manifest["palette"]) == 4
+    noise = judge(network, model, None, [photograph(1, *SIZE, seed=seed) for seed in range(3)])
+    assert (noise.metric, noise.model) == ("PQ against mmdetection's", 100)
+    assert noise.exported > 99 and noise.agreement > 99.9
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 60, 90, 3), dtype=np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    places = (str(path) for path in (folder, tmp_path / "pixels.npy", tmp_path / "ids.npy"))
+    words = [sys.executable, "-c", STRANGER, *places]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = predict_as_trained(network, model.normalize(pixels), (60, 90), (60, 90))
+    assert [label for label, _ in json.loads(done.stdout)] == [s.label for s in expected.segments] != []
+    assert (np.load(tmp_path / "ids.npy") == expected.ids).mean() > 0.999
+
+
+def coarse(job: Job, file: Path) -> None:
+    """A file whose weights are rounded to float16."""
+    program = job.program
+    for name, value in program.state_dict.items():
+        program.state_dict[name] = torch.nn.Parameter(value.half().float(), requires_grad=False)
+    pt2.convert(job, file)
+
+
+def test_lower_precision_is_judged_by_quality(
+    network: PanopticNetwork,
+    data: PanopticImages,
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    settings = settings_of(network, SIZE)
+
+    def int8(job: Job, file: Path) -> None:
+        seen.append((len(job.calibration), *job.calibration[0].shape))
+        coarse(job, file)
+
+    runtime = Runtime("model.pt2", ("torch",), coarse, dynamic=False, precisions=("fp32", "fp16", "int8"))
+    folder = shutil.copytree(exported, tmp_path / "file")
+    with pytest.raises(UserError, match="--precision fp16: needs --data FOLDER"):
+        export_panoptic(network, SIZE, "pt2", runtime, folder, precision="fp16")
+    with pytest.raises(UserError, match="pt2, panoptic_trunk: differs .* nothing is written"):
+        export_panoptic(network, SIZE, "pt2", runtime, folder)
+    assert PanopticModel(folder).manifest["runtime"] == "onnx"  # untouched
+    for name in PARTS:
+        (tmp_path / f"panoptic_{name}-pt2.json").write_text('{"activations": "static", "floats": []}')
+    monkeypatch.setattr(recipe, "RECIPES", tmp_path)
+    runtime = replace(runtime, convert=int8)
+    checked = export_panoptic(network, SIZE, "pt2", runtime, folder, precision="int8", data=data)
+    assert checked.metric == "PQ" and checked.agreement >= 99 and checked.images == 3
+    assert PanopticModel(folder).manifest["precision"] == "int8"  # in the place of the other
+    assert [shape for _, *shape in seen] == [list(shape) for shape in part_inputs(settings).values()]
+    assert all(count >= 2 for count, *_ in seen)  # two training images
+
+
+def test_mistakes_are_told_in_a_sentence(
+    network: PanopticNetwork, root: Path, exported: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(exported, tmp_path / "file")
+    model = PanopticModel(folder)
+    with pytest.raises(UserError, match="images have width 64: this file takes 96"):
+        model(photograph(1, 64, 64, seed=0))
+    with pytest.raises(UserError, match=r"extent \(65, 96\): must lie in the images"):
+        model(photograph(1, *SIZE, seed=0), extent=(65, 96))
+    with pytest.raises(UserError, match="images are 65 x 96: this network takes up to 64 x 96; resize them"):
+        model.normalize(np.zeros((1, 65, 96, 3), np.uint8))
+    with pytest.raises(UserError, match="a panoptic network; lvt_core.predict_panoptic opens it"):
+        load(folder)
+    with pytest.raises(UserError, match="is of no panoptic network: has no pad_value"):
+        PanopticModel(folder / "trunk")
+    with pytest.raises(UserError, match="--size 65 96: must be multiples of 32"):
+        export_panoptic(network, (65, 96), "pt2", RUNTIMES["pt2"], tmp_path / "new")
+    (folder / "trunk" / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="is there already and is no export alone"):
+        export_panoptic(network, SIZE, "pt2", RUNTIMES["pt2"], folder)
+    assert (folder / "trunk" / "thesis.txt").read_text() == "mine"
+    part = folder / "mask_head" / "model.onnx"
+    part.write_bytes(part.read_bytes()[:-10])
+    with pytest.raises(UserError, match="mask_head/model.onnx: not the file that was exported"):
+        PanopticModel(folder)
+    part.unlink()
+    with pytest.raises(UserError, match="cannot read .*mask_head/model.onnx: No such file"):
+        PanopticModel(folder)
+    with pytest.raises(UserError, match="nowhere.py: no such config"):
+        open_panoptic(tmp_path / "nowhere.py", root / "tiny.pth")
+    options = {"classes": CLASSES, "num_things": 2, "mean": (0.5,) * 3, "std": (0.2,) * 3}
+    with pytest.raises(UserError, match="panoptic_val2017.json: cannot be read as JSON"):
+        PanopticImages(tmp_path, SIZE, **options)
+    with pytest.raises(UserError, match="has no category 'tree'"):
+        PanopticImages(root, SIZE, **{**options, "classes": (*CLASSES, "tree")})
+
+
+def test_a_network_that_numpy_does_not_know_is_refused(root: Path) -> None:
+    for option, value, message in (
+        ("model.test_cfg.rcnn.nms.type", "soft_nms", "test_cfg.rcnn.nms: must be plain"),
+        ("model.roi_head.bbox_head.reg_class_agnostic", True, "must have boxes of each class"),
+        ("model.roi_head.mask_roi_extractor.finest_scale", 60, "must take the same maps"),
+    ):
+        model = build(root / "tiny.py", **{option: value})[1]
+        with pytest.raises(UserError, match=message):
+            settings_of(PanopticNetwork(model, CLASSES, 2), SIZE)
+    with pytest.raises(UserError, match="names 1 things of 4 classes, its network has 2 of 4"):
+        settings_of(PanopticNetwork(build(root / "tiny.py")[1], CLASSES, 1), SIZE)
