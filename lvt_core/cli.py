@@ -15,7 +15,11 @@ from lvt_core.complexity import complexity
 from lvt_core.errors import CommandParser, UserError, run_command
 from lvt_core.export import PRECISIONS, RUNTIMES, Export, export_model
 from lvt_core.export.labelled import LABELLED, Labelled
+from lvt_core.export.labelled_panoptic import PanopticImages
 from lvt_core.export.open_model import MODELS, open_model
+from lvt_core.export.open_panoptic import open_panoptic
+from lvt_core.export.panoptic import export_panoptic
+from lvt_core.export.panoptic_parts import settings_of
 from lvt_core.export.recipe import read_recipe
 
 
@@ -69,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     export.add_argument("--crop-pct", type=float, help="part of an image that a classifier's crop keeps")
     export.add_argument("--limit", type=int, help="judge on this many images at most")
     export.add_argument("--recipe", type=Path, metavar="FILE", help="of int8: which layers stay in float")
+    export.add_argument("--task", choices=("panoptic",), help="a panoptic network; needs --config")
+    export.add_argument("--config", type=Path, metavar="FILE", help="mmdetection's, of a panoptic network")
     export.add_argument("--use-ema", action="store_true", help="take the moving average")
     export.add_argument("--output", metavar="FOLDER", help="default: exports/NAME-RUNTIME-PRECISION")
 
@@ -108,6 +114,11 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    if (arguments.task is None) != (arguments.config is None):
+        raise UserError("--task panoptic and --config FILE: must be given together")
+    if arguments.task == "panoptic":
+        _export_panoptic(arguments)
+        return
     name, model, classes = open_model(
         arguments.source, use_ema=arguments.use_ema, model_kwargs=arguments.model_kwargs
     )
@@ -119,6 +130,32 @@ def _export(arguments: argparse.Namespace) -> None:
     runtime = RUNTIMES[arguments.to]
     checked = export_model(model, export, arguments.to, runtime, folder, data=data, recipe=recipe)
     print(f"{folder}: {name} for {arguments.to}, {arguments.precision}; {checked}")
+
+
+def _export_panoptic(arguments: argparse.Namespace) -> None:
+    size, dynamic = _size(arguments.size, default=512)
+    if dynamic:
+        raise UserError("--size dynamic: a panoptic export takes one size")
+    if arguments.recipe:
+        raise UserError("--recipe: a panoptic network's parts have recipes of their own")
+    network = open_panoptic(arguments.config, arguments.source)
+    settings = settings_of(network, size)
+    data = None
+    if arguments.data:
+        data = PanopticImages(
+            arguments.data,
+            size,
+            classes=network.classes,
+            num_things=network.num_things,
+            pad_value=settings["pad_value"],
+            mean=settings["mean"],
+            std=settings["std"],
+            limit=arguments.limit,
+        )
+    to, precision = arguments.to, arguments.precision
+    folder = Path(arguments.output or f"exports/panoptic-{to}-{precision}")
+    checked = export_panoptic(network, size, to, RUNTIMES[to], folder, precision=precision, data=data)
+    print(f"{folder}: panoptic for {to}, {precision}; {checked}")
 
 
 def _labelled(arguments: argparse.Namespace, export: Export) -> Labelled:
