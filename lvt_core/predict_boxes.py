@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+BLOCK = 256  # boxes that are compared with all others at a time
 MAX_LOG_RATIO = abs(np.log(np.float32(16 / 1000)))  # a box grows and shrinks by this at most
 
 
@@ -65,32 +66,45 @@ def decode(
     return np.clip(found, 0, np.array([size[1], size[0]] * 2, np.float32))
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
+def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, limit: int | None = None) -> np.ndarray:
     """Positions of the boxes that no better one overlaps by more than a threshold, best first.
 
     Args:
         boxes: ``(K, 4)``.
         scores: ``(K,)``; of equal ones the first is better.
         threshold: Largest intersection over union that is kept.
+        limit: Of how many to find.
     """
-    left = np.argsort(-scores, kind="stable")
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    boxes, area = boxes[left], area[left]
-    kept = []
-    while len(left):
-        kept.append(left[0])
-        sides = np.minimum(boxes[0, 2:], boxes[1:, 2:]) - np.maximum(boxes[0, :2], boxes[1:, :2])
-        both = np.maximum(sides[:, 0], 0) * np.maximum(sides[:, 1], 0)
-        with np.errstate(invalid="ignore"):  # two boxes without area: not a number, both stay
-            stays = ~(both / (area[0] + area[1:] - both) > np.float64(threshold))
-        left, boxes, area = left[1:][stays], boxes[1:][stays], area[1:][stays]
+    order = np.argsort(-scores, kind="stable")
+    boxes, stays = boxes[order], np.ones(len(order), dtype=bool)
+    kept: list[int] = []
+    for start in range(0, len(order), BLOCK):
+        rows = start + np.flatnonzero(stays[start : start + BLOCK])
+        apart = ~(_overlaps(boxes[rows], boxes[start:]) > np.float64(threshold))
+        for row, others in zip(rows, apart, strict=True):
+            if stays[row]:
+                kept.append(order[row])
+                if len(kept) == limit:
+                    return np.array(kept, dtype=np.int64)
+                stays[start:] &= others
     return np.array(kept, dtype=np.int64)
 
 
+def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of each with each; not a number for two boxes without area."""
+    left, top, right, bottom = some.T[:, :, None]
+    lefts, tops, rights, bottoms = others.T[:, None]
+    both = np.maximum(np.minimum(right, rights) - np.maximum(left, lefts), 0)
+    both *= np.maximum(np.minimum(bottom, bottoms) - np.maximum(top, tops), 0)
+    union = (right - left) * (bottom - top) + (rights - lefts) * (bottoms - tops) - both
+    with np.errstate(invalid="ignore"):
+        return both / union
+
+
 def suppress_groups(
-    boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshold: float
+    boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshold: float, limit: int
 ) -> np.ndarray:
-    """`suppress` within each group alone; positions of all that stay, best first."""
+    """`suppress` within each group alone; positions of the best `limit` that stay, best first."""
     if not len(boxes):
         return np.zeros(0, np.int64)
     # mmdetection puts the groups beside each other; its rounding there is a part of its decisions.
@@ -98,9 +112,9 @@ def suppress_groups(
     kept = []
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
-        kept.append(members[suppress(apart[members], scores[members], threshold)])
+        kept.append(members[suppress(apart[members], scores[members], threshold, limit)])
     found = np.sort(np.concatenate(kept))
-    return found[np.argsort(-scores[found], kind="stable")]
+    return found[np.argsort(-scores[found], kind="stable")[:limit]]
 
 
 def best(scores: np.ndarray, count: int) -> np.ndarray:
@@ -139,15 +153,16 @@ def roi_align(features: np.ndarray, boxes: np.ndarray, size: int, scale: float, 
         ratio: Samples per bin and axis; 0 for as many as it covers pixels.
     """
     C, H, W = features.shape
-    found = np.zeros((len(boxes), C, size, size), np.float32)
+    found = np.zeros((len(boxes), size, size, C), np.float32)
+    pixels = np.ascontiguousarray(features.transpose(1, 2, 0))  # (H, W, C): products of few, large matrices
     corners = boxes * np.float32(scale) - np.float32(0.5)
     for out, (left, top, right, bottom) in zip(found, corners, strict=True):
         first_row, rows = _bin_matrix(top, bottom, size, H, ratio)  # (S, h)
         first_column, columns = _bin_matrix(left, right, size, W, ratio)  # (S, w)
         h, w = rows.shape[1], columns.shape[1]
-        window = features[:, first_row : first_row + h, first_column : first_column + w]
-        np.matmul(rows, window @ columns.T, out=out)  # (C, h, S), then (C, S, S)
-    return found
+        window = pixels[first_row : first_row + h, first_column : first_column + w].reshape(h, w * C)
+        np.matmul(columns, (rows @ window).reshape(size, w, C), out=out)  # (S, w, C), then (S, S, C)
+    return found.transpose(0, 3, 1, 2)
 
 
 def _bin_matrix(
@@ -210,6 +225,38 @@ def _stretch_matrix(first: int, last: int, start: np.float32, stop: np.float32, 
 def resize_matrix(size: int, padded: int, cut: int, target: int) -> np.ndarray:
     """``(target, size)``: linear interpolation to `padded`, the first `cut` of it, and that to `target`."""
     return (_interpolation(cut, target) @ _interpolation(size, padded)[:cut]).astype(np.float32)
+
+
+def largest_resized(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Which of some maps is the largest at each pixel, once they are resized: ``(height, width)``.
+
+    One map at a time: arrays of all maps in full size take longer to fetch than to compute.
+
+    Args:
+        maps: ``(C, H, W)``.
+        rows: What `resize_matrix` gives, ``(height, H)``.
+        columns: The same, ``(width, W)``.
+    """
+    down, across = _bands(rows), _bands(columns)
+    largest = np.full((len(rows), len(columns)), -np.inf, np.float32)
+    found = np.zeros(largest.shape, np.int64)
+    for index, values in enumerate(maps):
+        values = sum(values[:, places] * weights for places, weights in across)
+        values = sum(values[places] * weights[:, None] for places, weights in down)
+        found[values > largest] = index
+        np.maximum(largest, values, out=largest)
+    return found
+
+
+def _bands(matrix: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A nearly empty matrix as what is in it: for every row a place and its weight, several times."""
+    first = (matrix != 0).argmax(axis=1)
+    last = matrix.shape[1] - 1 - (matrix[:, ::-1] != 0).argmax(axis=1)
+    bands = []
+    for step in range(int((last - first).max()) + 1):
+        places = np.minimum(first + step, last)
+        bands.append((places, matrix[np.arange(len(matrix)), places] * (first + step <= last)))
+    return bands
 
 
 def _interpolation(size: int, target: int) -> np.ndarray:

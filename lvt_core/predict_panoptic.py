@@ -145,8 +145,8 @@ class PanopticPipeline:
         if options["min_size"] >= 0:
             large = ((box[:, 2:] - box[:, :2]) > options["min_size"]).all(axis=1)
             box, probability, level_of = box[large], probability[large], level_of[large]
-        kept = ops.suppress_groups(box, probability, level_of, options["nms"])
-        return box[kept[: options["count"]]]
+        kept = ops.suppress_groups(box, probability, level_of, options["nms"], options["count"])
+        return box[kept]
 
     def classify(
         self, maps: Sequence[np.ndarray], proposals: np.ndarray, extent: tuple[int, int]
@@ -160,11 +160,13 @@ class PanopticPipeline:
         boxes = ops.decode(proposals[row], delta, **_coder(options), size=extent)
         score = scores[row, label]
         groups = np.zeros_like(label) if options["class_agnostic"] else label
-        kept = ops.suppress_groups(boxes, score, groups, options["nms"])[: options["count"]]
+        kept = ops.suppress_groups(boxes, score, groups, options["nms"], options["count"])
         return Instances(boxes[kept], score[kept], label[kept])
 
     def segment(self, maps: Sequence[np.ndarray], found: Instances) -> np.ndarray:
         """The instances' masks, each in its box: ``(N, M, M)``, 0..1."""
+        if not len(found.boxes):
+            return np.zeros((0, 1, 1), np.float32)
         (logits,) = self._run(self.mask_head, maps, found.boxes, "masks")
         return ops.sigmoid(logits[np.arange(len(logits)), found.labels])
 
@@ -175,7 +177,7 @@ class PanopticPipeline:
         rows, columns = (
             ops.resize_matrix(logits.shape[1 + i], images.shape[2 + i], extent[i], size[i]) for i in (0, 1)
         )
-        return np.matmul(rows, logits @ columns.T).argmax(axis=0)
+        return ops.largest_resized(logits, rows, columns)
 
     def fuse(self, found: Instances, masks: np.ndarray, boxes: np.ndarray, stuff: np.ndarray) -> PanopticMap:
         """Instances over each other by falling score, stuff where there is none.

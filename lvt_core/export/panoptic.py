@@ -102,7 +102,7 @@ def export_panoptic(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary) / folder.name
         work.mkdir()
-        for name in PARTS:
+        for name in reversed(PARTS):  # the small ones first: what fails, fails early
             export_model(
                 parts[name],
                 exports[name],

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from lvt_core.errors import UserError
 from lvt_core.export.open_panoptic import PanopticNetwork
 
+MASKS_AT_ONCE = 16  # an image has a few things; more are done in turns
+
 
 class Trunk(nn.Module):
     """All that is made of the image alone.
@@ -106,7 +108,7 @@ def settings_of(network: PanopticNetwork, size: tuple[int, int]) -> dict[str, An
             **_coder(roi.bbox_head.bbox_coder),
         },
         "masks": {
-            "batch": int(test.rcnn.max_per_img),
+            "batch": min(int(test.rcnn.max_per_img), MASKS_AT_ONCE),
             "roi_size": mask_extractor.roi_layers[0].output_size[0],
             "threshold": float(test.rcnn.mask_thr_binary),
         },
