@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/python -m demo.run
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check $(CODE)

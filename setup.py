@@ -15,11 +15,16 @@ DENSE = [
     "onedl-mmsegmentation>=1.4.2",
     "onedl-mmdetection>=3.5.1",
 ]
-EXPORT = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20", "openvino>=2025.1"]
+ONNX = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20"]
+OPENVINO = ONNX + ["openvino>=2025.1", "nncf>=3.2"]
+LITERT = ["litert-torch>=0.10", "ai-edge-quantizer>=0.10", "ai-edge-litert>=2.3"]
+EXECUTORCH = ["executorch>=1.5", "torchao>=0.18"]
+COREML = ["coremltools>=9"]
+EXPORT = OPENVINO + LITERT + EXECUTORCH + COREML
 DEMO = ["scikit-learn>=1.4"]
 LOGGERS = ["tensorboard>=2.16"]
 STREAM = ["webdataset>=0.2.100"]
-DEV = ["pytest>=8", "pytest-timeout>=2.3", "ruff==0.17.6", "mypy>=1.10", "pylint>=3"]
+DEV = ["pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "ruff==0.17.6", "mypy>=1.10", "pylint>=3"]
 
 setup(
     name="lvt-core",
@@ -39,6 +44,11 @@ setup(
         "demo": TRAIN + DENSE + DEMO,
         "loggers": LOGGERS,
         "stream": TRAIN + STREAM,
+        "onnx": ONNX,
+        "openvino": OPENVINO,
+        "litert": LITERT,
+        "executorch": EXECUTORCH,
+        "coreml": COREML,
         "export": EXPORT,
         "dev": TRAIN + DENSE + DEMO + LOGGERS + STREAM + EXPORT + DEV,
     },
