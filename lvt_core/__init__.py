@@ -19,7 +19,7 @@ else:
     from lvt_core.layers import CSA, RASA
     from lvt_core.models import lvt, lvt_cls
     from lvt_core.pooled import LVTPooled
-    from lvt_core.segformer import FoldedSegFormerHead, SegFormer, SegFormerHead
+    from lvt_core.segformer import FoldedSegFormerHead, SegFormer, SegFormerHead, SegFormerLabels
 
 __all__ = [
     "CSA",
@@ -34,6 +34,7 @@ __all__ = [
     "LoadReport",
     "SegFormer",
     "SegFormerHead",
+    "SegFormerLabels",
     "TokenLogits",
     "complexity",
     "load_checkpoint",

@@ -13,7 +13,7 @@ from timm.utils import ParseKwargs
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
 from lvt_core.errors import CommandParser, UserError, run_command
-from lvt_core.export import PRECISIONS, RUNTIMES, Export, export_model
+from lvt_core.export import PRECISIONS, RUNTIMES, Export, check_delegates, export_model
 from lvt_core.export.labelled import LABELLED, Labelled
 from lvt_core.export.labelled_panoptic import PanopticImages
 from lvt_core.export.open_model import MODELS, open_model
@@ -21,6 +21,7 @@ from lvt_core.export.open_panoptic import open_panoptic
 from lvt_core.export.panoptic import export_panoptic
 from lvt_core.export.panoptic_parts import settings_of
 from lvt_core.export.recipe import read_recipe
+from lvt_core.segformer import SegFormer, SegFormerLabels
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -73,6 +74,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     export.add_argument("--crop-pct", type=float, help="part of an image that a classifier's crop keeps")
     export.add_argument("--limit", type=int, help="judge on this many images at most")
     export.add_argument("--recipe", type=Path, metavar="FILE", help="of int8: which layers stay in float")
+    export.add_argument(
+        "--labels", action="store_true", help="of segmentation: each pixel's class, not logits at a quarter"
+    )
+    export.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; list the operators that accelerators' delegates leave to the runtime",
+    )
     export.add_argument("--task", choices=("panoptic",), help="a panoptic network; needs --config")
     export.add_argument("--config", type=Path, metavar="FILE", help="mmdetection's, of a panoptic network")
     export.add_argument("--use-ema", action="store_true", help="take the moving average")
@@ -122,12 +131,21 @@ def _export(arguments: argparse.Namespace) -> None:
     name, model, classes = open_model(
         arguments.source, use_ema=arguments.use_ema, model_kwargs=arguments.model_kwargs
     )
+    if arguments.labels:
+        if not isinstance(model, SegFormer):
+            raise UserError(f"--labels: {name} has no pixels' classes; a SegFormer has")
+        model = SegFormerLabels(model)
     size, dynamic = _size(arguments.size, default=512 if name == "segformer" else 224)
     folder = Path(arguments.output or f"exports/{name}-{arguments.to}-{arguments.precision}")
     export = Export(name, size, dynamic, arguments.precision, classes)
     recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
     data = _labelled(arguments, export) if arguments.data else None
     runtime = RUNTIMES[arguments.to]
+    if arguments.check:
+        found = check_delegates(model, export, arguments.to, runtime, data=data, recipe=recipe)
+        for delegate, delegation in found.items():
+            print(f"{name} for {arguments.to}, {export.precision}: {delegate} {delegation}")
+        return
     checked = export_model(model, export, arguments.to, runtime, folder, data=data, recipe=recipe)
     print(f"{folder}: {name} for {arguments.to}, {arguments.precision}; {checked}")
 
@@ -136,6 +154,9 @@ def _export_panoptic(arguments: argparse.Namespace) -> None:
     size, dynamic = _size(arguments.size, default=512)
     if dynamic:
         raise UserError("--size dynamic: a panoptic export takes one size")
+    for option in ("labels", "check"):
+        if getattr(arguments, option):
+            raise UserError(f"--{option}: not for a panoptic network")
     if arguments.recipe:
         raise UserError("--recipe: a panoptic network's parts have recipes of their own")
     network = open_panoptic(arguments.config, arguments.source)

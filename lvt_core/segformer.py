@@ -55,6 +55,24 @@ class SegFormer(nn.Module):
         return self.decode_head(self.backbone(x))
 
 
+class SegFormerLabels(SegFormer):
+    """A SegFormer that gives each pixel's class: resize and argmax are in the network.
+
+    Args:
+        model: Whose layers it shares, under the same names.
+    """
+
+    def __init__(self, model: SegFormer) -> None:
+        nn.Module.__init__(self)
+        self.config, self.backbone, self.decode_head = model.config, model.backbone, model.decode_head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image ``(B, in_chans, H, W)`` to classes ``(B, H, W)``, int32."""
+        logits = super().forward(x)  # (B, classes, H/4, W/4)
+        logits = F.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=False)
+        return logits.argmax(dim=1).to(torch.int32)
+
+
 class SegFormerHead(nn.Module):
     """The head of SegFormer as LVT was published with it.
 

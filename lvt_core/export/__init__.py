@@ -1,7 +1,9 @@
 """Export to runtimes: one common path, one file a runtime, one gate for all."""
 
+from functools import partial
+
 from lvt_core.export import litert, onnx, openvino, pt2
-from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, export_model
+from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, check_delegates, export_model
 from lvt_core.export.gate import Parity, Scores
 
 RUNTIMES = {
@@ -11,6 +13,14 @@ RUNTIMES = {
         onnx.convert,
         dynamic=True,
         precisions=PRECISIONS,
+        checks={
+            "NNAPI": partial(onnx.check, estimate="check_nnapi_partitions"),
+            "Core ML": partial(
+                onnx.check,
+                estimate="check_coreml_partitions",
+                config_filename="coreml_supported_mlprogram_ops.md",
+            ),
+        },
     ),
     "litert": Runtime(
         "model.tflite",
@@ -18,6 +28,7 @@ RUNTIMES = {
         litert.convert,
         dynamic=False,
         precisions=PRECISIONS,
+        checks={"XNNPACK": litert.check},
     ),
     "openvino": Runtime(
         "model.xml",
@@ -29,4 +40,14 @@ RUNTIMES = {
     "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=False),
 }
 
-__all__ = ["PRECISIONS", "RUNTIMES", "Export", "Job", "Parity", "Runtime", "Scores", "export_model"]
+__all__ = [
+    "PRECISIONS",
+    "RUNTIMES",
+    "Export",
+    "Job",
+    "Parity",
+    "Runtime",
+    "Scores",
+    "check_delegates",
+    "export_model",
+]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import nn
 
 from lvt_core.config import MIN_INPUT_SIZE
 from lvt_core.errors import UserError
+from lvt_core.export.delegates import Delegation
 from lvt_core.export.gate import Checked, check_parity, check_scores
 from lvt_core.export.graph import Outputs, exportable
 from lvt_core.export.labelled import Labelled
@@ -42,6 +44,7 @@ class Runtime:
         convert: Writes the file of a job.
         dynamic: Takes batches and images of any size.
         precisions: Of `PRECISIONS`, those that it has.
+        checks: For each accelerator's delegate, by name, what tells how much of a job it takes.
     """
 
     file: str
@@ -49,6 +52,7 @@ class Runtime:
     convert: Callable[[Job, Path], None]
     dynamic: bool
     precisions: tuple[str, ...] = ("fp32",)
+    checks: Mapping[str, Callable[[Job], Delegation]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,20 +142,12 @@ def export_model(
     require_writable_folder(folder.parent)
     require_replaceable(folder)
     reference = Outputs(model.eval())
-    if calibration is None:
-        calibration = data.calibration() if data and export.precision == "int8" else []
-    if recipe is None:
-        recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
-    job = Job(make_program(model, export), export, calibration, recipe)
+    job = make_job(model, export, runtime_name, data=data, recipe=recipe, calibration=calibration)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary) / folder.name
         work.mkdir()
-        try:
+        with packages_named(runtime_name, runtime):
             runtime.convert(job, work / runtime.file)
-        except ImportError as error:
-            raise UserError(
-                f"--to {runtime_name}: needs {error.name}: pip install {' '.join(runtime.packages)}"
-            ) from error
         write_manifest(work, export, runtime_name, runtime, None)
         exported = ExportedModel(work)
         checked: Checked
@@ -166,6 +162,67 @@ def export_model(
         write_manifest(work, export, runtime_name, runtime, checked)
         put_in_place(work, folder, Path(temporary) / "old")
     return checked
+
+
+def check_delegates(
+    model: nn.Module,
+    export: Export,
+    runtime_name: str,
+    runtime: Runtime,
+    *,
+    data: Labelled | None = None,
+    recipe: Recipe | None = None,
+) -> dict[str, Delegation]:
+    """How much of a model accelerators' delegates take; nothing is written.
+
+    Args:
+        model: Takes images, gives a tensor or a list of them.
+        export: What would be exported.
+        runtime_name: Its name, as `lvt_core.predict` knows it.
+        runtime: Where to.
+        data: Labelled images, whose training images calibrate int8.
+        recipe: Which layers stay in float; the runtime's own for this model by default.
+
+    Raises:
+        UserError: The runtime is not installed, has no delegates, or cannot do what is asked.
+    """
+    require_possible(export, runtime_name, runtime, judged=data is not None)
+    if not runtime.checks:
+        raise UserError(f"--check: {runtime_name} has no accelerator's delegate to ask")
+    job = make_job(model.eval(), export, runtime_name, data=data, recipe=recipe)
+    with packages_named(runtime_name, runtime):
+        return {name: check(job) for name, check in runtime.checks.items()}
+
+
+def make_job(
+    model: nn.Module,
+    export: Export,
+    runtime_name: str,
+    *,
+    data: Labelled | None = None,
+    recipe: Recipe | None = None,
+    calibration: Sequence[np.ndarray] | None = None,
+) -> Job:
+    """What a converter needs; the arguments are those of `export_model`."""
+    if calibration is None:
+        calibration = data.calibration() if data and export.precision == "int8" else []
+    if recipe is None:
+        recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
+    return Job(make_program(model, export), export, calibration, recipe)
+
+
+@contextmanager
+def packages_named(runtime_name: str, runtime: Runtime) -> Iterator[None]:
+    """Tell what to install where a package is missing.
+
+    Raises:
+        UserError: One is.
+    """
+    try:
+        yield
+    except ImportError as error:
+        needed = " ".join(runtime.packages)
+        raise UserError(f"--to {runtime_name}: needs {error.name}: pip install {needed}") from error
 
 
 def make_program(model: nn.Module, export: Export) -> torch.export.ExportedProgram:

@@ -16,3 +16,9 @@ class Delegation:
 
     partitions: int
     outside: dict[str, int]
+
+    def __str__(self) -> str:
+        pieces = "1 piece" if self.partitions == 1 else f"{self.partitions} pieces"
+        names = sorted(self.outside, key=lambda name: (-self.outside[name], name))
+        left = ", ".join(f"{self.outside[name]} {name}" for name in names)
+        return f"takes {pieces}" + (f"; leaves {left}" if left else " and all operators")

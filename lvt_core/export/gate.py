@@ -14,7 +14,7 @@ from lvt_core.errors import UserError
 from lvt_core.export.labelled import Labelled, first_images
 from lvt_core.predict import ExportedModel
 
-TOLERANCE = 1e-4  # of the largest value of an output, float32
+TOLERANCE = 1e-4  # of the largest value of an output, float32; of the pixels, where it is their classes
 MAX_DROP = 0.5  # points of the task's metric, float16 and int8
 MIN_AGREEMENT = 99.0  # percent of the predictions
 IMAGES = 4
@@ -28,7 +28,8 @@ class Parity:
     """How far a float32 file's outputs are from the model's.
 
     Attributes:
-        worst: Largest difference, relative to the largest value of its output.
+        worst: Largest difference, relative to the largest value of its output; of classes, the part that
+            differs.
         tolerance: What was allowed.
         images: How many were compared.
         sizes: Batches, heights and widths.
@@ -91,7 +92,7 @@ def check_parity(
     batches = [photograph(*size, seed=seed) for seed, size in enumerate(drawn)]
     if data is not None:
         batches += first_images(data, REAL_IMAGES)
-    worst = max(_difference(model, exported, images) for images in batches)
+    worst = max(difference(model, exported, images) for images in batches)
     if worst > TOLERANCE:
         raise UserError(
             f"{exported.manifest['runtime']} differs from the model by {worst:.1e} of the largest value, "
@@ -145,15 +146,18 @@ def run_model(model: nn.Module, images: np.ndarray) -> list[np.ndarray]:
         return [value.numpy() for value in model(torch.from_numpy(images))]
 
 
-def _difference(model: nn.Module, exported: ExportedModel, images: np.ndarray) -> float:
-    """Largest difference of the outputs, relative to the largest value; infinite if one is not finite."""
+def difference(model: nn.Module, exported: ExportedModel, images: np.ndarray) -> float:
+    """`Parity.worst` of one batch; infinite if a value is not finite."""
     expected, found = run_model(model, images), exported(images)
     shapes = [value.shape for value in expected]
     if [value.shape for value in found] != shapes:
         raise UserError(f"{exported.manifest['runtime']} gives {[v.shape for v in found]}, not {shapes}")
     worst = 0.0
     for ours, theirs in zip(expected, found, strict=True):
-        difference = float(np.abs(ours - theirs).max() / np.abs(ours).max())
+        if np.issubdtype(ours.dtype, np.integer):
+            difference = float((ours != theirs).mean())
+        else:
+            difference = float(np.abs(ours - theirs).max() / np.abs(ours).max())
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))
     return worst
 

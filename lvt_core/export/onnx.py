@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 
 from lvt_core.errors import UserError
 from lvt_core.export.common import Job
+from lvt_core.export.delegates import Delegation
 from lvt_core.export.recipe import Recipe
 
 OPSET = 20  # GELU is one operator from there on
@@ -55,6 +57,30 @@ def convert(job: Job, file: Path) -> None:
         elif precision == "int8":
             graph = quantized(graph, job.calibration, job.recipe, Path(folder))
         onnx.save(graph, file)
+
+
+def check(job: Job, *, estimate: str, **options: str) -> Delegation:
+    """What an accelerator takes of a job's file, by ONNX Runtime's own estimate for phones.
+
+    Args:
+        job: What would be exported.
+        estimate: Its name in ``onnxruntime.tools.mobile_helpers.usability_checker``.
+        options: Of the estimate.
+
+    Raises:
+        ImportError: The exporter's packages are not installed.
+    """
+    import onnx
+    from onnxruntime.tools.mobile_helpers import usability_checker
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "model.onnx")
+        convert(job, file)
+        graph = onnx.shape_inference.infer_shapes(onnx.load(file))
+    found = getattr(usability_checker, estimate)(graph, require_fixed_input_sizes=True, **options)
+    taken = {node.name for group in found.supported_groups for node in group}
+    outside = Counter(node.op_type for node in graph.graph.node if node.name not in taken)
+    return Delegation(found.num_partitions, dict(outside))
 
 
 def _name_nodes(graph: Any) -> None:

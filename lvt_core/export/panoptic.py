@@ -214,7 +214,7 @@ def _check_part(
     Raises:
         UserError: An output differs, in shape or by more than the tolerance.
     """
-    worst = max(gate._difference(model, exported, value) for value in inputs)
+    worst = max(gate.difference(model, exported, value) for value in inputs)
     if worst > tolerance:
         raise UserError(
             f"{exported.manifest['runtime']}, {exported.manifest['model']}: differs from the model by "

@@ -1,0 +1,157 @@
+"""Every runtime, precision and task in one table.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.deploy [demo/out] [--tasks TASK ...] [--runtimes RUNTIME ...]
+        [--precisions PRECISION ...] [--limit 100] [--repeats 15] [--json FILE] [--markdown FILE]
+
+Differences, file sizes, times and memory are those of the published architectures, untrained (the panoptic one
+is the demo's); scores are those of the networks that ``make demo`` trained, through the gate. One image, one
+core; times in turns in one process, memory each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from benchmarks.deploy_tasks import Task, process_memory, tasks
+from benchmarks.side_by_side import Row, record, side_by_side
+from lvt_core.errors import UserError, run_command
+from lvt_core.export import RUNTIMES
+from lvt_core.export.common import PRECISIONS
+from lvt_core.files import write_text
+from lvt_core.timing import hardware
+
+HEAD = ("runtime", "precision", "difference", "score, the model's", "agree", "MB", "time", "MiB")
+NOT_TIMED = ("coreml",)  # where there is no Core ML, an interpreter stands in for it
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("demo", type=Path, nargs="?", default=Path("demo/out"), help="what make demo wrote")
+    parser.add_argument("--tasks", nargs="+", choices=tuple(tasks(Path(), limit=None)), metavar="TASK")
+    parser.add_argument("--runtimes", nargs="+", choices=tuple(RUNTIMES), metavar="RUNTIME")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, metavar="PRECISION")
+    parser.add_argument("--limit", type=int, default=100, help="judge on so many images")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--markdown", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # runtimes count cores by themselves
+    print(hardware())
+    rows, text = [], ""
+    for name, make in tasks(args.demo, limit=args.limit).items():
+        if args.tasks and name not in args.tasks:
+            continue
+        try:
+            task = make()
+        except (OSError, ValueError) as error:
+            raise UserError(f"{args.demo}: {error}; `make demo` trains the networks") from error
+        found = measure(
+            task, args.runtimes or tuple(RUNTIMES), args.precisions or PRECISIONS, repeats=args.repeats
+        )
+        rows += [{"task": name, **row} for row in found]
+        text += table(task.title, found)
+        print(text.splitlines()[-1], flush=True)
+    print(text)
+    if args.markdown:
+        write_text(args.markdown, text)
+    record(args.json, "python -m benchmarks.deploy", rows)
+
+
+def measure(task: Task, runtimes: Sequence[str], precisions: Sequence[str], *, repeats: int) -> list[Row]:
+    """PyTorch's rows, then one per runtime and precision."""
+    with tempfile.TemporaryDirectory() as temporary:
+        eager = task.eager()
+        calls, rows = dict(eager), []
+        for runtime in runtimes:
+            for precision in (each for each in precisions if each in RUNTIMES[runtime].precisions):
+                folder = Path(temporary, f"{runtime}-{precision}")
+                print(f"{task.title}: {folder.name}", flush=True)
+                row: Row = {"form": folder.name, "runtime": runtime, "precision": precision}
+                rows.append(row | _converted(task, row, folder))
+                if "error" in rows[-1]:
+                    continue
+                rows[-1] |= _judged(task, row, folder)
+                if precision == "fp32":
+                    rows[-1]["delegates"] = _delegates(task, runtime)
+                if runtime not in NOT_TIMED:
+                    calls[folder.name] = task.call(folder)
+        times = side_by_side(calls, repeats=repeats, warmup=2, memory=False)
+    base: list[Row] = [{"form": form, "runtime": "torch", "precision": "fp32"} for form in eager]
+    base[-1]["peak_mb"] = task.eager_memory()
+    return [row | times.get(row["form"], {}) for row in base + rows]
+
+
+def _converted(task: Task, row: Row, folder: Path) -> Row:
+    """Of the network that is timed: the difference, the file's size, memory; or why there is none."""
+    try:
+        task.convert(row["runtime"], row["precision"], folder)
+    except UserError as error:
+        return {"error": str(error)}
+    found: Row = {"worst": task.worst(folder), "megabytes": _megabytes(folder)}
+    if row["runtime"] not in NOT_TIMED:
+        found["peak_mb"] = process_memory(str(folder))
+    return found
+
+
+def _judged(task: Task, row: Row, folder: Path) -> Row:
+    """Of the trained network: its scores; or the gate's sentence."""
+    try:
+        return {"scores": asdict(task.judge(row["runtime"], row["precision"], folder))}
+    except UserError as error:
+        return {"refused": str(error)}
+
+
+def _delegates(task: Task, runtime: str) -> dict[str, str]:
+    try:
+        return {name: str(found) for name, found in task.delegates(runtime).items()}
+    except UserError:  # it has none
+        return {}
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def table(title: str, rows: Sequence[Row]) -> str:
+    """A task as a Markdown table and the delegates' sentences under it."""
+    literal = rows[0]["ms"]
+    lines = [f"**{title}**", "", f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
+    for row in rows:
+        scores = row.get("scores")
+        cells = [
+            row["form"] if row["runtime"] == "torch" else row["runtime"],
+            row["precision"],
+            _cell(row, "worst", ".0e"),
+            f"{scores['exported']:.2f}, {scores['model']:.2f}" if scores else _reason(row),
+            f"{scores['agreement']:.2f} %" if scores else "",
+            _cell(row, "megabytes", ".1f"),
+            f"{row['ms'] / literal:.2f} ({row['ms']:.1f} ms)" if "ms" in row else "",
+            _cell(row, "peak_mb", ".0f"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    for row in rows:
+        for name, sentence in row.get("delegates", {}).items():
+            lines.append(f"\n{row['runtime']}: {name} {sentence}.")
+    return "\n".join(lines) + "\n\n"
+
+
+def _cell(row: Row, key: str, layout: str) -> str:
+    value = row.get(key)
+    return "" if value is None else f"{value:{layout}}"
+
+
+def _reason(row: Row) -> str:
+    return str(row.get("error", row.get("refused", "")))
+
+
+if __name__ == "__main__":
+    run_command(main)

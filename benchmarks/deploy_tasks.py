@@ -1,0 +1,247 @@
+"""The three tasks as `benchmarks.deploy` measures them: a network to time and a trained one to judge."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks.literal import literal_copy
+from demo.classification_run import BEST
+from demo.panoptic_run import CONFIG, MAX_EPOCHS
+from demo.segmentation_run import trained_segmentor
+from lvt_core.export import RUNTIMES, Export, Scores, check_delegates
+from lvt_core.export.common import export_model, make_job, write_manifest
+from lvt_core.export.delegates import Delegation
+from lvt_core.export.gate import check_scores, difference, photograph
+from lvt_core.export.graph import Outputs
+from lvt_core.export.labelled import LABELLED, Labelled
+from lvt_core.export.labelled_panoptic import PanopticImages
+from lvt_core.export.open_model import open_model
+from lvt_core.export.open_panoptic import open_panoptic
+from lvt_core.export.panoptic import export_panoptic, predict_as_trained
+from lvt_core.export.panoptic_parts import settings_of
+from lvt_core.predict import load, read_manifest
+from lvt_core.predict_panoptic import PanopticModel
+
+CALIBRATION_IMAGES = 8
+PANOPTIC_SIZE = (96, 96)  # of the demo's scenes
+
+Call = Callable[[], object]
+
+
+class Task(ABC):
+    """What is exported for a task.
+
+    Attributes:
+        title: The network that is timed, and its size.
+    """
+
+    title: str
+
+    @abstractmethod
+    def convert(self, runtime: str, precision: str, folder: Path) -> None:
+        """Write the network that is timed.
+
+        Raises:
+            UserError: It cannot be.
+        """
+
+    @abstractmethod
+    def judge(self, runtime: str, precision: str, folder: Path) -> Scores:
+        """The gate's scores of the trained network.
+
+        Args:
+            runtime: Where to.
+            precision: Of `PRECISIONS`.
+            folder: What `convert` wrote.
+
+        Raises:
+            UserError: The gate, or the runtime, refuses it.
+        """
+
+    @abstractmethod
+    def eager(self) -> dict[str, Call]:
+        """PyTorch's calls: ``literal`` and ``eager``."""
+
+    @abstractmethod
+    def call(self, folder: Path) -> Call:
+        """The call of what `convert` wrote."""
+
+    @abstractmethod
+    def worst(self, folder: Path) -> float | None:
+        """Difference of its outputs from PyTorch's, relative to the largest value."""
+
+    @abstractmethod
+    def delegates(self, runtime: str) -> dict[str, Delegation]:
+        """What accelerators take of it in float32."""
+
+    @abstractmethod
+    def eager_memory(self) -> float | None:
+        """MiB of a process that runs the network in PyTorch."""
+
+
+class ImageTask(Task):
+    """A published architecture, untrained, is timed; a network of the demo is judged.
+
+    Args:
+        name: ``lvt_cls`` or ``segformer``.
+        side: Of the images that are timed.
+        checkpoint: The trained network.
+        data: What it is judged on.
+        judged_side: Of the images that it is judged on.
+        limit: Judge on so many images at most.
+    """
+
+    def __init__(
+        self, name: str, side: int, *, checkpoint: Path, data: Path, judged_side: int, limit: int | None
+    ) -> None:
+        self.name, self.side = name, side
+        self.title = f"{name}, {side} x {side}"
+        torch.manual_seed(0)
+        self.model: nn.Module = open_model(name)[1].eval()
+        self.images = photograph(1, side, side, seed=0)
+        self.checkpoint, self.judged_size = checkpoint, (judged_side, judged_side)
+        options = {"crop_pct": 1.0} if name == "lvt_cls" else {}
+        export = Export(name, self.judged_size)
+        self.data: Labelled = LABELLED[name](
+            data, self.judged_size, mean=export.mean, std=export.std, limit=limit, **options
+        )
+
+    def convert(self, runtime: str, precision: str, folder: Path) -> None:
+        # No gate: what an untrained network predicts says nothing of a precision.
+        export = Export(self.name, (self.side, self.side), precision=precision)
+        drawn = [photograph(1, self.side, self.side, seed=seed) for seed in range(CALIBRATION_IMAGES)]
+        job = make_job(self.model, export, runtime, calibration=drawn if precision == "int8" else [])
+        folder.mkdir(parents=True)
+        RUNTIMES[runtime].convert(job, folder / RUNTIMES[runtime].file)
+        write_manifest(folder, export, runtime, RUNTIMES[runtime], None)
+
+    def judge(self, runtime: str, precision: str, folder: Path) -> Scores:
+        name, model, classes = open_model(str(self.checkpoint))
+        export = Export(name, self.judged_size, precision=precision, classes=classes)
+        check = partial(check_scores, data=self.data)  # of float32, too
+        checked = export_model(model, export, runtime, RUNTIMES[runtime], folder, data=self.data, check=check)
+        assert isinstance(checked, Scores)
+        return checked
+
+    def eager(self) -> dict[str, Call]:
+        forms = {"literal": literal_copy(self.model), "eager": self.model}
+        image = torch.from_numpy(self.images)
+        return {form: partial(torch.inference_mode()(model), image) for form, model in forms.items()}
+
+    def call(self, folder: Path) -> Call:
+        return partial(load(folder), self.images)
+
+    def worst(self, folder: Path) -> float:
+        return difference(Outputs(self.model), load(folder), self.images)
+
+    def delegates(self, runtime: str) -> dict[str, Delegation]:
+        export = Export(self.name, (self.side, self.side))
+        return check_delegates(self.model, export, runtime, RUNTIMES[runtime])
+
+    def eager_memory(self) -> float:
+        return process_memory("--eager", self.name, "--size", str(self.side))
+
+
+class PanopticTask(Task):
+    """The demo's network, timed and judged: its post-processing depends on what it finds.
+
+    Args:
+        checkpoint: The trained network.
+        data: What it is judged on.
+        limit: Judge on so many images at most.
+    """
+
+    def __init__(self, *, checkpoint: Path, data: Path, limit: int | None) -> None:
+        self.network = open_panoptic(CONFIG, checkpoint)
+        self.title = f"panoptic, {PANOPTIC_SIZE[0]} x {PANOPTIC_SIZE[1]}, the demo's"
+        settings = settings_of(self.network, PANOPTIC_SIZE)
+        self.data = PanopticImages(
+            data,
+            PANOPTIC_SIZE,
+            classes=self.network.classes,
+            num_things=self.network.num_things,
+            pad_value=settings["pad_value"],
+            mean=settings["mean"],
+            std=settings["std"],
+            limit=limit,
+        )
+        self.images, _ = next(iter(self.data))
+
+    def convert(self, runtime: str, precision: str, folder: Path) -> None:
+        export_panoptic(
+            self.network,
+            PANOPTIC_SIZE,
+            runtime,
+            RUNTIMES[runtime],
+            folder,
+            precision=precision,
+            data=self.data,
+        )
+
+    def judge(self, runtime: str, precision: str, folder: Path) -> Scores:
+        return Scores(**read_manifest(folder)["parity"])  # it has passed the gate
+
+    def eager(self) -> dict[str, Call]:
+        whole = partial(predict_as_trained, self.network, self.images, PANOPTIC_SIZE, PANOPTIC_SIZE)
+        return {"eager": whole}
+
+    def call(self, folder: Path) -> Call:
+        return partial(PanopticModel(folder), self.images)
+
+    def worst(self, folder: Path) -> None:
+        return None  # maps have no values to compare
+
+    def delegates(self, runtime: str) -> dict[str, Delegation]:
+        return {}
+
+    def eager_memory(self) -> None:
+        return None  # mmdetection is most of such a process
+
+
+def process_memory(*words: str) -> float:
+    """MiB that a fresh process has in memory at most (`benchmarks.deploy_process`)."""
+    command = [sys.executable, "-m", "benchmarks.deploy_process", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return float(done.stdout.split()[-1])
+
+
+def tasks(out: Path, *, limit: int | None) -> dict[str, Callable[[], Task]]:
+    """The tasks, by name, on what ``make demo`` leaves in `out`; made when they are called."""
+    data = out / "data"
+
+    def classification() -> Task:
+        return ImageTask(
+            "lvt_cls",
+            224,
+            checkpoint=out / BEST,
+            data=data / "classification",
+            judged_side=48,
+            limit=limit,
+        )
+
+    def segmentation() -> Task:
+        return ImageTask(
+            "segformer",
+            512,
+            checkpoint=trained_segmentor(out),
+            data=data / "segmentation",
+            judged_side=80,
+            limit=limit,
+        )
+
+    def panoptic() -> Task:
+        checkpoint = out / "detection" / "digits" / f"epoch_{MAX_EPOCHS}.pth"
+        return PanopticTask(checkpoint=checkpoint, data=data / "panoptic", limit=limit)
+
+    return {"classification": classification, "segmentation": segmentation, "panoptic": panoptic}
