@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python -m benchmarks.deploy [demo/out] [--tasks TASK ...] [--runtimes RUNTIME ...]
         [--precisions PRECISION ...] [--limit 100] [--repeats 15] [--json FILE] [--markdown FILE]
 
-Differences, file sizes, times and memory are those of the published architectures, untrained (the panoptic one
-is the demo's); scores are those of the networks that ``make demo`` trained, through the gate. One image, one
-core; times in turns in one process, memory each in a process of its own.
+Differences, file sizes, times and memory are those of the published architectures, untrained (the panoptic
+one is the demo's); scores are those of the networks that ``make demo`` trained, through the gate. One image,
+one core; times in turns in one process, memory each in a process of its own.
 """
 
 from __future__ import annotations

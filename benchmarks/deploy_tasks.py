@@ -128,7 +128,11 @@ class ImageTask(Task):
         name, model, classes = open_model(str(self.checkpoint))
         export = Export(name, self.judged_size, precision=precision, classes=classes)
         check = partial(check_scores, data=self.data)  # of float32, too
-        checked = export_model(model, export, runtime, RUNTIMES[runtime], folder, data=self.data, check=check)
+        with tempfile.TemporaryDirectory() as temporary:
+            written = Path(temporary, folder.name)
+            checked = export_model(
+                model, export, runtime, RUNTIMES[runtime], written, data=self.data, check=check
+            )
         assert isinstance(checked, Scores)
         return checked
 
