@@ -12,7 +12,8 @@ import hashlib
 import importlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class ExportedModel:
         runtime = self.manifest["runtime"]
         if runtime not in SESSIONS:
             raise UserError(f"{self.folder / MANIFEST}: runtime {runtime!r}; known are {', '.join(SESSIONS)}")
-        self._session = _open(runtime, self.folder / self.manifest["file"])
+        self._session = _open(runtime, self.folder / self.manifest["file"], self.manifest.get("versions", {}))
 
     def __call__(self, images: np.ndarray) -> Arrays:
         """Normalised images ``(B, 3, H, W)``, float32, to the network's outputs, in the manifest's order.
@@ -113,16 +114,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _open(runtime: str, file: Path) -> Session:
+def _open(runtime: str, file: Path, versions: Mapping[str, str]) -> Session:
+    package = PACKAGES[runtime]
     try:
         return SESSIONS[runtime](file)
     except ImportError as error:
-        raise UserError(f"{file}: needs {error.name}: pip install {PACKAGES[runtime]}") from error
+        raise UserError(f"{file}: needs {error.name}: pip install {package}") from error
     except UserError:
         raise
     except Exception as error:  # every runtime has exceptions of its own
         reason = str(error).strip().splitlines()
-        raise UserError(f"{file}: {runtime} refuses it: {reason[0] if reason else error!r}") from error
+        written, here = versions.get(package), version(package)
+        other = f" (written for {package} {written}, here is {here})" if written not in (None, here) else ""
+        raise UserError(f"{file}: {runtime} refuses it: {reason[0] if reason else error!r}{other}") from error
 
 
 def _onnx(file: Path) -> Session:

@@ -26,6 +26,7 @@ from lvt_core.export.labelled import Labelled
 from lvt_core.export.recipe import Recipe, read_recipe
 from lvt_core.files import require_writable_folder
 from lvt_core.predict import MANIFEST, ExportedModel, read_manifest, sha256
+from lvt_core.predict_sample import record_sample
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -158,8 +159,11 @@ def export_model(
         else:
             assert data is not None  # require_possible
             checked = check_scores(reference, exported, data)
+        sample = record_sample(
+            exported, (1 if export.dynamic else export.batch, export.channels, *export.size)
+        )
         del exported  # some runtimes keep the file open
-        write_manifest(work, export, runtime_name, runtime, checked)
+        write_manifest(work, export, runtime_name, runtime, checked, sample)
         put_in_place(work, folder, Path(temporary) / "old")
     return checked
 
@@ -239,7 +243,12 @@ def make_program(model: nn.Module, export: Export) -> torch.export.ExportedProgr
 
 
 def write_manifest(
-    folder: Path, export: Export, runtime_name: str, runtime: Runtime, checked: Checked | None
+    folder: Path,
+    export: Export,
+    runtime_name: str,
+    runtime: Runtime,
+    checked: Checked | None,
+    sample: dict[str, Any] | None = None,
 ) -> None:
     """``model.json``: all that is needed to use the file, and what was checked."""
     files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
@@ -254,6 +263,7 @@ def write_manifest(
         "std": list(export.std),
         "classes": list(export.classes) if export.classes else None,
         "parity": asdict(checked) if checked else None,
+        "sample": sample,
         "versions": versions(runtime),
         "sha256": {path.name: sha256(path) for path in files},
     }

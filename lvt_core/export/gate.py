@@ -13,6 +13,7 @@ from torch import nn
 from lvt_core.errors import UserError
 from lvt_core.export.labelled import Labelled, first_images
 from lvt_core.predict import ExportedModel
+from lvt_core.predict_sample import photograph
 
 TOLERANCE = 1e-4  # of the largest value of an output, float32; of the pixels, where it is their classes
 MAX_DROP = 0.5  # points of the task's metric, float16 and int8
@@ -160,14 +161,3 @@ def difference(model: nn.Module, exported: ExportedModel, images: np.ndarray) ->
             difference = float(np.abs(ours - theirs).max() / np.abs(ours).max())
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))
     return worst
-
-
-def photograph(batch: int, height: int, width: int, *, seed: int) -> np.ndarray:
-    """Noise with a photograph's spectrum, normalised: ``(B, 3, H, W)``, float32."""
-    rng = np.random.default_rng(seed)
-    y, x = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
-    falloff = 1 / np.maximum(np.hypot(x, y), 1 / width)
-    planes = np.fft.irfft2(
-        np.fft.rfft2(rng.normal(size=(batch, 3, height, width))) * falloff, (height, width)
-    )
-    return (planes / planes.std(axis=(2, 3), keepdims=True)).astype(np.float32)

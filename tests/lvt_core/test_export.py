@@ -17,10 +17,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lvt_core import LVT, LVTConfig, SegFormer, cli, save_checkpoint
+from lvt_core import LVT, LVTConfig, SegFormer, SegFormerLabels, cli, predict_sample, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Job, Runtime, common, export_model
+from lvt_core.export import RUNTIMES, Export, Job, Runtime, check_delegates, common, export_model
 from lvt_core.export import onnx as onnx_export
+from lvt_core.export.delegates import Delegation
 from lvt_core.export.gate import photograph, run_model
 from lvt_core.export.graph import Outputs, exportable
 from lvt_core.export.labelled import ClassifiedImages, LabelMaps
@@ -94,8 +95,20 @@ def test_runtimes_give_what_the_model_gives(runtime: str, dynamic: bool, tmp_pat
             exported(photograph(1, 65, 96, seed=0))
     if runtime == "onnx":
         check_as_a_stranger(folder, images, found)
+        refuses_another_opset(folder)
     with pytest.raises(UserError, match="images are float64 .*: they must be float32"):
         exported(images.astype(np.float64))
+
+
+def refuses_another_opset(folder: Path) -> None:
+    """A file that asks for operators of a later ONNX is told in a sentence."""
+    graph = onnx.load(folder / "model.onnx")
+    graph.opset_import[0].version = 99
+    onnx.save(graph, folder / "model.onnx")
+    manifest = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(manifest | {"sha256": {}}))
+    with pytest.raises(UserError, match="model.onnx: onnx refuses it: .*opset"):
+        ExportedModel(folder)
 
 
 def test_backbones_give_four_maps_and_heads_their_logits(tmp_path: Path) -> None:
@@ -152,6 +165,10 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     (folder / "model.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="model.pt2: pt2 refuses it"):
         ExportedModel(folder)
+    manifest["versions"]["torch"] = "1.0"
+    (folder / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"pt2 refuses it: .* \(written for torch 1.0, here is 2"):
+        ExportedModel(folder)
     (folder / "model.json").write_text("{}")
     with pytest.raises(UserError, match="has no runtime, file"):
         ExportedModel(folder)
@@ -164,9 +181,61 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
         (["nothing"], "nothing: must be lvt_cls, lvt, segformer, or a checkpoint"),
         (["lvt", "--size", "big"], "--size big: must be a side"),
         (["lvt", "--size", "16"], "--size 16 16: must be at least 32"),
+        (["lvt", "--labels"], "--labels: lvt has no pixels' classes; a SegFormer has"),
     ):
         with pytest.raises(UserError, match=message):
             cli.main(["export", *words, "--to", "pt2", "--output", str(tmp_path / "out")])
+
+
+def test_samples_are_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "file"
+    export_model(_models()["lvt"], Export("lvt", (40, 32)), "pt2", RUNTIMES["pt2"], folder)
+    monkeypatch.setattr(sys, "argv", ["predict_sample", str(folder)])
+    predict_sample.main()
+    assert f"{folder}: gives the recorded outputs" in capsys.readouterr().out
+    manifest = json.loads((folder / "model.json").read_text())
+    assert [output["shape"][2:] for output in manifest["sample"]["outputs"]] == [
+        [10, 8],
+        [5, 4],
+        [3, 2],
+        [2, 1],
+    ]
+    manifest["sample"]["outputs"][3]["values"][5] += 1e-3 * manifest["sample"]["outputs"][3]["largest"]
+    (folder / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="differs from the recorded outputs by 1.0e-03 .*, allowed is 1e-04"):
+        predict_sample.main()
+    (folder / "model.json").write_text(json.dumps(manifest | {"sample": None}))
+    with pytest.raises(UserError, match="has no sample; `lvt export` writes it"):
+        predict_sample.main()
+
+
+@pytest.mark.parametrize(("runtime", "dynamic"), [("onnx", False), ("openvino", True), ("litert", False)])
+def test_segmentation_gives_each_pixels_class(runtime: str, dynamic: bool, tmp_path: Path) -> None:
+    segmentor, images = _models()["segformer"], photograph(1, 40, 66, seed=7)
+    mean = torch.from_numpy(run_model(Outputs(segmentor), images)[0].mean(axis=(0, 2, 3)))
+    with torch.no_grad():
+        segmentor.decode_head.classifier.bias -= mean  # type: ignore[union-attr, operator]  # all classes win
+    model, export = SegFormerLabels(segmentor), Export("segformer", (40, 66), dynamic)
+    parity = export_model(model, export, runtime, RUNTIMES[runtime], tmp_path / "file")
+    assert parity.worst < 1e-4
+    (found,) = load(tmp_path / "file")(images)
+    logits = run_model(Outputs(segmentor), images)[0]
+    large = nn.functional.interpolate(torch.from_numpy(logits), size=(40, 66), mode="bilinear")
+    assert found.shape == (1, 40, 66) and len(np.unique(found)) > 1
+    assert (found == large.argmax(dim=1).numpy()).mean() > 0.999
+
+
+def test_delegates_are_asked(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    model = _models()["lvt"]
+    found = check_delegates(model, Export("lvt", (64, 64)), "onnx", RUNTIMES["onnx"])
+    assert found["NNAPI"].outside["LayerNormalization"] >= 8 and found["NNAPI"].partitions > 1
+    assert "LayerNormalization" not in found["Core ML"].outside
+    assert str(Delegation(1, {})) == "takes 1 piece and all operators"
+    assert str(Delegation(2, {"Pad": 1, "Gelu": 3})) == "takes 2 pieces; leaves 3 Gelu, 1 Pad"
+    with pytest.raises(UserError, match="--check: pt2 has no accelerator's delegate"):
+        check_delegates(model, Export("lvt", (64, 64)), "pt2", RUNTIMES["pt2"])
 
 
 @pytest.fixture

@@ -1,0 +1,107 @@
+"""What an exported network gave where it was written, to be asked for again where it runs.
+
+    python -m lvt_core.predict_sample exports/lvt_cls-onnx-fp32
+
+Needs numpy and the runtime alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvt_core.errors import CommandParser, UserError, run_command
+from lvt_core.predict import MANIFEST, ExportedModel, load
+
+VALUES = 64  # kept of an output
+# Of an output's largest value. Other processors round int8 products and float16 otherwise.
+TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2, "int8": 1e-1}
+
+
+def record_sample(model: ExportedModel, shape: Sequence[int]) -> dict[str, Any]:
+    """An input, by its seed and shape, and some values of each of the outputs for it.
+
+    Args:
+        model: What is recorded.
+        shape: Of the input.
+    """
+    return {"seed": 0, "input": list(shape), "outputs": _outputs(model, 0, shape)}
+
+
+def check_sample(model: ExportedModel) -> float:
+    """Ask for the recorded outputs.
+
+    Returns:
+        The largest difference, as a part of the output's largest value.
+
+    Raises:
+        UserError: There is no record, or the outputs differ by more than the precision's `TOLERANCES`.
+    """
+    sample = model.manifest.get("sample")
+    if not sample:
+        raise UserError(f"{model.folder / MANIFEST}: has no sample; `lvt export` writes it")
+    worst = 0.0
+    for found, expected in zip(
+        _outputs(model, sample["seed"], sample["input"]), sample["outputs"], strict=True
+    ):
+        if found["shape"] != expected["shape"]:
+            raise UserError(f"{model.folder}: gives {found['shape']}, where {expected['shape']} is recorded")
+        differences = np.abs(np.subtract(found["values"], expected["values"]))
+        worst = max(worst, float(differences.max()) / max(expected["largest"], 1e-30))
+    allowed = TOLERANCES[model.manifest.get("precision", "fp32")]
+    if not worst <= allowed:
+        raise UserError(
+            f"{model.folder}: differs from the recorded outputs by {worst:.1e} of the largest value, "
+            f"allowed is {allowed:.0e}"
+        )
+    return worst
+
+
+def photograph(batch: int, height: int, width: int, *, seed: int, channels: int = 3) -> np.ndarray:
+    """Noise with a photograph's spectrum, normalised: ``(B, C, H, W)``, float32."""
+    rng = np.random.default_rng(seed)
+    y, x = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
+    falloff = 1 / np.maximum(np.hypot(x, y), 1 / width)
+    planes = np.fft.irfft2(
+        np.fft.rfft2(rng.normal(size=(batch, channels, height, width))) * falloff, (height, width)
+    )
+    return (planes / planes.std(axis=(2, 3), keepdims=True)).astype(np.float32)
+
+
+def _outputs(model: ExportedModel, seed: int, shape: Sequence[int]) -> list[dict[str, Any]]:
+    batch, channels, height, width = shape
+    found = model(photograph(batch, height, width, seed=seed, channels=channels))
+    return [
+        {
+            "shape": list(value.shape),
+            "largest": float(np.abs(value).max()),
+            "values": _spread(value).tolist(),
+        }
+        for value in found
+    ]
+
+
+def _spread(value: np.ndarray) -> np.ndarray:
+    """`VALUES` of them, evenly."""
+    flat = value.ravel()
+    return flat[np.linspace(0, flat.size - 1, min(flat.size, VALUES)).astype(np.int64)]
+
+
+def main() -> None:
+    """Check folders."""
+    parser = CommandParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="what lvt export wrote")
+    for folder in parser.parse_args().folders:
+        parts = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")) or [folder]  # of panoptic ones
+        worst = max(check_sample(load(part)) for part in parts)
+        print(f"{folder}: gives the recorded outputs (largest difference {worst:.1e})")
+
+
+if __name__ == "__main__":
+    run_command(main)
