@@ -104,7 +104,8 @@ Image read_ppm(const std::filesystem::path& file) {
   const std::size_t size = std::size_t{kColours} * image.height * image.width;
   const std::size_t left = stream ? std::filesystem::file_size(file) - std::size_t(stream.tellg()) : 0;
   if (left < size) {  // told before there is memory for so many
-    throw Failure(name + ": is cut off: has " + std::to_string(left) + " of " + std::to_string(size) + " bytes");
+    throw Failure(name + ": is cut off: has " + std::to_string(left) + " of " + std::to_string(size) +
+                  " bytes");
   }
   image.bytes.resize(size);
   if (!stream.read(reinterpret_cast<char*>(image.bytes.data()), size)) throw Failure("cannot read " + name);

@@ -3,10 +3,10 @@
 #include <executorch/extension/tensor/tensor_ptr_maker.h>
 #include <executorch/runtime/platform/platform.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cmath>
 #include <cstdio>
-#include <string>
 
 namespace {
 
@@ -38,35 +38,39 @@ Network::Network(const Manifest& manifest) : manifest_(manifest), module_(manife
     throw Failure("cannot read " + manifest.model.string());
   }
   executorch::runtime::register_pal(executorch::runtime::PalImpl::create(listen, __FILE__));
-  // Of the whole file: the least that ExecuTorch can check is its first bytes.
+  // By default ExecuTorch looks at a file's head alone.
   require(module_.load(executorch::runtime::Program::Verification::InternalConsistency));
   require(module_.load_forward());
 }
 
 std::vector<float> Network::operator()(std::vector<float>& image) {
-  const auto input =
-      executorch::extension::from_blob(image.data(), {1, 3, manifest_.height, manifest_.width});
-  const auto outputs = module_.forward(input);
+  const std::vector<int> sizes{1, 3, manifest_.height, manifest_.width};
+  const auto outputs = module_.forward(executorch::extension::from_blob(image.data(), sizes));
   require(outputs.error());
-  if (outputs->size() != 1 || !outputs->at(0).isTensor() ||
-      outputs->at(0).toTensor().scalar_type() != ScalarType::Float) {
-    throw Failure(manifest_.model.string() + ": not a classifier, which gives one tensor of float32");
-  }
+  if (outputs->size() != 1 || !outputs->at(0).isTensor()) throw wrong("gives more than one tensor");
   const auto logits = outputs->at(0).toTensor();
+  if (logits.scalar_type() != ScalarType::Float || logits.dim() != 2 || logits.numel() == 0) {
+    throw wrong("no classifier: its output must be float32 (1, classes)");
+  }
   const float* first = logits.const_data_ptr<float>();
   std::vector<float> found(first, first + logits.numel());
-  if (!manifest_.classes.empty() && found.size() != manifest_.classes.size()) {
-    throw Failure(manifest_.model.string() + ": gives " + std::to_string(found.size()) + " numbers, and there are " +
-                  std::to_string(manifest_.classes.size()) + " classes");
+  if (!std::all_of(found.begin(), found.end(), [](float value) { return std::isfinite(value); })) {
+    throw wrong("gives numbers that are not finite");
   }
-  for (const float value : found) {
-    if (!std::isfinite(value)) throw Failure(manifest_.model.string() + ": gives numbers that are not finite");
+  const std::size_t count = manifest_.classes.size();
+  if (count != 0 && count != found.size()) {
+    throw wrong("gives " + std::to_string(found.size()) + " numbers for " + std::to_string(count) +
+                " classes");
   }
   return found;
 }
 
 void Network::require(Error error) const {
   if (error == Error::Ok) return;
-  const std::string reason = complaint().empty() ? executorch::runtime::to_string(error) : complaint();
-  throw Failure(manifest_.model.string() + ": ExecuTorch refuses it: " + reason);
+  throw wrong("ExecuTorch refuses it: " +
+              (complaint().empty() ? executorch::runtime::to_string(error) : complaint()));
+}
+
+Failure Network::wrong(const std::string& reason) const {
+  return Failure(manifest_.model.string() + ": " + reason);
 }

@@ -2,6 +2,7 @@
 
 #include <executorch/extension/module/module.h>
 
+#include <string>
 #include <vector>
 
 #include "failure.h"
@@ -18,6 +19,7 @@ class Network {
 
  private:
   void require(executorch::runtime::Error error) const;
+  Failure wrong(const std::string& reason) const;
 
   Manifest manifest_;
   executorch::extension::Module module_;

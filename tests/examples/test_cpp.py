@@ -17,7 +17,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 import lvt_core  # noqa: F401  (registers lvt_cls with timm)
 from lvt_core.export import Export, Runtime
@@ -46,6 +46,10 @@ def _convert(job: Job, file: Path) -> None:
     file.write_bytes(lowered.to_executorch().buffer)
 
 
+RUNTIME = Runtime("model.pte", ("executorch",), _convert, dynamic=False)
+EXPORT = Export("lvt_cls", SIZE, classes=CLASSES)
+
+
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
     torch.manual_seed(0)
@@ -60,10 +64,8 @@ def model() -> nn.Module:
 def exported(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("executorch") / "file"
     folder.mkdir()
-    export = Export("lvt_cls", SIZE, classes=CLASSES)
-    runtime = Runtime("model.pte", ("executorch",), _convert, dynamic=False)
-    runtime.convert(Job(make_program(model, export), export), folder / runtime.file)
-    write_manifest(folder, export, "executorch", runtime, None)
+    RUNTIME.convert(Job(make_program(model, EXPORT), EXPORT), folder / RUNTIME.file)
+    write_manifest(folder, EXPORT, "executorch", RUNTIME, None)
     return folder
 
 
@@ -200,13 +202,10 @@ def test_it_refuses_images_in_a_sentence(
         (lambda manifest: manifest.pop("mean"), "has no mean; lvt export writes it"),
         (lambda manifest: manifest.update(std=[1, 2]), "std is \\[1,2\\]: must be three numbers"),
         (lambda manifest: manifest.update(runtime="onnx"), 'runtime is "onnx": must be executorch'),
-        (
-            lambda manifest: manifest.update(input=[[1, 4], 3, [32, 512], [32, 512]]),
-            "input is .*: must be .*",
-        ),
+        (lambda manifest: manifest.update(input=[[1, 4], 3, [32, 99], [32, 99]]), "input is .*: must be .*"),
         (lambda manifest: manifest.update(input=[2, 3, *SIZE]), "input is .*: must be .*"),
         (lambda manifest: manifest.update(input=[1, 3, 41, 71]), "ExecuTorch refuses it: .*41, 71.*"),
-        (lambda manifest: manifest.update(classes=["cat"]), "gives 5 numbers, and there are 1 classes"),
+        (lambda manifest: manifest.update(classes=["cat"]), "gives 5 numbers for 1 classes"),
         (lambda manifest: manifest.update(file="no.pte"), "cannot read .*no.pte"),
     ],
 )
@@ -231,6 +230,27 @@ def test_it_refuses_broken_networks_in_a_sentence(
     _refused(_run(program, file.parent, image), "model.pte: ExecuTorch refuses it: .+")
     file.write_bytes(bytes(255 - byte for byte in content))
     _refused(_run(program, file.parent, image), "model.pte: ExecuTorch refuses it: .+")
+
+
+def test_it_refuses_what_no_classifier_gives(
+    exported: Path, program: Path, image: Path, tmp_path: Path
+) -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            return x, x * 2
+
+    class Nowhere(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.mean(dim=(2, 3)) - 9).log()
+
+    folder = _changed(exported, tmp_path, lambda manifest: manifest.update(classes=None))
+    for network, sentence in (
+        (nn.ReLU(), "no classifier: its output must be float32 \\(1, classes\\)"),
+        (Twice(), "gives more than one tensor"),
+        (Nowhere(), "gives numbers that are not finite"),
+    ):
+        RUNTIME.convert(Job(make_program(network, EXPORT), EXPORT), folder / "model.pte")
+        _refused(_run(program, folder, image), f"model.pte: {sentence}")
 
 
 def test_it_refuses_arguments_in_a_sentence(
