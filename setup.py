@@ -24,6 +24,7 @@ EXPORT = OPENVINO + LITERT + EXECUTORCH + COREML
 DEMO = ["scikit-learn>=1.4"]
 LOGGERS = ["tensorboard>=2.16"]
 STREAM = ["webdataset>=0.2.100"]
+CPP = ["cmake>=3.19", "nlohmann-json>=3.11"]
 DEV = ["pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "ruff==0.17.6", "mypy>=1.10", "pylint>=3"]
 
 setup(
@@ -50,7 +51,7 @@ setup(
         "executorch": EXECUTORCH,
         "coreml": COREML,
         "export": EXPORT,
-        "dev": TRAIN + DENSE + DEMO + LOGGERS + STREAM + EXPORT + DEV,
+        "dev": TRAIN + DENSE + DEMO + LOGGERS + STREAM + EXPORT + CPP + DEV,
     },
     entry_points={"console_scripts": ["lvt=lvt_core.cli:command"]},
 )
