@@ -1,10 +1,18 @@
 """Export to runtimes: one common path, one file a runtime, one gate for all."""
 
-from lvt_core.export import litert, onnx, openvino, pt2
+from lvt_core.export import coreml, litert, onnx, openvino, pt2
 from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, export_model
 from lvt_core.export.gate import Parity, Scores
 
 RUNTIMES = {
+    "coreml": Runtime(
+        "model.mlpackage",
+        ("coremltools",),
+        coreml.convert,
+        dynamic=False,
+        precisions=PRECISIONS,
+        checked_by=coreml.CHECKED_BY,
+    ),
     "onnx": Runtime(
         "model.onnx",
         ("onnx", "onnxscript", "onnxruntime"),

@@ -37,11 +37,12 @@ class Runtime:
     """What a runtime needs and can do.
 
     Attributes:
-        file: Name of the file it reads.
+        file: Name of the file, or folder of files, that it reads.
         packages: What writes and runs it: distributions, for `pip install`.
         convert: Writes the file of a job.
         dynamic: Takes batches and images of any size.
         precisions: Of `PRECISIONS`, those that it has.
+        checked_by: What the gate runs the file by.
     """
 
     file: str
@@ -49,6 +50,7 @@ class Runtime:
     convert: Callable[[Job, Path], None]
     dynamic: bool
     precisions: tuple[str, ...] = ("fp32",)
+    checked_by: str = "the runtime"
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def write_manifest(
     folder: Path, export: Export, runtime_name: str, runtime: Runtime, checked: Checked | None
 ) -> None:
     """``model.json``: all that is needed to use the file, and what was checked."""
-    files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     spatial: list[Any] = [[export.min_size, LARGEST]] * 2 if export.dynamic else list(export.size)
     content = {
         "model": export.name,
@@ -197,8 +199,9 @@ def write_manifest(
         "std": list(export.std),
         "classes": list(export.classes) if export.classes else None,
         "parity": asdict(checked) if checked else None,
+        "checked_by": runtime.checked_by,
         "versions": versions(runtime),
-        "sha256": {path.name: sha256(path) for path in files},
+        "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
 

@@ -1,0 +1,113 @@
+"""Core ML, by coremltools: an ML program in a package, a folder of files.
+
+Core ML runs on Apple's systems alone. Elsewhere the gate runs the file by `lvt_core.predict_coreml`, operator
+by operator: what the file says is checked, what a device makes of it is not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvt_core.errors import UserError
+from lvt_core.export.common import Job
+from lvt_core.files import write_whole
+from lvt_core.predict_coreml import quiet
+
+INTERPRETER = "an interpreter of the saved program in numpy; not Core ML, not a device"
+CHECKED_BY = "Core ML" if sys.platform == "darwin" else INTERPRETER
+QUANTIZED = ("linear", "conv", "conv_transpose")  # operators whose weights become int8
+NOTES = "executorch_debug_handle_mapping.json"  # coremltools' own, of programs from PyTorch
+
+
+def convert(job: Job, file: Path) -> None:
+    """Write a job as ``.mlpackage``: float16 and int8 compute in float16, which the Neural Engine needs.
+
+    Raises:
+        ImportError: coremltools is not installed.
+        UserError: The recipe is not one of Core ML's.
+    """
+    with quiet():
+        import coremltools as ct
+
+    precision = job.export.precision
+    if precision == "int8" and job.recipe.activations != "float":
+        raise UserError(f"recipe: activations {job.recipe.activations!r}: coreml has float")
+    program = job.program.run_decompositions({torch.ops.aten.alias.default: lambda x: x})
+    count = len(program.graph_signature.user_outputs)
+    model = ct.convert(
+        program,
+        outputs=[ct.TensorType(name=f"output_{i}", dtype=np.float32) for i in range(count)],
+        minimum_deployment_target=ct.target.iOS17,
+        compute_precision=ct.precision.FLOAT32 if precision == "fp32" else ct.precision.FLOAT16,
+        skip_model_load=True,
+    )
+    if precision == "int8":
+        model = _quantized(model, job)
+    _save(model, file)
+
+
+def check(job: Job) -> NoReturn:
+    """What the Neural Engine takes of a job's file.
+
+    Raises:
+        UserError: Always: it cannot be known where the file is written.
+    """
+    raise UserError(
+        "coreml: what the Neural Engine takes is known to a device's compiler alone; "
+        "Xcode's performance report of model.mlpackage tells it"
+    )
+
+
+def _quantized(model: Any, job: Job) -> Any:
+    """Weights in int8, symmetric, by channel."""
+    from coremltools.optimize import coreml as optimize
+
+    weights = optimize.OpLinearQuantizerConfig(
+        mode="linear_symmetric", granularity="per_channel", weight_threshold=0
+    )
+    config = optimize.OptimizationConfig(
+        op_type_configs=dict.fromkeys(QUANTIZED, weights),
+        op_name_configs=dict.fromkeys(_float_weights(model, job)),
+    )
+    return optimize.linear_quantize_weights(model, config)
+
+
+def _float_weights(model: Any, job: Job) -> Iterator[str]:
+    """Names of the weights that the recipe keeps in float.
+
+    They are found by their values: the converter gives other names to weights that it reshapes.
+    """
+    from coremltools.optimize import coreml as optimize
+
+    floats = set()
+    for name, weight in job.program.state_dict.items():
+        if weight.ndim > 1 and job.recipe.keeps(name.removeprefix("model.").rpartition(".")[0]):
+            floats |= _layouts(weight)
+    for name, weight in optimize.get_weights_metadata(model, weight_threshold=0).items():
+        if weight.val.tobytes() in floats:
+            yield name
+
+
+def _layouts(weight: Tensor) -> set[bytes]:
+    """A weight's bytes as a file may have them: a convolution of patches becomes a product, channels last."""
+    orders = [(0, 1, 2, 3), (0, 2, 3, 1)] if weight.ndim == 4 else [tuple(range(weight.ndim))]
+    return {weight.permute(order).contiguous().half().numpy().tobytes() for order in orders}
+
+
+def _save(model: Any, file: Path) -> None:
+    """Write a package for all to read, which coremltools does not, and without its notes for debuggers."""
+    with TemporaryDirectory() as folder:
+        saved = Path(folder, file.name)
+        model.save(str(saved))
+        for path in saved.rglob("*"):
+            if path.is_file() and path.name != NOTES:
+                content = path.read_bytes()
+                write_whole(file / path.relative_to(saved), lambda target, content=content: target.write(content))
