@@ -23,7 +23,7 @@ from lvt_core.predict_coreml import quiet
 
 INTERPRETER = "an interpreter of the saved program in numpy; not Core ML, not a device"
 CHECKED_BY = "Core ML" if sys.platform == "darwin" else INTERPRETER
-QUANTIZED = ("linear", "conv", "conv_transpose")  # operators whose weights become int8
+QUANTIZED = {"linear", "conv", "conv_transpose"}  # operators whose weights become int8
 NOTES = "executorch_debug_handle_mapping.json"  # coremltools' own, of programs from PyTorch
 
 
@@ -70,30 +70,29 @@ def _quantized(model: Any, job: Job) -> Any:
     """Weights in int8, symmetric, by channel."""
     from coremltools.optimize import coreml as optimize
 
-    weights = optimize.OpLinearQuantizerConfig(
+    to_int8 = optimize.OpLinearQuantizerConfig(
         mode="linear_symmetric", granularity="per_channel", weight_threshold=0
     )
-    config = optimize.OptimizationConfig(
-        op_type_configs=dict.fromkeys(QUANTIZED, weights),
-        op_name_configs=dict.fromkeys(_float_weights(model, job)),
-    )
+    config = optimize.OptimizationConfig(op_name_configs=dict.fromkeys(_int8_weights(model, job), to_int8))
     return optimize.linear_quantize_weights(model, config)
 
 
-def _float_weights(model: Any, job: Job) -> Iterator[str]:
-    """Names of the weights that the recipe keeps in float.
+def _int8_weights(model: Any, job: Job) -> Iterator[str]:
+    """Names of the weights of layers, but for those that the recipe keeps in float.
 
-    They are found by their values: the converter gives other names to weights that it reshapes.
+    They are found by their values: the converter gives other names to weights that it reshapes. Weights and
+    not layers are named to coremltools: layers may share a bias with a norm, which it takes for a conflict.
     """
-    from coremltools.optimize import coreml as optimize
-
     floats = set()
     for name, weight in job.program.state_dict.items():
         if weight.ndim > 1 and job.recipe.keeps(name.removeprefix("model.").rpartition(".")[0]):
             floats |= _layouts(weight)
-    for name, weight in optimize.get_weights_metadata(model, weight_threshold=0).items():
-        if weight.val.tobytes() in floats:
-            yield name
+    # There is `get_weights_metadata`, but it fails on operators that take a list.
+    for constant in model._mil_program.functions["main"].find_ops(op_type="const"):
+        (value,) = constant.outputs
+        readers = {reader.op_type for reader in value.child_ops}
+        if value.rank > 1 and readers & QUANTIZED and value.val.tobytes() not in floats:
+            yield constant.name
 
 
 def _layouts(weight: Tensor) -> set[bytes]:
