@@ -245,7 +245,7 @@ def _with_unused(operations: Sequence[Operation], keep: set[str]) -> list[Operat
     seen = set(keep)
     found = []
     for operation in reversed(operations):
-        names = {name for names in operation.inputs.values() for name in names}
+        names = {name for several in operation.inputs.values() for name in several}
         names |= {value.name for value in operation.outputs}
         found.append(replace(operation, unused=sorted(names - seen)))
         seen |= names

@@ -1,30 +1,26 @@
 """Core ML's operators in numpy, as its language defines them: those that our networks have.
 
-They take what the program names, in float32, and parameters as arrays. Windows of convolutions and pools are
-gone through tap by tap: one shifted, strided view of the padded map for each weight of the kernel.
-
-Legend: B batch, C D channels in and out, G groups, H W map, h w the result's.
+They take what the program names, in float32, and parameters as arrays.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from lvt_core.errors import UserError
+from lvt_core.predict_coreml_windows import avg_pool, conv, conv_transpose, max_pool, require
 
-# Between two points linear interpolation errs by less than 2e-9; beyond 6 it is 1 in float32.
+# Between two points linear interpolation errs by less than 3e-9; beyond 6 it is 1 in float32.
 ERF_POINTS = np.linspace(-6, 6, 80_001)
 ERF = np.array([math.erf(x) for x in ERF_POINTS])
 
-Pair = Sequence[int]
-
 
 def affine_dequantize(quantized_data: ndarray, zero_point: ndarray, scale: ndarray, axis: ndarray) -> ndarray:
+    """Weights from 8 bits: `scale` and `zero_point` are one number, or one for each entry of `axis`."""
     shape = [1] * quantized_data.ndim
     if scale.ndim:
         shape[int(axis)] = -1
@@ -33,16 +29,19 @@ def affine_dequantize(quantized_data: ndarray, zero_point: ndarray, scale: ndarr
 
 
 def gelu(x: ndarray, mode: str = "EXACT") -> ndarray:
-    _require("gelu", "mode", mode, "EXACT")
+    """By the error function."""
+    require("gelu", "mode", mode, "EXACT")
     erf = np.interp(x / math.sqrt(2), ERF_POINTS, ERF).astype(np.float32)
     return 0.5 * x * (1 + erf)
 
 
 def silu(x: ndarray) -> ndarray:
+    """``x sigmoid(x)``."""
     return x / (1 + np.exp(-x))
 
 
 def softmax(x: ndarray, axis: ndarray) -> ndarray:
+    """Along one axis."""
     powers = np.exp(x - x.max(axis=int(axis), keepdims=True))
     return powers / powers.sum(axis=int(axis), keepdims=True)
 
@@ -50,6 +49,7 @@ def softmax(x: ndarray, axis: ndarray) -> ndarray:
 def layer_norm(
     x: ndarray, axes: ndarray, epsilon: ndarray, gamma: ndarray | None = None, beta: ndarray | None = None
 ) -> ndarray:
+    """Mean 0 and deviation 1 along `axes`, then weight and bias of their shape."""
     along = tuple(axes.tolist())
     centred = x - x.mean(axis=along, keepdims=True)
     x = centred / np.sqrt(np.square(centred).mean(axis=along, keepdims=True) + epsilon)
@@ -58,110 +58,30 @@ def layer_norm(
 
 
 def reduce_mean(x: ndarray, axes: ndarray, keep_dims: bool) -> ndarray:
+    """Along `axes`."""
     return x.mean(axis=tuple(axes.tolist()), keepdims=bool(keep_dims))
 
 
 def reduce_max(x: ndarray, axes: ndarray, keep_dims: bool) -> ndarray:
+    """Along `axes`."""
     return x.max(axis=tuple(axes.tolist()), keepdims=bool(keep_dims))
 
 
 def linear(x: ndarray, weight: ndarray, bias: ndarray | None = None) -> ndarray:
+    """``(..., channels in)`` by a weight ``(out, in)``."""
     x = x @ weight.T
     return x if bias is None else x + bias
 
 
 def matmul(x: ndarray, y: ndarray, transpose_x: bool = False, transpose_y: bool = False) -> ndarray:
+    """Product of the last two dimensions, either transposed before."""
     return (x.swapaxes(-1, -2) if transpose_x else x) @ (y.swapaxes(-1, -2) if transpose_y else y)
-
-
-def conv(
-    x: ndarray,
-    weight: ndarray,
-    strides: Pair = (1, 1),
-    pad_type: str = "valid",
-    pad: Sequence[int] = (0, 0, 0, 0),
-    dilations: Pair = (1, 1),
-    groups: int = 1,
-    bias: ndarray | None = None,
-) -> ndarray:
-    groups = int(groups)
-    D, share, *kernel = weight.shape
-    pads = _pads(x, kernel, strides, dilations, pad_type, pad)
-    x = np.pad(x, ((0, 0), (0, 0), *pads))
-    weight = weight.reshape(groups, D // groups, share, *kernel)
-    total: Any = 0
-    for row, column, taps in _taps(x, kernel, strides, dilations):
-        B, _, h, w = taps.shape
-        total = total + weight[..., row, column] @ taps.reshape(B, groups, share, h * w)  # (B, G, D/G, h*w)
-    found = total.reshape(B, D, h, w)
-    return found if bias is None else found + bias[:, None, None]
-
-
-def conv_transpose(
-    x: ndarray,
-    weight: ndarray,
-    strides: Pair = (1, 1),
-    pad_type: str = "valid",
-    pad: Sequence[int] = (0, 0, 0, 0),
-    dilations: Pair = (1, 1),
-    groups: int = 1,
-    output_shape: Sequence[int] | None = None,
-    bias: ndarray | None = None,
-) -> ndarray:
-    if pad_type != "valid":
-        _require("conv_transpose", "pad_type", pad_type, "custom")
-    groups = int(groups)
-    C, share, *kernel = weight.shape
-    B, _, H, W = x.shape
-    before, after = np.array(pad).reshape(2, 2).T
-    full = (np.array([H, W]) - 1) * strides + (np.array(kernel) - 1) * dilations + 1
-    size = full - before - after if output_shape is None else np.array(output_shape[2:])
-    found = np.zeros((B, groups * share, *np.maximum(full, before + size)), np.float32)
-    matrices = weight.reshape(groups, C // groups, share, *kernel).swapaxes(1, 2)  # (G, D/G, C/G, kernel)
-    pixels = x.reshape(B, groups, C // groups, H * W)
-    for row, column, taps in _taps(found[:, :, : full[0], : full[1]], kernel, strides, dilations):
-        taps += (matrices[..., row, column] @ pixels).reshape(B, groups * share, H, W)
-    top, left = before
-    found = found[:, :, top : top + size[0], left : left + size[1]]
-    return found if bias is None else found + bias[:, None, None]
-
-
-def avg_pool(
-    x: ndarray,
-    kernel_sizes: Pair,
-    strides: Pair = (1, 1),
-    pad_type: str = "valid",
-    pad: Sequence[int] = (0, 0, 0, 0),
-    exclude_padding_from_average: bool = False,
-    ceil_mode: bool = False,
-) -> ndarray:
-    _require("avg_pool", "ceil_mode", bool(ceil_mode), False)
-    pads = _pads(x, kernel_sizes, strides, (1, 1), pad_type, pad)
-    total = _window_sum(np.pad(x, ((0, 0), (0, 0), *pads)), kernel_sizes, strides)
-    if not exclude_padding_from_average:
-        return total / math.prod(kernel_sizes)
-    inside = np.pad(np.ones((1, 1, *x.shape[2:]), np.float32), ((0, 0), (0, 0), *pads))
-    return total / _window_sum(inside, kernel_sizes, strides)
-
-
-def max_pool(
-    x: ndarray,
-    kernel_sizes: Pair,
-    strides: Pair = (1, 1),
-    pad_type: str = "valid",
-    pad: Sequence[int] = (0, 0, 0, 0),
-    ceil_mode: bool = False,
-) -> ndarray:
-    _require("max_pool", "ceil_mode", bool(ceil_mode), False)
-    pads = _pads(x, kernel_sizes, strides, (1, 1), pad_type, pad)
-    x = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=-np.inf)
-    windows = _taps(x, kernel_sizes, strides, (1, 1))
-    return np.max([taps for _, _, taps in windows], axis=0)
 
 
 def upsample_nearest_neighbor(
     x: ndarray, scale_factor_height: ndarray | float = 1, scale_factor_width: ndarray | float = 1
 ) -> ndarray:
+    """Rows and columns again, as often as the factors say."""
     rows, columns = (
         (np.arange(_scaled(length, scale)) * length) // _scaled(length, scale)
         for length, scale in zip(x.shape[-2:], (scale_factor_height, scale_factor_width), strict=True)
@@ -175,7 +95,8 @@ def upsample_bilinear(
     scale_factor_width: ndarray | float = 1,
     align_corners: bool = True,
 ) -> ndarray:
-    _require("upsample_bilinear", "align_corners", bool(align_corners), False)
+    """Between the centres of pixels."""
+    require("upsample_bilinear", "align_corners", bool(align_corners), False)
     for axis, scale in ((-2, scale_factor_height), (-1, scale_factor_width)):
         length = x.shape[axis]
         spacing = length / _scaled(length, scale)
@@ -189,6 +110,7 @@ def upsample_bilinear(
 
 
 def reshape(x: ndarray, shape: ndarray) -> ndarray:
+    """The same values in another shape."""
     return x.reshape(shape.tolist())
 
 
@@ -201,6 +123,7 @@ def slice_by_index(
     end_mask: ndarray | None = None,
     squeeze_mask: ndarray | None = None,
 ) -> ndarray:
+    """Every `stride`-th from `begin` to `end`; what is masked is from or to the very end."""
     places: list[Any] = []
     for axis in range(x.ndim):
         first = None if begin_mask is not None and begin_mask[axis] else int(begin[axis])
@@ -213,6 +136,7 @@ def slice_by_index(
 
 
 def concat(values: Sequence[ndarray], axis: ndarray, interleave: bool = False) -> ndarray:
+    """One behind the other along an axis, or their entries by turns."""
     if not interleave:
         return np.concatenate(values, axis=int(axis))
     place = int(axis) % values[0].ndim
@@ -225,6 +149,7 @@ def concat(values: Sequence[ndarray], axis: ndarray, interleave: bool = False) -
 def split(
     x: ndarray, axis: ndarray, num_splits: ndarray | None = None, split_sizes: ndarray | None = None
 ) -> list[ndarray]:
+    """Into equal pieces of an axis, or pieces of given sizes."""
     if split_sizes is not None:
         return np.split(x, np.cumsum(split_sizes)[:-1], axis=int(axis))
     assert num_splits is not None  # the language wants one of them
@@ -232,55 +157,14 @@ def split(
 
 
 def pad(x: ndarray, pad: ndarray, mode: str = "constant", constant_val: ndarray | float = 0) -> ndarray:
-    _require("pad", "mode", mode, "constant")
+    """Of the last dimensions: how much before and behind each."""
+    require("pad", "mode", mode, "constant")
     last = pad.reshape(-1, 2).tolist()
     return np.pad(x, [(0, 0)] * (x.ndim - len(last)) + last, constant_values=float(constant_val))
 
 
-def _pads(
-    x: ndarray, kernel: Pair, strides: Pair, dilations: Pair, pad_type: str, pad: Sequence[int]
-) -> list[tuple[int, int]]:
-    """What is put before and behind rows and columns."""
-    if pad_type == "custom":
-        return [(int(pad[0]), int(pad[1])), (int(pad[2]), int(pad[3]))]
-    if pad_type == "valid":
-        return [(0, 0), (0, 0)]
-    found = []
-    for length, side, stride, dilation in zip(x.shape[2:], kernel, strides, dilations, strict=True):
-        # "same": as many windows as strides begin in the map; of an odd sum "same_lower" has more before.
-        total = max(0, (-(-length // stride) - 1) * stride + (side - 1) * dilation + 1 - length)
-        halves = (total // 2, total - total // 2)
-        found.append(halves if pad_type == "same" else halves[::-1])
-    return found
-
-
-def _taps(x: ndarray, kernel: Pair, strides: Pair, dilations: Pair) -> Iterator[tuple[int, int, ndarray]]:
-    """For each row and column of a kernel: what of a padded map lies below it, ``(B, C, h, w)``, a view."""
-    h, w = (
-        (length - (side - 1) * dilation - 1) // stride + 1
-        for length, side, stride, dilation in zip(x.shape[2:], kernel, strides, dilations, strict=True)
-    )
-    for row, column in np.ndindex(*kernel):
-        top, left = row * dilations[0], column * dilations[1]
-        down = slice(top, top + (h - 1) * strides[0] + 1, strides[0])
-        right = slice(left, left + (w - 1) * strides[1] + 1, strides[1])
-        yield row, column, x[:, :, down, right]
-
-
-def _window_sum(x: ndarray, kernel: Pair, strides: Pair) -> ndarray:
-    total: Any = 0
-    for _, _, taps in _taps(x, kernel, strides, (1, 1)):
-        total = total + taps
-    return total
-
-
 def _scaled(length: int, scale: ndarray | float) -> int:
     return math.floor(length * float(scale))
-
-
-def _require(operator: str, option: str, found: object, known: object) -> None:
-    if found != known:
-        raise UserError(f"{operator} with {option} {found!r}: the interpreter has {known!r} alone")
 
 
 CONSTANTS: dict[str, Callable[..., Any]] = {

@@ -6,8 +6,10 @@ by operator: what the file says is checked, what a device makes of it is not.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from lvt_core.errors import UserError
 from lvt_core.export.common import Job
+from lvt_core.export.recipe import Recipe
 from lvt_core.files import write_whole
 from lvt_core.predict_coreml import quiet
 
@@ -34,24 +37,29 @@ def convert(job: Job, file: Path) -> None:
         ImportError: coremltools is not installed.
         UserError: The recipe is not one of Core ML's.
     """
-    with quiet():
-        import coremltools as ct
-
     precision = job.export.precision
     if precision == "int8" and job.recipe.activations != "float":
         raise UserError(f"recipe: activations {job.recipe.activations!r}: coreml has float")
-    program = job.program.run_decompositions({torch.ops.aten.alias.default: lambda x: x})
+    model = converted(job.program, half=precision != "fp32")
+    if precision == "int8":
+        model = quantized(model, job.program, job.recipe)
+    save(model, file)
+
+
+def converted(program: torch.export.ExportedProgram, *, half: bool) -> Any:
+    """A program as coremltools' model: images and outputs in float32, what lies between in float16 or not."""
+    with quiet():
+        import coremltools as ct
+
+    program = program.run_decompositions({torch.ops.aten.alias.default: lambda x: x})  # it takes no alias
     count = len(program.graph_signature.user_outputs)
-    model = ct.convert(
+    return ct.convert(
         program,
         outputs=[ct.TensorType(name=f"output_{i}", dtype=np.float32) for i in range(count)],
         minimum_deployment_target=ct.target.iOS17,
-        compute_precision=ct.precision.FLOAT32 if precision == "fp32" else ct.precision.FLOAT16,
+        compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
         skip_model_load=True,
     )
-    if precision == "int8":
-        model = _quantized(model, job)
-    _save(model, file)
 
 
 def check(job: Job) -> NoReturn:
@@ -66,26 +74,30 @@ def check(job: Job) -> NoReturn:
     )
 
 
-def _quantized(model: Any, job: Job) -> Any:
-    """Weights in int8, symmetric, by channel."""
+def quantized(model: Any, program: torch.export.ExportedProgram, recipe: Recipe) -> Any:
+    """A model in float16 with weights in int8, symmetric, by channel.
+
+    Activations stay float16: coremltools finds ranges for them by Core ML itself, on macOS.
+    """
     from coremltools.optimize import coreml as optimize
 
     to_int8 = optimize.OpLinearQuantizerConfig(
         mode="linear_symmetric", granularity="per_channel", weight_threshold=0
     )
-    config = optimize.OptimizationConfig(op_name_configs=dict.fromkeys(_int8_weights(model, job), to_int8))
+    names = _int8_weights(model, program, recipe)
+    config = optimize.OptimizationConfig(op_name_configs=dict.fromkeys(names, to_int8))
     return optimize.linear_quantize_weights(model, config)
 
 
-def _int8_weights(model: Any, job: Job) -> Iterator[str]:
+def _int8_weights(model: Any, program: torch.export.ExportedProgram, recipe: Recipe) -> Iterator[str]:
     """Names of the weights of layers, but for those that the recipe keeps in float.
 
     They are found by their values: the converter gives other names to weights that it reshapes. Weights and
     not layers are named to coremltools: layers may share a bias with a norm, which it takes for a conflict.
     """
     floats = set()
-    for name, weight in job.program.state_dict.items():
-        if weight.ndim > 1 and job.recipe.keeps(name.removeprefix("model.").rpartition(".")[0]):
+    for name, weight in program.state_dict.items():
+        if weight.ndim > 1 and recipe.keeps(name.removeprefix("model.").rpartition(".")[0]):
             floats |= _layouts(weight)
     # There is `get_weights_metadata`, but it fails on operators that take a list.
     for constant in model._mil_program.functions["main"].find_ops(op_type="const"):
@@ -101,12 +113,12 @@ def _layouts(weight: Tensor) -> set[bytes]:
     return {weight.permute(order).contiguous().half().numpy().tobytes() for order in orders}
 
 
-def _save(model: Any, file: Path) -> None:
+def save(model: Any, file: Path) -> None:
     """Write a package for all to read, which coremltools does not, and without its notes for debuggers."""
     with TemporaryDirectory() as folder:
         saved = Path(folder, file.name)
         model.save(str(saved))
         for path in saved.rglob("*"):
             if path.is_file() and path.name != NOTES:
-                content = path.read_bytes()
-                write_whole(file / path.relative_to(saved), lambda target, content=content: target.write(content))
+                with path.open("rb") as source:
+                    write_whole(file / path.relative_to(saved), partial(shutil.copyfileobj, source))
