@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -129,6 +130,23 @@ def _open(runtime: str, file: Path, versions: Mapping[str, str]) -> Session:
         raise UserError(f"{file}: {runtime} refuses it: {reason[0] if reason else error!r}{other}") from error
 
 
+def _coreml(file: Path) -> Session:
+    program = importlib.import_module("lvt_core.predict_coreml")
+    if sys.platform != "darwin":
+        return program.read_program(file)
+    with program.quiet():
+        models = importlib.import_module("coremltools.models")
+    model = models.MLModel(str(file))
+    (name,) = (value.name for value in model.get_spec().description.input)
+    names = [value.name for value in model.get_spec().description.output]
+
+    def run(images: np.ndarray) -> Arrays:
+        found = model.predict({name: images})
+        return [found[output] for output in names]
+
+    return run
+
+
 def _onnx(file: Path) -> Session:
     onnxruntime = importlib.import_module("onnxruntime")
     session = onnxruntime.InferenceSession(str(file), providers=onnxruntime.get_available_providers())
@@ -178,12 +196,14 @@ def _pt2(file: Path) -> Session:
 
 
 SESSIONS: dict[str, Callable[[Path], Session]] = {
+    "coreml": _coreml,
     "litert": _litert,
     "onnx": _onnx,
     "openvino": _openvino,
     "pt2": _pt2,
 }
 PACKAGES = {
+    "coreml": "coremltools",
     "litert": "ai-edge-litert",
     "onnx": "onnxruntime",
     "openvino": "openvino",

@@ -2,11 +2,20 @@
 
 from functools import partial
 
-from lvt_core.export import litert, onnx, openvino, pt2
+from lvt_core.export import coreml, litert, onnx, openvino, pt2
 from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, check_delegates, export_model
 from lvt_core.export.gate import Parity, Scores
 
 RUNTIMES = {
+    "coreml": Runtime(
+        "model.mlpackage",
+        ("coremltools",),
+        coreml.convert,
+        dynamic=False,
+        precisions=PRECISIONS,
+        checks={"the Neural Engine": coreml.check},
+        checked_by=coreml.CHECKED_BY,
+    ),
     "onnx": Runtime(
         "model.onnx",
         ("onnx", "onnxscript", "onnxruntime"),

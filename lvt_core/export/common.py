@@ -40,12 +40,13 @@ class Runtime:
     """What a runtime needs and can do.
 
     Attributes:
-        file: Name of the file it reads.
+        file: Name of the file, or folder of files, that it reads.
         packages: What writes and runs it: distributions, for `pip install`.
         convert: Writes the file of a job.
         dynamic: Takes batches and images of any size.
         precisions: Of `PRECISIONS`, those that it has.
         checks: For each accelerator's delegate, by name, what tells how much of a job it takes.
+        checked_by: What the gate runs the file by.
     """
 
     file: str
@@ -54,6 +55,7 @@ class Runtime:
     dynamic: bool
     precisions: tuple[str, ...] = ("fp32",)
     checks: Mapping[str, Callable[[Job], Delegation]] = field(default_factory=dict)
+    checked_by: str = "the runtime"
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,7 @@ def write_manifest(
     sample: dict[str, Any] | None = None,
 ) -> None:
     """``model.json``: all that is needed to use the file, and what was checked."""
-    files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     spatial: list[Any] = [[export.min_size, LARGEST]] * 2 if export.dynamic else list(export.size)
     content = {
         "model": export.name,
@@ -264,8 +266,9 @@ def write_manifest(
         "classes": list(export.classes) if export.classes else None,
         "parity": asdict(checked) if checked else None,
         "sample": sample,
+        "checked_by": runtime.checked_by,
         "versions": versions(runtime),
-        "sha256": {path.name: sha256(path) for path in files},
+        "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
 

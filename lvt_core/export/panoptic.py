@@ -272,7 +272,7 @@ def _write_manifest(
     scores: Scores | None,
 ) -> None:
     """``model.json`` of the whole: all that is needed to use the parts, and what was checked."""
-    files = sorted(path for name in PARTS for path in (folder / name).iterdir())
+    files = sorted(path for name in PARTS for path in (folder / name).rglob("*") if path.is_file())
     content = {
         "model": NAME,
         "task": "panoptic",
