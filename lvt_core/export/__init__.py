@@ -1,6 +1,6 @@
 """Export to runtimes: one common path, one file a runtime, one gate for all."""
 
-from lvt_core.export import litert, onnx, openvino, pt2
+from lvt_core.export import executorch, litert, onnx, openvino, pt2
 from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, export_model
 from lvt_core.export.gate import Parity, Scores
 
@@ -11,6 +11,14 @@ RUNTIMES = {
         onnx.convert,
         dynamic=True,
         precisions=PRECISIONS,
+    ),
+    "executorch": Runtime(
+        "model.pte",
+        ("executorch", "torchao"),
+        executorch.convert,
+        dynamic=True,
+        precisions=("fp32", "int8"),
+        largest=(4, 512),  # memory is planned for them
     ),
     "litert": Runtime(
         "model.tflite",

@@ -40,8 +40,9 @@ class Runtime:
         file: Name of the file it reads.
         packages: What writes and runs it: distributions, for `pip install`.
         convert: Writes the file of a job.
-        dynamic: Takes batches and images of any size.
+        dynamic: Takes batches and images of any size, up to `largest`.
         precisions: Of `PRECISIONS`, those that it has.
+        largest: Most images at a time, and their longest side, of a dynamic file.
     """
 
     file: str
@@ -49,6 +50,7 @@ class Runtime:
     convert: Callable[[Job, Path], None]
     dynamic: bool
     precisions: tuple[str, ...] = ("fp32",)
+    largest: tuple[int, int] = (LARGEST, LARGEST)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def export_model(
         calibration = data.calibration() if data and export.precision == "int8" else []
     if recipe is None:
         recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
-    job = Job(make_program(model, export), export, calibration, recipe)
+    job = Job(make_program(model, export, runtime.largest), export, calibration, recipe)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary) / folder.name
         work.mkdir()
@@ -158,7 +160,7 @@ def export_model(
         if check is not None:
             checked = check(reference, exported)
         elif export.precision == "fp32":
-            checked = check_parity(reference, exported, sizes=_sizes(export), data=data)
+            checked = check_parity(reference, exported, sizes=_sizes(export, runtime.largest), data=data)
         else:
             assert data is not None  # require_possible
             checked = check_scores(reference, exported, data)
@@ -168,15 +170,24 @@ def export_model(
     return checked
 
 
-def make_program(model: nn.Module, export: Export) -> torch.export.ExportedProgram:
-    """The model as a graph of ordinary operators."""
+def make_program(
+    model: nn.Module, export: Export, largest: tuple[int, int] = (LARGEST, LARGEST)
+) -> torch.export.ExportedProgram:
+    """The model as a graph of ordinary operators.
+
+    Args:
+        model: Takes images.
+        export: What to export.
+        largest: Most images and longest side, if dynamic.
+    """
     graph = Outputs(exportable(model))
     batch = 2 if export.dynamic else export.batch
     example = torch.randn(batch, export.channels, *export.size)
     shapes: Any = None
     if export.dynamic:
-        dim = torch.export.Dim.AUTO
-        shapes = ({0: dim, 2: dim, 3: dim},)
+        free: Any = torch.export.Dim.AUTO
+        side = free(min=export.min_size, max=largest[1])
+        shapes = ({0: free(min=1, max=largest[0]), 2: side, 3: side},)
     with torch.no_grad():
         return torch.export.export(graph, (example,), dynamic_shapes=shapes)
 
@@ -186,13 +197,14 @@ def write_manifest(
 ) -> None:
     """``model.json``: all that is needed to use the file, and what was checked."""
     files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
-    spatial: list[Any] = [[export.min_size, LARGEST]] * 2 if export.dynamic else list(export.size)
+    most, longest = runtime.largest
+    spatial: list[Any] = [[export.min_size, longest]] * 2 if export.dynamic else list(export.size)
     content = {
         "model": export.name,
         "runtime": runtime_name,
         "precision": export.precision,
         "file": runtime.file,
-        "input": [[1, LARGEST] if export.dynamic else export.batch, export.channels, *spatial],
+        "input": [[1, most] if export.dynamic else export.batch, export.channels, *spatial],
         "mean": list(export.mean),
         "std": list(export.std),
         "classes": list(export.classes) if export.classes else None,
@@ -248,13 +260,17 @@ def put_in_place(work: Path, folder: Path, old: Path) -> None:
         raise
 
 
-def _sizes(export: Export) -> list[tuple[int, int, int]]:
+def _sizes(export: Export, largest: tuple[int, int]) -> list[tuple[int, int, int]]:
     """Batches and sizes to compare: dynamic ones with odd sizes, too."""
     height, width = export.size
     if not export.dynamic:
         return [(export.batch, height, width)]
-    odd = (3, height + 27, max(MIN_INPUT_SIZE, width - 13))
-    return [(1, height, width), odd, (2, max(MIN_INPUT_SIZE, height // 2), width + 1)]
+    odd = (3, height + 27, width - 13)
+    most, longest = largest
+    return [
+        (min(batch, most), *(min(max(side, export.min_size), longest) for side in sides))
+        for batch, *sides in ((1, height, width), odd, (2, height // 2, width + 1))
+    ]
 
 
 def versions(runtime: Runtime) -> dict[str, str]:
