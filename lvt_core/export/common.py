@@ -265,12 +265,13 @@ def _sizes(export: Export, largest: tuple[int, int]) -> list[tuple[int, int, int
     height, width = export.size
     if not export.dynamic:
         return [(export.batch, height, width)]
-    odd = (3, height + 27, width - 13)
+    drawn = [(1, height, width), (3, height + 27, width - 13), (2, height // 2, width + 1)]
     most, longest = largest
-    return [
-        (min(batch, most), *(min(max(side, export.min_size), longest) for side in sides))
-        for batch, *sides in ((1, height, width), odd, (2, height // 2, width + 1))
-    ]
+
+    def fit(side: int) -> int:
+        return min(max(side, export.min_size), longest)
+
+    return [(min(batch, most), fit(height), fit(width)) for batch, height, width in drawn]
 
 
 def versions(runtime: Runtime) -> dict[str, str]:

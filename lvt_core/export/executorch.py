@@ -1,4 +1,7 @@
-"""ExecuTorch: XNNPACK's delegate runs the network, ExecuTorch's own kernels what it leaves."""
+"""ExecuTorch: XNNPACK's delegate runs the network, ExecuTorch's own kernels what it leaves.
+
+PyTorch's own quantiser, torchao's ``pt2e``, makes int8 of it.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 
+from lvt_core.errors import UserError
+from lvt_core.export.channels_last import without_pairs
 from lvt_core.export.common import Job
 from lvt_core.export.delegates import Delegation, plain_slice
+
+# Of dynamic ones XNNPACK has no depthwise convolution, and few of the others are worth their ranges.
+QUANTIZED = {
+    "dynamic": (torch.ops.aten.linear.default,),
+    "static": (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default),
+}
 
 
 def convert(job: Job, file: Path) -> None:
@@ -44,29 +56,120 @@ def delegation(model: bytes) -> Delegation:
 
 
 def lowered(job: Job) -> bytes:
-    """A job as the content of a file."""
+    """A job as the content of a file.
+
+    Raises:
+        UserError: The recipe is not one that XNNPACK has.
+    """
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
     program = _in_xnnpacks_terms(job.program, static=not job.export.dynamic)
-    edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    if job.export.precision == "int8":
+        program = quantized(program, job)
+    with without_pairs():
+        edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     return bytes(edge.to_executorch().buffer)
 
 
-def _in_xnnpacks_terms(
-    program: torch.export.ExportedProgram, *, static: bool
-) -> torch.export.ExportedProgram:
+def quantized(program: ExportedProgram, job: Job) -> ExportedProgram:
+    """Weights in int8 by channel; activations as the recipe says.
+
+    Raises:
+        UserError: XNNPACK has no such activations, or the sizes are free.
+    """
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    activations = job.recipe.activations
+    if activations not in QUANTIZED:
+        raise UserError(f"recipe: activations {activations!r}: executorch has {', '.join(QUANTIZED)}")
+    if job.export.dynamic:
+        raise UserError("--size dynamic: executorch has int8 for one size")
+    is_static = activations == "static"
+    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=not is_static)
+    quantizer = XNNPACKQuantizer()
+    for operator in QUANTIZED[activations]:
+        quantizer.set_operator_type(operator, config)
+    quantizer.set_filter_function(lambda node: not job.recipe.keeps(_module_of(node)))
+    module = program.module(check_guards=False)
+    _flatten_inputs(module)
+    prepared = prepare_pt2e(module, quantizer)
+    example = program.example_inputs[0]
+    with torch.no_grad():
+        # Dynamic ranges are found later, but those of the weights by a run, too.
+        inputs = [(torch.from_numpy(images),) for images in job.calibration] if is_static else [example]
+        for images in inputs:
+            prepared(*images)
+        return torch.export.export(convert_pt2e(prepared), example)
+
+
+def _module_of(node: Any) -> str:
+    """The module of the exported form that a node comes from."""
+    stack = node.meta.get("nn_module_stack") or {"": ("", None)}
+    return str(list(stack.values())[-1][0]).removeprefix("model.")
+
+
+def _flatten_inputs(module: Any) -> None:
+    """Reshape what linear layers are given by a permutation: dynamic ranges are not found in another layout."""
+    aten, graph = torch.ops.aten, module.graph
+    for node in graph.find_nodes(op="call_function", target=aten.linear.default):
+        x = node.args[0]
+        if x.target is not aten.permute.default:
+            continue
+        shape = node.meta["val"].shape
+        with graph.inserting_before(node):
+            flat = graph.call_function(aten.reshape.default, (x, [-1, x.meta["val"].shape[-1]]))
+        with graph.inserting_after(node):
+            found = graph.call_function(aten.reshape.default, (node, list(shape)))
+        node.replace_all_uses_with(found, delete_user_cb=lambda user, found=found: user is not found)
+        node.args = (flat, *node.args[1:])
+    module.recompile()
+
+
+def _in_xnnpacks_terms(program: ExportedProgram, *, static: bool) -> ExportedProgram:
     """A program whose operators XNNPACK has; of sizes that are not known it takes few slices in any form."""
     aten = torch.ops.aten
     table: dict[Any, Any] = {aten.unbind.int: plain_unbind}
     if static:
         table |= {aten.slice.Tensor: plain_slice, aten.matmul.default: plain_product}
     program = program.run_decompositions(table)
-    for node in list(program.graph.nodes):  # a slice that is all of its tensor is an alias now
-        if node.target is aten.alias.default:
-            node.replace_all_uses_with(node.args[0])
+    nodes: list[Any] = list(program.graph.nodes)
+    for node in nodes:
+        before: Any = node.args[0] if node.args else None
+        if node.target is aten.alias.default:  # a slice that is all of its tensor
+            node.replace_all_uses_with(before)
             program.graph.erase_node(node)
+        elif node.target is aten.gelu.default and before.target is aten.permute.default:
+            _permute_afterwards(node)
+        elif node.target is aten.conv2d.default and before.target is aten.pad.default:
+            _pad_inside(node)
+    program.graph.eliminate_dead_code()
     return program
+
+
+def _permute_afterwards(function: Any) -> None:
+    """Apply a function of single values before the permutation of its input: that is next to others then."""
+    graph, permutation = function.graph, function.args[0]
+    source = permutation.args[0]
+    with graph.inserting_before(function):
+        value = graph.call_function(function.target, (source, *function.args[1:]), function.kwargs)
+        value.meta = {**function.meta, "val": source.meta["val"]}
+        found = graph.call_function(permutation.target, (value, *permutation.args[1:]))
+        found.meta = function.meta
+    function.replace_all_uses_with(found)
+    graph.erase_node(function)
+
+
+def _pad_inside(convolution: Any) -> None:
+    """Have a convolution pad its input with zeros itself."""
+    padded, weight, bias, stride, padding, *rest = convolution.args
+    x, (left, right, top, bottom) = padded.args[:2]
+    if (left, top) == (right, bottom) and list(padding) == [0, 0] and padded.args[2:] in ((), ("constant",)):
+        convolution.args = (x, weight, bias, stride, [top, left], *rest)
 
 
 def plain_unbind(x: Tensor, dim: int = 0) -> Sequence[Tensor]:

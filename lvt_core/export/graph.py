@@ -140,8 +140,7 @@ class SlicedRASA(nn.Module):
     def __init__(self, rasa: RASA) -> None:
         super().__init__()
         self.rasa = rasa
-        if rasa.sr_ratio > 1:
-            rasa.sr = FoldedReduction(rasa.sr)
+        replace_layers(rasa, {SpatialReduction: FoldedReduction})
         self.heads = _Heads(rasa.kv.weight, rasa.num_heads)
 
     def forward(self, x: Tensor) -> Tensor:
