@@ -114,7 +114,7 @@ def _module_of(node: Any) -> str:
 
 
 def _flatten_inputs(module: Any) -> None:
-    """Reshape what linear layers are given by a permutation: dynamic ranges are not found in another layout."""
+    """Reshape what a permutation gives to linear layers: dynamic ranges are of no other layout."""
     aten, graph = torch.ops.aten, module.graph
     for node in graph.find_nodes(op="call_function", target=aten.linear.default):
         x = node.args[0]
