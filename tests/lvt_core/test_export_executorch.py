@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from torch.export import ExportedProgram
 
 from lvt_core import LVT, LVTConfig
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Job, export_model
+from lvt_core.export import RUNTIMES, Export, Job, export_model, panoptic
 from lvt_core.export.common import make_program
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.gate import photograph, run_model
@@ -140,6 +142,35 @@ def embedding() -> ExportedProgram:
 def _job(program: ExportedProgram, recipe: Recipe) -> Job:
     images = [photograph(1, *SIZE, seed=seed) for seed in range(2)]
     return Job(program, Export("embedding", SIZE, precision="int8"), images, recipe)
+
+
+def test_convolutions_cost_no_transpositions(
+    embedding: ExportedProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from executorch.backends.xnnpack import xnnpack_preprocess as writer
+
+    found: Counter[str] = Counter()
+    serialize = writer.serialize_xnnpack_binary
+
+    def count(graph: Any, constants: bytearray) -> bytes:
+        found.update(type(node.xnode_union).__name__ for node in graph.xnodes)
+        return serialize(graph, constants)
+
+    monkeypatch.setattr(writer, "serialize_xnnpack_binary", count)
+    executorch.lowered(Job(embedding, Export("embedding", SIZE)))
+    assert found["XNNConv2d"] == found["XNNDepthwiseConv2d"] == 1
+    assert found["XNNStaticTranspose"] == 3  # of the image, and around what leaves XNNPACK for the norm
+
+
+def test_a_panoptic_networks_head_takes_its_batch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.ConvTranspose2d(8, 8, 2, 2), nn.ReLU())
+    head = nn.Sequential(*layers, nn.Conv2d(8, 5, 1))
+    inputs = [torch.randn(6, 8, 14, 14).numpy()]
+    export = Export("head", (14, 14), batch=6, channels=8, min_size=14)
+    check = partial(panoptic._check_part, inputs=inputs, tolerance=1e-5)
+    export_model(head, export, "executorch", RUNTIMES["executorch"], tmp_path / "head", check=check)
+    assert executorch.delegation((tmp_path / "head" / "model.pte").read_bytes()) == Delegation(1, {})
 
 
 @pytest.mark.parametrize(("activations", "weights"), [("dynamic", 2), ("static", 4)])
