@@ -152,7 +152,7 @@ def _executorch(file: Path) -> Session:
     runtime = importlib.import_module("executorch.runtime").Runtime.get()
     threads = importlib.import_module("executorch.extension.pybindings.portable_lib")
     if threads._threadpool_get_thread_count() != _cores():  # it counts the machine's
-        threads._unsafe_reset_threadpool(_cores())
+        threads._unsafe_reset_threadpool(_cores())  # unsafe while another thread runs a network
     program = runtime.load_program(file.read_bytes())
     program.load_method("forward")  # what is wrong with it is told now
 

@@ -19,11 +19,13 @@ from lvt_core.export.channels_last import without_pairs
 from lvt_core.export.common import Job
 from lvt_core.export.delegates import Delegation, plain_slice
 
-# Of dynamic ones XNNPACK has no depthwise convolution, and few of the others are worth their ranges.
+# XNNPACK has no depthwise convolution of dynamic ranges, and the embeddings are little work.
 QUANTIZED = {
     "dynamic": (torch.ops.aten.linear.default,),
     "static": (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default),
 }
+
+DEFAULTS: tuple[Any, ...] = (None, None, None, [1, 1], [0, 0])  # of a convolution's arguments
 
 
 def convert(job: Job, file: Path) -> None:
@@ -166,10 +168,11 @@ def _permute_afterwards(function: Any) -> None:
 
 def _pad_inside(convolution: Any) -> None:
     """Have a convolution pad its input with zeros itself."""
-    padded, weight, bias, stride, padding, *rest = convolution.args
-    x, (left, right, top, bottom) = padded.args[:2]
-    if (left, top) == (right, bottom) and list(padding) == [0, 0] and padded.args[2:] in ((), ("constant",)):
-        convolution.args = (x, weight, bias, stride, [top, left], *rest)
+    padded, weight, bias, stride, padding, *rest = (*convolution.args, *DEFAULTS[len(convolution.args) :])
+    x, borders, *how = padded.args
+    plain = len(borders) == 4 and how in ([], ["constant"]) and list(padding) == [0, 0]
+    if plain and borders[::2] == borders[1::2]:
+        convolution.args = (x, weight, bias, stride, [borders[2], borders[0]], *rest)
 
 
 def plain_unbind(x: Tensor, dim: int = 0) -> Sequence[Tensor]:
