@@ -119,10 +119,11 @@ class ImageTask(Task):
         # No gate: what an untrained network predicts says nothing of a precision.
         export = Export(self.name, (self.side, self.side), precision=precision)
         drawn = [photograph(1, self.side, self.side, seed=seed) for seed in range(CALIBRATION_IMAGES)]
-        job = make_job(self.model, export, runtime, calibration=drawn if precision == "int8" else [])
+        target = RUNTIMES[runtime]
+        job = make_job(self.model, export, runtime, target, calibration=drawn if precision == "int8" else [])
         folder.mkdir(parents=True)
-        RUNTIMES[runtime].convert(job, folder / RUNTIMES[runtime].file)
-        write_manifest(folder, export, runtime, RUNTIMES[runtime], None)
+        target.convert(job, folder / target.file)
+        write_manifest(folder, export, runtime, target, None)
 
     def judge(self, runtime: str, precision: str, folder: Path) -> Scores:
         name, model, classes = open_model(str(self.checkpoint))

@@ -164,10 +164,31 @@ def _openvino(file: Path) -> Session:
     return lambda images: [np.array(value) for value in model(images).values()]
 
 
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _executorch(file: Path) -> Session:
+    torch = importlib.import_module("torch")  # its runtime takes and gives no other tensors
+    runtime = importlib.import_module("executorch.runtime").Runtime.get()
+    threads = importlib.import_module("executorch.extension.pybindings.portable_lib")
+    if threads._threadpool_get_thread_count() != _cores():  # it counts the machine's
+        threads._unsafe_reset_threadpool(_cores())  # unsafe while another thread runs a network
+    program = runtime.load_program(file.read_bytes())
+    program.load_method("forward")  # what is wrong with it is told now
+
+    def run(images: np.ndarray) -> Arrays:
+        # Of the program, which keeps what the method points into.
+        found = program.load_method("forward").execute((torch.from_numpy(images),))
+        return [value.numpy() for value in found]
+
+    return run
+
+
 def _litert(file: Path) -> Session:
     runtime = importlib.import_module("ai_edge_litert.interpreter")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    interpreter = runtime.Interpreter(model_path=str(file), num_threads=cores)
+    interpreter = runtime.Interpreter(model_path=str(file), num_threads=_cores())
     interpreter.allocate_tensors()
     runner = interpreter.get_signature_runner()
     (image,) = (value["index"] for value in runner.get_input_details().values())
@@ -197,6 +218,7 @@ def _pt2(file: Path) -> Session:
 
 SESSIONS: dict[str, Callable[[Path], Session]] = {
     "coreml": _coreml,
+    "executorch": _executorch,
     "litert": _litert,
     "onnx": _onnx,
     "openvino": _openvino,
@@ -204,6 +226,7 @@ SESSIONS: dict[str, Callable[[Path], Session]] = {
 }
 PACKAGES = {
     "coreml": "coremltools",
+    "executorch": "executorch",
     "litert": "ai-edge-litert",
     "onnx": "onnxruntime",
     "openvino": "openvino",

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from lvt_core.export import coreml, litert, onnx, openvino, pt2
+from lvt_core.export import coreml, executorch, litert, onnx, openvino, pt2
 from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, check_delegates, export_model
 from lvt_core.export.gate import Parity, Scores
 
@@ -30,6 +30,15 @@ RUNTIMES = {
                 config_filename="coreml_supported_mlprogram_ops.md",
             ),
         },
+    ),
+    "executorch": Runtime(
+        "model.pte",
+        ("executorch", "torchao"),
+        executorch.convert,
+        dynamic=True,
+        precisions=("fp32", "int8"),
+        checks={"XNNPACK": executorch.check},
+        largest=(4, 512),  # memory is planned for them
     ),
     "litert": Runtime(
         "model.tflite",

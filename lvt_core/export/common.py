@@ -43,10 +43,11 @@ class Runtime:
         file: Name of the file, or folder of files, that it reads.
         packages: What writes and runs it: distributions, for `pip install`.
         convert: Writes the file of a job.
-        dynamic: Takes batches and images of any size.
+        dynamic: Takes batches and images of any size, up to `largest`.
         precisions: Of `PRECISIONS`, those that it has.
         checks: For each accelerator's delegate, by name, what tells how much of a job it takes.
         checked_by: What the gate runs the file by.
+        largest: Most images at a time, and their longest side, of a dynamic file.
     """
 
     file: str
@@ -56,6 +57,7 @@ class Runtime:
     precisions: tuple[str, ...] = ("fp32",)
     checks: Mapping[str, Callable[[Job], Delegation]] = field(default_factory=dict)
     checked_by: str = "the runtime"
+    largest: tuple[int, int] = (LARGEST, LARGEST)
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def export_model(
     require_writable_folder(folder.parent)
     require_replaceable(folder)
     reference = Outputs(model.eval())
-    job = make_job(model, export, runtime_name, data=data, recipe=recipe, calibration=calibration)
+    job = make_job(model, export, runtime_name, runtime, data=data, recipe=recipe, calibration=calibration)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary) / folder.name
         work.mkdir()
@@ -157,7 +159,7 @@ def export_model(
         if check is not None:
             checked = check(reference, exported)
         elif export.precision == "fp32":
-            checked = check_parity(reference, exported, sizes=_sizes(export), data=data)
+            checked = check_parity(reference, exported, sizes=_sizes(export, runtime.largest), data=data)
         else:
             assert data is not None  # require_possible
             checked = check_scores(reference, exported, data)
@@ -195,7 +197,7 @@ def check_delegates(
     require_possible(export, runtime_name, runtime, judged=data is not None)
     if not runtime.checks:
         raise UserError(f"--check: {runtime_name} has no accelerator's delegate to ask")
-    job = make_job(model.eval(), export, runtime_name, data=data, recipe=recipe)
+    job = make_job(model.eval(), export, runtime_name, runtime, data=data, recipe=recipe)
     with packages_named(runtime_name, runtime):
         return {name: check(job) for name, check in runtime.checks.items()}
 
@@ -204,6 +206,7 @@ def make_job(
     model: nn.Module,
     export: Export,
     runtime_name: str,
+    runtime: Runtime,
     *,
     data: Labelled | None = None,
     recipe: Recipe | None = None,
@@ -214,7 +217,7 @@ def make_job(
         calibration = data.calibration() if data and export.precision == "int8" else []
     if recipe is None:
         recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
-    return Job(make_program(model, export), export, calibration, recipe)
+    return Job(make_program(model, export, runtime.largest), export, calibration, recipe)
 
 
 @contextmanager
@@ -231,15 +234,24 @@ def packages_named(runtime_name: str, runtime: Runtime) -> Iterator[None]:
         raise UserError(f"--to {runtime_name}: needs {error.name}: pip install {needed}") from error
 
 
-def make_program(model: nn.Module, export: Export) -> torch.export.ExportedProgram:
-    """The model as a graph of ordinary operators."""
+def make_program(
+    model: nn.Module, export: Export, largest: tuple[int, int] = (LARGEST, LARGEST)
+) -> torch.export.ExportedProgram:
+    """The model as a graph of ordinary operators.
+
+    Args:
+        model: Takes images.
+        export: What to export.
+        largest: Most images and longest side, if dynamic.
+    """
     graph = Outputs(exportable(model))
     batch = 2 if export.dynamic else export.batch
     example = torch.randn(batch, export.channels, *export.size)
     shapes: Any = None
     if export.dynamic:
-        dim = torch.export.Dim.AUTO
-        shapes = ({0: dim, 2: dim, 3: dim},)
+        free: Any = torch.export.Dim.AUTO
+        side = free(min=export.min_size, max=largest[1])
+        shapes = ({0: free(min=1, max=largest[0]), 2: side, 3: side},)
     with torch.no_grad():
         return torch.export.export(graph, (example,), dynamic_shapes=shapes)
 
@@ -254,13 +266,14 @@ def write_manifest(
 ) -> None:
     """``model.json``: all that is needed to use the file, and what was checked."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
-    spatial: list[Any] = [[export.min_size, LARGEST]] * 2 if export.dynamic else list(export.size)
+    most, longest = runtime.largest
+    spatial: list[Any] = [[export.min_size, longest]] * 2 if export.dynamic else list(export.size)
     content = {
         "model": export.name,
         "runtime": runtime_name,
         "precision": export.precision,
         "file": runtime.file,
-        "input": [[1, LARGEST] if export.dynamic else export.batch, export.channels, *spatial],
+        "input": [[1, most] if export.dynamic else export.batch, export.channels, *spatial],
         "mean": list(export.mean),
         "std": list(export.std),
         "classes": list(export.classes) if export.classes else None,
@@ -318,13 +331,18 @@ def put_in_place(work: Path, folder: Path, old: Path) -> None:
         raise
 
 
-def _sizes(export: Export) -> list[tuple[int, int, int]]:
+def _sizes(export: Export, largest: tuple[int, int]) -> list[tuple[int, int, int]]:
     """Batches and sizes to compare: dynamic ones with odd sizes, too."""
     height, width = export.size
     if not export.dynamic:
         return [(export.batch, height, width)]
-    odd = (3, height + 27, max(MIN_INPUT_SIZE, width - 13))
-    return [(1, height, width), odd, (2, max(MIN_INPUT_SIZE, height // 2), width + 1)]
+    drawn = [(1, height, width), (3, height + 27, width - 13), (2, height // 2, width + 1)]
+    most, longest = largest
+
+    def fit(side: int) -> int:
+        return min(max(side, export.min_size), longest)
+
+    return [(min(batch, most), fit(height), fit(width)) for batch, height, width in drawn]
 
 
 def versions(runtime: Runtime) -> dict[str, str]:

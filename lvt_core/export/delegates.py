@@ -1,8 +1,12 @@
-"""What an accelerator's delegate takes of a graph."""
+"""What an accelerator's delegate takes of a graph, and what it takes in another form."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
+
+import torch.nn.functional as F
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -22,3 +26,21 @@ class Delegation:
         names = sorted(self.outside, key=lambda name: (-self.outside[name], name))
         left = ", ".join(f"{self.outside[name]} {name}" for name in names)
         return f"takes {pieces}" + (f"; leaves {left}" if left else " and all operators")
+
+
+def plain_slice(
+    x: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Tensor:
+    """Every `step`-th of a dimension as a slice of neighbours: XNNPACK takes no other.
+
+    Steps become a dimension of their own, ``(before, length / step, step, after)``.
+    """
+    if step == 1:
+        return NotImplemented  # stays as it is
+    first, phase = divmod(start or 0, step)
+    length = x.shape[dim]
+    count = -((first * step + phase - min(length, length if end is None else end)) // step)
+    x = F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, -length % step))
+    steps = x.reshape(prod(x.shape[:dim]), -1, step, prod(x.shape[dim + 1 :]))
+    found = steps[:, first : first + count, phase : phase + 1]
+    return found.reshape(*x.shape[:dim], count, *x.shape[dim + 1 :])

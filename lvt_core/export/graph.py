@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lvt_core.layers.class_attention import ClassAttention
 from lvt_core.layers.csa import CSA
-from lvt_core.layers.rasa import RASA, recurse
+from lvt_core.layers.rasa import RASA, SpatialReduction, recurse, reduce_windows
 from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
 from lvt_core.segformer import SegFormerHead
 
@@ -140,6 +140,7 @@ class SlicedRASA(nn.Module):
     def __init__(self, rasa: RASA) -> None:
         super().__init__()
         self.rasa = rasa
+        replace_layers(rasa, {SpatialReduction: FoldedReduction})
         self.heads = _Heads(rasa.kv.weight, rasa.num_heads)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,6 +154,24 @@ class SlicedRASA(nn.Module):
         q = q.permute(0, 2, 3, 1).reshape(B, H * W, C)
         reduced = rasa.reduce(x)
         return rasa.proj(self.heads(q, reduced.reshape(B, -1, C))).reshape(B, H, W, C)
+
+
+class FoldedReduction(nn.Module):
+    """`SpatialReduction` with its kernel as the matrix that it is.
+
+    Args:
+        reduction: Whose weights it takes.
+    """
+
+    def __init__(self, reduction: SpatialReduction) -> None:
+        super().__init__()
+        self.ratio = reduction.ratio
+        self.weight = nn.Parameter(reduction.matrix().detach().clone(), requires_grad=False)
+        self.bias = reduction.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, C)`` to ``(B, H // R, W // R, C)``."""
+        return reduce_windows(x, self.ratio, self.weight, self.bias)
 
 
 class SlicedClassAttention(nn.Module):

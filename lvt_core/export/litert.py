@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lvt_core.export.common import Job
-from lvt_core.export.delegates import Delegation
+from lvt_core.export.delegates import Delegation, plain_slice
 
 ALL = ".*"  # as a scope
 WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
@@ -78,24 +76,6 @@ def _call_by_modules(program: torch.export.ExportedProgram) -> None:
         if stack := node.meta.get("nn_module_stack"):
             path, _ = list(stack.values())[-1]
             node.meta["nn_module_stack"] = {path: ("", path.removeprefix("model.") or "model")}
-
-
-def plain_slice(
-    x: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
-) -> Tensor:
-    """Every `step`-th of a dimension as a slice of neighbours: XNNPACK takes no other.
-
-    Steps become a dimension of their own, ``(before, length / step, step, after)``.
-    """
-    if step == 1:
-        return NotImplemented  # stays as it is
-    first, phase = divmod(start or 0, step)
-    length = x.shape[dim]
-    count = -((first * step + phase - min(length, length if end is None else end)) // step)
-    x = F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, -length % step))
-    steps = x.reshape(prod(x.shape[:dim]), -1, step, prod(x.shape[dim + 1 :]))
-    found = steps[:, first : first + count, phase : phase + 1]
-    return found.reshape(*x.shape[:dim], count, *x.shape[dim + 1 :])
 
 
 def quantized(job: Job, model: bytes) -> bytes:

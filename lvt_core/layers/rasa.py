@@ -55,12 +55,20 @@ class SpatialReduction(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, H, W, C)`` to ``(B, H // R, W // R, C)``; pixels that fill no window are left out."""
-        B, H, W, C = x.shape
-        R = self.ratio
-        h, w = H // R, W // R
-        x = x[:, : h * R, : w * R].reshape(B * h, R, w, R * C).transpose(1, 2)  # (B*h, w, R, R*C)
-        weight = self.weight.permute(0, 2, 3, 1).reshape(C, R * R * C)
-        return F.linear(x.reshape(B, h, w, R * R * C), weight, self.bias)
+        return reduce_windows(x, self.ratio, self.matrix(), self.bias)
+
+    def matrix(self) -> Tensor:
+        """The kernel as a matrix ``(C, R*R*C)``: pixels row by row, channels last."""
+        return self.weight.permute(0, 2, 3, 1).flatten(1)
+
+
+def reduce_windows(x: Tensor, ratio: int, matrix: Tensor, bias: Tensor | None) -> Tensor:
+    """Multiply each ``R x R`` window of a map ``(B, H, W, C)`` by a matrix: ``(B, H // R, W // R, C)``."""
+    B, H, W, C = x.shape
+    R = ratio
+    h, w = H // R, W // R
+    x = x[:, : h * R, : w * R].reshape(B * h, R, w, R * C).transpose(1, 2)  # (B*h, w, R, R*C)
+    return F.linear(x.reshape(B, h, w, R * R * C), matrix, bias)
 
 
 def recurse(step: Callable[[Tensor], Tensor], x: Tensor, num_recursions: int) -> Tensor:
