@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lvt_core.layers.class_attention import ClassAttention
 from lvt_core.layers.csa import CSA
+from lvt_core.layers.mlp import DepthwiseMlp
 from lvt_core.layers.patch_embed import PatchEmbed
 from lvt_core.layers.rasa import RASA, recurse
 from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
@@ -28,10 +29,11 @@ def exportable(model: nn.Module) -> nn.Module:
 
     CSA becomes slices and one matrix product per tap, its put-back sums and interleaving (`SlicedCSA`);
     attention becomes two matrix products and a softmax, with its scale in the key's weights;
-    norms see tokens; a SegFormer head is folded.
+    what follows a convolution sees tokens; a SegFormer head is folded.
     """
     forms: dict[type, Callable[..., nn.Module]] = {
         CSA: SlicedCSA,
+        DepthwiseMlp: TokenDepthwiseMlp,
         PatchEmbed: TokenPatchEmbed,
         nn.LayerNorm: TokenNorm,
         RASA: SlicedRASA,
@@ -74,8 +76,18 @@ def replace_layers(module: nn.Module, forms: Mapping[type, Callable[..., nn.Modu
     return module
 
 
+def _tokens(x: Tensor) -> Tensor:
+    """Map ``(B, C, H, W)`` to tokens ``(B, H*W, C)``.
+
+    What comes out of a convolution lies channels-last in OpenVINO. Were it a map still, whatever follows would
+    take it for channels-first, and have it copied, pixel by pixel.
+    """
+    B, C, H, W = x.shape
+    return x.permute(0, 2, 3, 1).reshape(B, H * W, C)
+
+
 class TokenNorm(nn.LayerNorm):
-    """`LayerNorm` of a map as of tokens ``(B, L, C)``: on maps OpenVINO has no kernel of one piece.
+    """`LayerNorm` of tokens: for maps OpenVINO has no kernel that does all of it.
 
     Args:
         norm: Whose weights it takes.
@@ -93,7 +105,7 @@ class TokenNorm(nn.LayerNorm):
 
 
 class TokenPatchEmbed(nn.Module):
-    """`PatchEmbed` whose map becomes tokens before it is normalised.
+    """`PatchEmbed` that normalises tokens.
 
     Args:
         embed: Whose weights it takes.
@@ -107,7 +119,24 @@ class TokenPatchEmbed(nn.Module):
         """Image or map ``(B, C_in, H, W)`` to ``(B, H/stride, W/stride, C)``, rounded up."""
         x = self.proj(x)  # (B, C, h, w)
         B, C, h, w = x.shape
-        return self.norm(x.flatten(2).transpose(1, 2)).reshape(B, h, w, C)
+        return self.norm(_tokens(x)).reshape(B, h, w, C)
+
+
+class TokenDepthwiseMlp(nn.Module):
+    """`DepthwiseMlp` whose activation and second layer see tokens.
+
+    Args:
+        mlp: Whose weights it takes.
+    """
+
+    def __init__(self, mlp: DepthwiseMlp) -> None:
+        super().__init__()
+        self.fc1, self.dwconv, self.act, self.fc2 = mlp.fc1, mlp.dwconv, mlp.act, mlp.fc2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        hidden = self.dwconv(self.fc1(x).permute(0, 3, 1, 2))  # (B, hidden, H, W)
+        return self.fc2(self.act(_tokens(hidden))).reshape(x.shape)
 
 
 class SlicedCSA(nn.Module):
