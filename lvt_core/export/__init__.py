@@ -1,7 +1,7 @@
 """Export to runtimes: one common path, one file a runtime, one gate for all."""
 
 from lvt_core.export import litert, onnx, openvino, pt2
-from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, export_model
+from lvt_core.export.common import BFLOAT16, PRECISIONS, Export, Job, Runtime, export_model
 from lvt_core.export.gate import Parity, Scores
 
 RUNTIMES = {
@@ -24,9 +24,19 @@ RUNTIMES = {
         ("openvino", "onnx", "onnxscript", "onnxruntime"),
         openvino.convert,
         dynamic=True,
-        precisions=PRECISIONS,
+        precisions=(*PRECISIONS, BFLOAT16),
     ),
     "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=False),
 }
 
-__all__ = ["PRECISIONS", "RUNTIMES", "Export", "Job", "Parity", "Runtime", "Scores", "export_model"]
+__all__ = [
+    "BFLOAT16",
+    "PRECISIONS",
+    "RUNTIMES",
+    "Export",
+    "Job",
+    "Parity",
+    "Runtime",
+    "Scores",
+    "export_model",
+]

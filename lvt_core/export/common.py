@@ -26,6 +26,7 @@ from lvt_core.files import require_writable_folder
 from lvt_core.predict import MANIFEST, ExportedModel, read_manifest, sha256
 
 PRECISIONS = ("fp32", "fp16", "int8")
+BFLOAT16 = "bf16"  # no weights' type, but what a runtime may compute in, if the processor does
 
 LARGEST = 2**16  # where a runtime needs no bound
 
@@ -41,7 +42,7 @@ class Runtime:
         packages: What writes and runs it: distributions, for `pip install`.
         convert: Writes the file of a job.
         dynamic: Takes batches and images of any size.
-        precisions: Of `PRECISIONS`, those that it has.
+        precisions: Of `PRECISIONS` and `BFLOAT16`, those that it has.
     """
 
     file: str
@@ -59,7 +60,7 @@ class Export:
         name: Of the model.
         size: Height and width; the example's, if dynamic.
         dynamic: Batches and sizes are free.
-        precision: Of `PRECISIONS`.
+        precision: Of `PRECISIONS`, or `BFLOAT16`.
         classes: Names, if they are known.
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.

@@ -79,8 +79,8 @@ def replace_layers(module: nn.Module, forms: Mapping[type, Callable[..., nn.Modu
 def _tokens(x: Tensor) -> Tensor:
     """Map ``(B, C, H, W)`` to tokens ``(B, H*W, C)``.
 
-    What comes out of a convolution lies channels-last in OpenVINO. Were it a map still, whatever follows would
-    take it for channels-first, and have it copied, pixel by pixel.
+    What comes out of a convolution lies channels-last in OpenVINO. Were it a map still, whatever follows
+    would take it for channels-first, and have it copied, pixel by pixel.
     """
     B, C, H, W = x.shape
     return x.permute(0, 2, 3, 1).reshape(B, H * W, C)
