@@ -129,7 +129,8 @@ def _open(runtime: str, file: Path) -> Session:
 def _onnx(file: Path) -> Session:
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _cores()  # its own count is of the machine's cores
+    if (cores := _cores()) < (os.cpu_count() or 1):
+        options.intra_op_num_threads = cores  # its own count is of all that the machine has
     providers = onnxruntime.get_available_providers()
     session = onnxruntime.InferenceSession(str(file), options, providers=providers)
     (name,) = (value.name for value in session.get_inputs())

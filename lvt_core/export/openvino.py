@@ -39,8 +39,8 @@ def convert(job: Job, file: Path) -> None:
         model = openvino.convert_model(graph)
         if precision == "int8":
             model = _quantized(model, job.calibration, job.recipe)
-        if precision == BFLOAT16:
-            model.set_rt_info("bf16", ARITHMETIC)
+        if precision == BFLOAT16 or (precision == "int8" and "BF16" in able):
+            model.set_rt_info("bf16", ARITHMETIC)  # of int8, what is left in float: the gate judges all of it
         openvino.save_model(model, file, compress_to_fp16=precision in ("fp16", BFLOAT16))
 
 
