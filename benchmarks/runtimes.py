@@ -2,13 +2,15 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.runtimes FOLDER ... [--repeats 25] [--json FILE]
 
-Each folder is one that ``lvt export`` wrote, all of one model and size. One image, float32, one core.
+Each folder is one that ``lvt export`` wrote, all of one model and size. One image, one core, the processor's
+time. The limit is a large float32 matrix product's.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import time
 from functools import partial
 from pathlib import Path
 
@@ -47,8 +49,8 @@ def main() -> None:
     eager = {"literal": literal_copy(model.eval()), "eager": model}
     calls = {form: partial(torch.inference_mode()(net), tensor) for form, net in eager.items()}
     calls |= {form: partial(net, images) for form, net in exported.items()}
-    row = side_by_side(calls, repeats=args.repeats, warmup=3, memory=False)
-    limit = 1e3 * complexity(model, (height, width)).total_macs / mm_speed()
+    row = side_by_side(calls, repeats=args.repeats, warmup=3, memory=False, clock=time.process_time)
+    limit = 1e3 * complexity(model, (height, width)).total_macs / mm_speed(clock=time.process_time)
     for form in ("eager", *exported):
         times = row[form]["ms"] / limit
         print(line(f"{name}, {form}", row, of=form), f" {times:.2f} x the limit of {limit:.1f} ms")

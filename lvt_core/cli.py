@@ -13,7 +13,7 @@ from timm.utils import ParseKwargs
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
 from lvt_core.errors import CommandParser, UserError, run_command
-from lvt_core.export import PRECISIONS, RUNTIMES, Export, check_delegates, export_model
+from lvt_core.export import BFLOAT16, PRECISIONS, RUNTIMES, Export, check_delegates, export_model
 from lvt_core.export.labelled import LABELLED, Labelled
 from lvt_core.export.labelled_panoptic import PanopticImages
 from lvt_core.export.open_model import MODELS, open_model
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="KEY=VALUE",
         help="of a variant: num_heads=(1,2,4,8); depths and classes are read from the weights",
     )
-    export.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    export.add_argument("--precision", choices=(*PRECISIONS, BFLOAT16), default="fp32")
     export.add_argument(
         "--data",
         type=Path,

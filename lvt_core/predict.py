@@ -23,6 +23,7 @@ import numpy as np
 from lvt_core.errors import UserError
 
 MANIFEST = "model.json"
+ARITHMETIC = ["lvt", "arithmetic"]  # where an OpenVINO file says what it was judged in
 Arrays = list[np.ndarray]
 Session = Callable[[np.ndarray], Arrays]
 
@@ -149,7 +150,11 @@ def _coreml(file: Path) -> Session:
 
 def _onnx(file: Path) -> Session:
     onnxruntime = importlib.import_module("onnxruntime")
-    session = onnxruntime.InferenceSession(str(file), providers=onnxruntime.get_available_providers())
+    options = onnxruntime.SessionOptions()
+    if (cores := _cores()) < (os.cpu_count() or 1):
+        options.intra_op_num_threads = cores  # its own count is of all that the machine has
+    providers = onnxruntime.get_available_providers()
+    session = onnxruntime.InferenceSession(str(file), options, providers=providers)
     (name,) = (value.name for value in session.get_inputs())
     return lambda images: session.run(None, {name: images})
 
@@ -157,10 +162,12 @@ def _onnx(file: Path) -> Session:
 def _openvino(file: Path) -> Session:
     openvino = importlib.import_module("openvino")
     core = openvino.Core()
-    # Latency first, and float32 where the model is float32: what parity was measured with.
-    model = core.compile_model(
-        file, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    )
+    model = core.read_model(file)
+    # OpenVINO by itself takes bfloat16 wherever the processor has it. Here it computes in what was judged.
+    told = model.has_rt_info(ARITHMETIC) and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    precision = "bf16" if told else "f32"
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    model = core.compile_model(model, "CPU", hints)
     return lambda images: [np.array(value) for value in model(images).values()]
 
 

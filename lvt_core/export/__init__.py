@@ -3,7 +3,7 @@
 from functools import partial
 
 from lvt_core.export import coreml, executorch, litert, onnx, openvino, pt2
-from lvt_core.export.common import PRECISIONS, Export, Job, Runtime, check_delegates, export_model
+from lvt_core.export.common import BFLOAT16, PRECISIONS, Export, Job, Runtime, check_delegates, export_model
 from lvt_core.export.gate import Parity, Scores
 
 RUNTIMES = {
@@ -53,12 +53,13 @@ RUNTIMES = {
         ("openvino", "onnx", "onnxscript", "onnxruntime"),
         openvino.convert,
         dynamic=True,
-        precisions=PRECISIONS,
+        precisions=(*PRECISIONS, BFLOAT16),
     ),
     "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=False),
 }
 
 __all__ = [
+    "BFLOAT16",
     "PRECISIONS",
     "RUNTIMES",
     "Export",

@@ -29,6 +29,7 @@ from lvt_core.predict import MANIFEST, ExportedModel, read_manifest, sha256
 from lvt_core.predict_sample import record_sample
 
 PRECISIONS = ("fp32", "fp16", "int8")
+BFLOAT16 = "bf16"  # no weights' type, but what a runtime may compute in, if the processor does
 
 LARGEST = 2**16  # where a runtime needs no bound
 
@@ -44,7 +45,7 @@ class Runtime:
         packages: What writes and runs it: distributions, for `pip install`.
         convert: Writes the file of a job.
         dynamic: Takes batches and images of any size, up to `largest`.
-        precisions: Of `PRECISIONS`, those that it has.
+        precisions: Of `PRECISIONS` and `BFLOAT16`, those that it has.
         checks: For each accelerator's delegate, by name, what tells how much of a job it takes.
         checked_by: What the gate runs the file by.
         largest: Most images at a time, and their longest side, of a dynamic file.
@@ -68,7 +69,7 @@ class Export:
         name: Of the model.
         size: Height and width; the example's, if dynamic.
         dynamic: Batches and sizes are free.
-        precision: Of `PRECISIONS`.
+        precision: Of `PRECISIONS`, or `BFLOAT16`.
         classes: Names, if they are known.
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.

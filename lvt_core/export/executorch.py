@@ -135,7 +135,7 @@ def _flatten_inputs(module: Any) -> None:
 def _in_xnnpacks_terms(program: ExportedProgram, *, static: bool) -> ExportedProgram:
     """A program whose operators XNNPACK has; of sizes that are not known it takes few slices in any form."""
     aten = torch.ops.aten
-    table: dict[Any, Any] = {aten.unbind.int: plain_unbind}
+    table: dict[Any, Any] = {aten.unbind.int: plain_unbind, aten.softmax.int: plain_softmax}
     if static:
         table |= {aten.slice.Tensor: plain_slice, aten.matmul.default: plain_product}
     program = program.run_decompositions(table)
@@ -168,7 +168,8 @@ def _permute_afterwards(function: Any) -> None:
 
 def _pad_inside(convolution: Any) -> None:
     """Have a convolution pad its input with zeros itself."""
-    padded, weight, bias, stride, padding, *rest = (*convolution.args, *DEFAULTS[len(convolution.args) :])
+    given = list(convolution.args)
+    padded, weight, bias, stride, padding, *rest = given + list(DEFAULTS[len(given) :])
     x, borders, *how = padded.args
     plain = len(borders) == 4 and how in ([], ["constant"]) and list(padding) == [0, 0]
     if plain and borders[::2] == borders[1::2]:
@@ -179,6 +180,13 @@ def plain_unbind(x: Tensor, dim: int = 0) -> Sequence[Tensor]:
     """Entries of a dimension as slices and reshapes: XNNPACK has no squeezing of many dimensions."""
     rest = (*x.shape[:dim], *x.shape[dim + 1 :])
     return [x.narrow(dim, entry, 1).reshape(rest) for entry in range(x.shape[dim])]
+
+
+def plain_softmax(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
+    """Softmax of the last dimension: XNNPACK has no other."""
+    if dim in (-1, x.dim() - 1):
+        return NotImplemented  # stays as it is
+    return x.transpose(dim, -1).softmax(-1, dtype).transpose(dim, -1)
 
 
 def plain_product(a: Tensor, b: Tensor) -> Tensor:

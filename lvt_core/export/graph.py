@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from lvt_core.layers.class_attention import ClassAttention
 from lvt_core.layers.csa import CSA
+from lvt_core.layers.mlp import DepthwiseMlp
+from lvt_core.layers.patch_embed import PatchEmbed
 from lvt_core.layers.rasa import RASA, SpatialReduction, recurse, reduce_windows
 from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
 from lvt_core.segformer import SegFormerHead
@@ -27,10 +29,13 @@ def exportable(model: nn.Module) -> nn.Module:
 
     CSA becomes slices and one matrix product per tap, its put-back sums and interleaving (`SlicedCSA`);
     attention becomes two matrix products and a softmax, with its scale in the key's weights;
-    a SegFormer head is folded.
+    what follows a convolution sees tokens; a SegFormer head is folded.
     """
     forms: dict[type, Callable[..., nn.Module]] = {
         CSA: SlicedCSA,
+        DepthwiseMlp: TokenDepthwiseMlp,
+        PatchEmbed: TokenPatchEmbed,
+        nn.LayerNorm: TokenNorm,
         RASA: SlicedRASA,
         ClassAttention: SlicedClassAttention,
         SegFormerHead: SegFormerHead.fold,
@@ -71,6 +76,69 @@ def replace_layers(module: nn.Module, forms: Mapping[type, Callable[..., nn.Modu
     return module
 
 
+def _tokens(x: Tensor) -> Tensor:
+    """Map ``(B, C, H, W)`` to tokens ``(B, H*W, C)``.
+
+    What comes out of a convolution lies channels-last in OpenVINO. Were it a map still, whatever follows
+    would take it for channels-first, and have it copied, pixel by pixel.
+    """
+    B, C, H, W = x.shape
+    return x.permute(0, 2, 3, 1).reshape(B, H * W, C)
+
+
+class TokenNorm(nn.LayerNorm):
+    """`LayerNorm` of tokens: for maps OpenVINO has no kernel that does all of it.
+
+    Args:
+        norm: Whose weights it takes.
+    """
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        super().__init__(norm.normalized_shape, norm.eps, device="meta")
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, C)`` or tokens to the same."""
+        if x.dim() < 4:
+            return super().forward(x)
+        return super().forward(x.flatten(1, 2)).reshape(x.shape)
+
+
+class TokenPatchEmbed(nn.Module):
+    """`PatchEmbed` that normalises tokens.
+
+    Args:
+        embed: Whose weights it takes.
+    """
+
+    def __init__(self, embed: PatchEmbed) -> None:
+        super().__init__()
+        self.proj, self.norm = embed.proj, embed.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image or map ``(B, C_in, H, W)`` to ``(B, H/stride, W/stride, C)``, rounded up."""
+        x = self.proj(x)  # (B, C, h, w)
+        B, C, h, w = x.shape
+        return self.norm(_tokens(x)).reshape(B, h, w, C)
+
+
+class TokenDepthwiseMlp(nn.Module):
+    """`DepthwiseMlp` whose activation and second layer see tokens.
+
+    Args:
+        mlp: Whose weights it takes.
+    """
+
+    def __init__(self, mlp: DepthwiseMlp) -> None:
+        super().__init__()
+        self.fc1, self.dwconv, self.act, self.fc2 = mlp.fc1, mlp.dwconv, mlp.act, mlp.fc2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        hidden = self.dwconv(self.fc1(x).permute(0, 3, 1, 2))  # (B, hidden, H, W)
+        return self.fc2(self.act(_tokens(hidden))).reshape(x.shape)
+
+
 class SlicedCSA(nn.Module):
     """`CSA` without windows in memory (paper, section 3.1).
 
@@ -81,35 +149,49 @@ class SlicedCSA(nn.Module):
     def __init__(self, csa: CSA) -> None:
         super().__init__()
         self.num_heads = csa.num_heads
-        self.attn = _linear(csa.attn.weight * csa.scale, csa.attn.bias * csa.scale)
+        # Softmax over the last axis takes nine numbers at a time. With keys first it takes a vector of them.
+        weight, bias = (self._keys_first(t * csa.scale) for t in (csa.attn.weight, csa.attn.bias))
+        self.attn = _linear(weight / STRIDE**2, bias)  # of the core's sum
         self.values = nn.ModuleList(_linear(weight) for weight in csa.tap_weight)
         self.proj = csa.proj
+
+    def _keys_first(self, t: Tensor) -> Tensor:
+        """Rows by head, query, key to rows by key, head, query."""
+        return t.reshape(self.num_heads, NUM_TAPS, NUM_TAPS, -1).permute(2, 0, 1, 3).reshape(t.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
         B, H, W, C = x.shape
         N, h, w = self.num_heads, (H + 1) // 2, (W + 1) // 2
-        attn = self.attn(_pool(x)).reshape(B * h * w, N, NUM_TAPS, NUM_TAPS).softmax(dim=-1)
         padded = F.pad(x, (0, 0, 1, 1, 1, 1))  # (B, H + 2, W + 2, C), the same for odd and even sizes
-        values = []
-        for tap, value in enumerate(self.values):
-            dy, dx = divmod(tap, KERNEL)
-            pixels = padded[:, dy : dy + 2 * h - 1 : STRIDE, dx : dx + 2 * w - 1 : STRIDE]  # (B, h, w, C)
-            values.append(value(pixels).reshape(B * h * w, N, 1, C // N))
+        pixels = [
+            padded[:, dy : dy + 2 * h - 1 : STRIDE, dx : dx + 2 * w - 1 : STRIDE]
+            for dy in range(KERNEL)
+            for dx in range(KERNEL)
+        ]  # (B, h, w, C) each
+        attn = self.attn(_core(x, pixels)).reshape(B * h * w, NUM_TAPS, N * NUM_TAPS).softmax(dim=1)
+        attn = attn.reshape(B * h * w, NUM_TAPS, N, NUM_TAPS).permute(0, 2, 3, 1)  # (B*h*w, N, query, key)
+        values = [
+            value(tap).reshape(B * h * w, N, 1, C // N)
+            for value, tap in zip(self.values, pixels, strict=True)
+        ]
         mixed = attn @ torch.cat(values, dim=2)  # (B*h*w, N, 9, d)
         taps = [tap.reshape(B, h, w, C) for tap in mixed.unbind(2)]
         return self.proj(_put_back(taps)[:, :H, :W])
 
 
-def _pool(x: Tensor) -> Tensor:
-    """Mean of each window's core: where it lies half outside, its last row or column counts twice.
+def _core(x: Tensor, pixels: list[Tensor]) -> Tensor:
+    """Four times the mean of each window's 2 x 2 core, ``(B, h, w, C)``.
 
-    One row and column more than there are, then as many as the windows have: no case for odd sizes.
+    Where a core may lie half outside, for sizes that are odd or free, its last row or column counts twice:
+    one row and column more than there are, then as many as the windows have.
     """
     _, H, W, _ = x.shape
+    if isinstance(H, int) and isinstance(W, int) and H % 2 == W % 2 == 0:
+        return pixels[4] + pixels[5] + pixels[7] + pixels[8]
     x = torch.cat((x, x[:, -1:]), dim=1)[:, : (H + 1) // 2 * 2]
     x = torch.cat((x, x[:, :, -1:]), dim=2)[:, :, : (W + 1) // 2 * 2]
-    return F.avg_pool2d(x.permute(0, 3, 1, 2), STRIDE).permute(0, 2, 3, 1)
+    return x[:, ::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, ::2] + x[:, 1::2, 1::2]
 
 
 def _put_back(taps: list[Tensor]) -> Tensor:

@@ -12,8 +12,9 @@ import numpy as np
 
 from lvt_core.errors import UserError
 from lvt_core.export import onnx
-from lvt_core.export.common import Job
+from lvt_core.export.common import BFLOAT16, Job
 from lvt_core.export.recipe import Recipe
+from lvt_core.predict import ARITHMETIC
 
 QUANTIZED = ("static", "float")  # activations that NNCF has
 
@@ -23,18 +24,24 @@ def convert(job: Job, file: Path) -> None:
 
     Raises:
         ImportError: OpenVINO, NNCF or the ONNX exporter is not installed.
-        UserError: NNCF is not installed, or the recipe is not one of its own.
+        UserError: NNCF is not installed, the recipe is not one of its own, or the processor that should
+            judge bfloat16 has none.
     """
     import openvino
 
     precision = job.export.precision
+    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision == BFLOAT16 and "BF16" not in able:
+        raise UserError("--precision bf16: this processor has no bfloat16, so nothing can be judged on it")
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder, "model.onnx")
         onnx.convert(replace(job, export=replace(job.export, precision="fp32")), graph)
         model = openvino.convert_model(graph)
         if precision == "int8":
             model = _quantized(model, job.calibration, job.recipe)
-        openvino.save_model(model, file, compress_to_fp16=precision == "fp16")
+        if precision == BFLOAT16 or (precision == "int8" and "BF16" in able):
+            model.set_rt_info("bf16", ARITHMETIC)  # of int8, what is left in float: the gate judges all of it
+        openvino.save_model(model, file, compress_to_fp16=precision in ("fp16", BFLOAT16))
 
 
 def _quantized(model: Any, calibration: Sequence[np.ndarray], recipe: Recipe) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 import timm
 import torch
@@ -21,13 +22,14 @@ from lvt_core import LVT, LVTConfig, SegFormer, SegFormerLabels, cli, predict_sa
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job, Runtime, check_delegates, common, export_model
 from lvt_core.export import onnx as onnx_export
+from lvt_core.export import openvino as openvino_export
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.gate import photograph, run_model
 from lvt_core.export.graph import Outputs, exportable
 from lvt_core.export.labelled import ClassifiedImages, LabelMaps
 from lvt_core.export.open_model import open_model
 from lvt_core.export.recipe import Recipe, read_recipe
-from lvt_core.predict import ExportedModel, load
+from lvt_core.predict import SESSIONS, ExportedModel, load
 
 SMALL = {"embed_dims": (16, 16, 32, 32), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1), "num_classes": 5}
 FORBIDDEN = ("im2col", "col2im", "gather", "scatter", "index", "unfold", "fold")
@@ -288,6 +290,31 @@ def test_lower_precisions_are_judged_by_their_task(pictures: Path, tmp_path: Pat
     assert sizes["fp16-dynamic-0"] < 0.75 * sizes["fp32-dynamic-0"]
     assert sizes["int8-dynamic-0"] < sizes["int8-dynamic-4"], "what the recipe names stays in float"
     assert (found != expected).any(), "the head is int8 all the same"
+
+
+def test_bfloat16_is_computed_where_the_processor_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_it = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    model, images = _models()["lvt"], photograph(1, 64, 64, seed=0)
+    model.stages = model.stages[:2]
+    export = Export("lvt", (64, 64), precision="bf16")
+    job, file = Job(common.make_program(model, export), export), tmp_path / "model.xml"
+    found = {}
+    for told in (["FP32", "BF16"], ["FP32"]):
+        monkeypatch.setattr(openvino.Core, "get_property", lambda *_, told=told: told)
+        if "BF16" in told:
+            openvino_export.convert(job, file)
+        else:
+            with pytest.raises(UserError, match="--precision bf16: this processor has no bfloat16"):
+                openvino_export.convert(job, tmp_path / "other.xml")
+        (*_, found[len(told)]) = SESSIONS["openvino"](file)(images)
+    expected = run_model(Outputs(model), images)[-1]
+    errors = {key: np.abs(value - expected).max() / np.abs(expected).max() for key, value in found.items()}
+    assert errors[1] < 5e-3 and errors[2] < 0.1  # float16 and bfloat16 keep 11 and 8 bits
+    assert not has_it or errors[2] > errors[1]
+    with pytest.raises(UserError, match="--precision bf16: onnx has fp32, fp16, int8"):
+        export_model(model, export, "onnx", RUNTIMES["onnx"], tmp_path / "folder")
 
 
 def test_what_does_its_task_worse_is_not_written(pictures: Path, tmp_path: Path) -> None:
