@@ -26,6 +26,7 @@ QUANTIZED = {
 }
 
 DEFAULTS: tuple[Any, ...] = (None, None, None, [1, 1], [0, 0])  # of a convolution's arguments
+RESHAPES = (torch.ops.aten.reshape.default, torch.ops.aten.view.default)
 
 
 def convert(job: Job, file: Path) -> None:
@@ -145,12 +146,18 @@ def _in_xnnpacks_terms(program: ExportedProgram, *, static: bool) -> ExportedPro
         if node.target is aten.alias.default:  # a slice that is all of its tensor
             node.replace_all_uses_with(before)
             program.graph.erase_node(node)
+        elif node.target in RESHAPES and before.target in RESHAPES and _same_shape(node, before.args[0]):
+            node.replace_all_uses_with(before.args[0])
         elif node.target is aten.gelu.default and before.target is aten.permute.default:
             _permute_afterwards(node)
         elif node.target is aten.conv2d.default and before.target is aten.pad.default:
             _pad_inside(node)
     program.graph.eliminate_dead_code()
     return program
+
+
+def _same_shape(one: Any, other: Any) -> bool:
+    return list(one.meta["val"].shape) == list(other.meta["val"].shape)
 
 
 def _permute_afterwards(function: Any) -> None:

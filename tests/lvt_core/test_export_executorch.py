@@ -159,7 +159,7 @@ def test_convolutions_cost_no_transpositions(
     monkeypatch.setattr(writer, "serialize_xnnpack_binary", count)
     executorch.lowered(Job(embedding, Export("embedding", SIZE)))
     assert found["XNNConv2d"] == found["XNNDepthwiseConv2d"] == 1
-    assert found["XNNStaticTranspose"] == 3  # of the image, and around what leaves XNNPACK for the norm
+    assert found["XNNStaticTranspose"] == 1  # of the image: norms see tokens
 
 
 def test_a_panoptic_networks_head_takes_its_batch(tmp_path: Path) -> None:
