@@ -25,7 +25,7 @@ QUANTIZED = {
     "static": (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default),
 }
 
-DEFAULTS: tuple[Any, ...] = (None, None, None, [1, 1], [0, 0])  # of a convolution's arguments
+DEFAULTS: list[Any] = [None, None, None, [1, 1], [0, 0]]  # of a convolution's arguments
 RESHAPES = (torch.ops.aten.reshape.default, torch.ops.aten.view.default)
 
 
@@ -175,8 +175,8 @@ def _permute_afterwards(function: Any) -> None:
 
 def _pad_inside(convolution: Any) -> None:
     """Have a convolution pad its input with zeros itself."""
-    given = list(convolution.args)
-    padded, weight, bias, stride, padding, *rest = given + list(DEFAULTS[len(given) :])
+    given: list[Any] = list(convolution.args)
+    padded, weight, bias, stride, padding, *rest = given + DEFAULTS[len(given) :]
     x, borders, *how = padded.args
     plain = len(borders) == 4 and how in ([], ["constant"]) and list(padding) == [0, 0]
     if plain and borders[::2] == borders[1::2]:
