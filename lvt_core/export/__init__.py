@@ -11,6 +11,8 @@ RUNTIMES = {
         onnx.convert,
         dynamic=True,
         precisions=PRECISIONS,
+        quantize=onnx.quantize,
+        activations=("static", "dynamic"),
     ),
     "litert": Runtime(
         "model.tflite",
@@ -18,6 +20,7 @@ RUNTIMES = {
         litert.convert,
         dynamic=False,
         precisions=PRECISIONS,
+        quantize=litert.quantize,
     ),
     "openvino": Runtime(
         "model.xml",
@@ -25,6 +28,8 @@ RUNTIMES = {
         openvino.convert,
         dynamic=True,
         precisions=PRECISIONS,
+        quantize=openvino.quantize,
+        activations=("static", "float"),
     ),
     "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=False),
 }

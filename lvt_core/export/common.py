@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +19,13 @@ from torch import nn
 
 from lvt_core.config import MIN_INPUT_SIZE
 from lvt_core.errors import UserError
+from lvt_core.export.folder import put_in_place, require_replaceable
 from lvt_core.export.gate import Checked, check_parity, check_scores
 from lvt_core.export.graph import Outputs, exportable
 from lvt_core.export.labelled import Labelled
-from lvt_core.export.recipe import Recipe, read_recipe
+from lvt_core.export.recipe import ACTIVATIONS, Recipe, read_recipe
 from lvt_core.files import require_writable_folder
-from lvt_core.predict import MANIFEST, ExportedModel, read_manifest, sha256
+from lvt_core.predict import MANIFEST, ExportedModel, sha256
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -39,9 +41,11 @@ class Runtime:
     Attributes:
         file: Name of the file it reads.
         packages: What writes and runs it: distributions, for `pip install`.
-        convert: Writes the file of a job.
+        convert: Writes the file of a job; in float32, if there is a `quantize`.
         dynamic: Takes batches and images of any size.
         precisions: Of `PRECISIONS`, those that it has.
+        quantize: Makes a job's file of lower precision of the float32 one; ``None`` if there is no such step.
+        activations: Of a `Recipe`, those that its int8 has.
     """
 
     file: str
@@ -49,6 +53,8 @@ class Runtime:
     convert: Callable[[Job, Path], None]
     dynamic: bool
     precisions: tuple[str, ...] = ("fp32",)
+    quantize: Callable[[Job, Path, Path], None] | None = None
+    activations: tuple[str, ...] = ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -142,16 +148,14 @@ def export_model(
         calibration = data.calibration() if data and export.precision == "int8" else []
     if recipe is None:
         recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
+    if export.precision == "int8":
+        require_activations(recipe, runtime_name, runtime)
     job = Job(make_program(model, export), export, calibration, recipe)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary) / folder.name
         work.mkdir()
-        try:
-            runtime.convert(job, work / runtime.file)
-        except ImportError as error:
-            raise UserError(
-                f"--to {runtime_name}: needs {error.name}: pip install {' '.join(runtime.packages)}"
-            ) from error
+        with told_what_is_missing(runtime_name, runtime):
+            write_file(job, runtime, work / runtime.file)
         write_manifest(work, export, runtime_name, runtime, None)
         exported = ExportedModel(work)
         checked: Checked
@@ -179,6 +183,28 @@ def make_program(model: nn.Module, export: Export) -> torch.export.ExportedProgr
         shapes = ({0: dim, 2: dim, 3: dim},)
     with torch.no_grad():
         return torch.export.export(graph, (example,), dynamic_shapes=shapes)
+
+
+def write_file(job: Job, runtime: Runtime, file: Path) -> None:
+    """The runtime's file of a job, in its precision."""
+    if runtime.quantize is None or job.export.precision == "fp32":
+        runtime.convert(job, file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, runtime.file)
+        runtime.convert(job, source)
+        runtime.quantize(job, source, file)
+
+
+@contextmanager
+def told_what_is_missing(runtime_name: str, runtime: Runtime) -> Iterator[None]:
+    """Turn a package that cannot be imported into a sentence."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"--to {runtime_name}: needs {error.name}: pip install {' '.join(runtime.packages)}"
+        ) from error
 
 
 def write_manifest(
@@ -219,33 +245,15 @@ def require_possible(export: Export, runtime_name: str, runtime: Runtime, *, jud
         )
 
 
-def require_replaceable(folder: Path) -> None:
-    """Refuse to write over anything but an earlier export.
+def require_activations(recipe: Recipe, runtime_name: str, runtime: Runtime) -> None:
+    """Refuse a recipe whose activations a runtime's int8 has not.
 
     Raises:
-        UserError: The folder is a file, or holds what no export wrote.
+        UserError: It has others.
     """
-    if not folder.exists():
-        return
-    if folder.is_dir():
-        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-        written = set(read_manifest(folder)["sha256"]) | {MANIFEST} if MANIFEST in names else set()
-        if names <= written:
-            return
-    raise UserError(f"--output {folder}: is there already and is no export alone; choose another folder")
-
-
-def put_in_place(work: Path, folder: Path, old: Path) -> None:
-    """Rename a finished folder; an earlier export goes to `old`, and comes back if that fails."""
-    if not folder.exists():
-        work.rename(folder)
-        return
-    folder.rename(old)
-    try:
-        work.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
+    if recipe.activations not in runtime.activations:
+        has = ", ".join(runtime.activations)
+        raise UserError(f"recipe: activations {recipe.activations!r}: {runtime_name} has {has}")
 
 
 def _sizes(export: Export) -> list[tuple[int, int, int]]:

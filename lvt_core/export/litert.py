@@ -22,7 +22,7 @@ WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 def convert(job: Job, file: Path) -> None:
-    """Write a job as ``.tflite``.
+    """Write a job as ``.tflite`` in float32.
 
     Raises:
         ImportError: litert-torch or AI Edge Quantizer is not installed.
@@ -36,8 +36,11 @@ def convert(job: Job, file: Path) -> None:
     module.training = False  # a program's module has no eval(), and is none that trains
     (example,) = job.program.example_inputs[0]
     litert_torch.convert(module, (example,)).export(str(file))
-    if job.export.precision != "fp32":
-        file.write_bytes(quantized(job, file.read_bytes()))
+
+
+def quantize(job: Job, source: Path, file: Path) -> None:
+    """Write a float32 file in the job's precision."""
+    file.write_bytes(quantized(job, source.read_bytes()))
 
 
 def check(job: Job) -> Delegation:
@@ -51,6 +54,8 @@ def check(job: Job) -> Delegation:
     with TemporaryDirectory() as folder:
         file = Path(folder, "model.tflite")
         convert(job, file)
+        if job.export.precision != "fp32":
+            quantize(job, file, file)
         return delegation(file.read_bytes())
 
 

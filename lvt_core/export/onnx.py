@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lvt_core.errors import UserError
 from lvt_core.export.common import Job
 from lvt_core.export.recipe import Recipe
 
@@ -25,17 +24,15 @@ QUANTIZED = {"static": ["Conv", "MatMul", "Gemm"], "dynamic": ["MatMul", "Gemm"]
 
 
 def convert(job: Job, file: Path) -> None:
-    """Write a job as ``.onnx``, weights inside.
+    """Write a job as ``.onnx`` in float32, weights inside.
 
     Raises:
         ImportError: The exporter's packages are not installed.
-        UserError: The recipe is not one of ONNX Runtime's.
     """
     import onnx
     import onnxruntime  # noqa: F401  (missing packages are told before any work)
     import onnxscript  # noqa: F401
 
-    precision = job.export.precision
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder, "model.onnx")
         torch.onnx.export(
@@ -50,11 +47,19 @@ def convert(job: Job, file: Path) -> None:
         )
         graph = onnx.load(exported)
         _name_nodes(graph)
-        if precision == "fp16":
-            graph = half(graph)
-        elif precision == "int8":
-            graph = quantized(graph, job.calibration, job.recipe, Path(folder))
         onnx.save(graph, file)
+
+
+def quantize(job: Job, source: Path, file: Path) -> None:
+    """Write a float32 file in the job's precision."""
+    import onnx
+
+    graph = onnx.load(source)
+    if job.export.precision == "fp16":
+        onnx.save(half(graph), file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        onnx.save(quantized(graph, job.calibration, job.recipe, Path(folder)), file)
 
 
 def _name_nodes(graph: Any) -> None:
@@ -79,10 +84,10 @@ def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, fol
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
 
-    if recipe.activations not in QUANTIZED:
-        raise UserError(f"recipe: activations {recipe.activations!r}: onnx has {', '.join(QUANTIZED)}")
     del graph.graph.value_info[:]  # the quantiser infers shapes anew and stumbles over what is there
+    onnx.helper.set_model_props(graph, {"onnx.quant.pre_process": "onnxruntime.quant"})  # no advice
     floats = [node.name for node in graph.graph.node if _stays_float(node, graph, recipe)]
+    floats += [f"{name}_MatMul" for name in floats]  # a Gemm is called so once it has become a product and a sum
     source, target = folder / "float.onnx", folder / "int8.onnx"
     onnx.save(graph, source)
     options: dict[str, Any] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,34 @@ from lvt_core.export import onnx
 from lvt_core.export.common import Job
 from lvt_core.export.recipe import Recipe
 
-QUANTIZED = ("static", "float")  # activations that NNCF has
-
 
 def convert(job: Job, file: Path) -> None:
-    """Write a job as ``.xml`` and ``.bin``.
+    """Write a job as ``.xml`` and ``.bin`` in float32.
 
     Raises:
-        ImportError: OpenVINO, NNCF or the ONNX exporter is not installed.
-        UserError: NNCF is not installed, or the recipe is not one of its own.
+        ImportError: OpenVINO or the ONNX exporter is not installed.
+    """
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder, "model.onnx")
+        onnx.convert(job, graph)
+        openvino.save_model(openvino.convert_model(graph), file, compress_to_fp16=False)
+
+
+def quantize(job: Job, source: Path, file: Path) -> None:
+    """Write a float32 file in the job's precision.
+
+    Raises:
+        UserError: NNCF is not installed.
     """
     import openvino
 
     precision = job.export.precision
-    with tempfile.TemporaryDirectory() as folder:
-        graph = Path(folder, "model.onnx")
-        onnx.convert(replace(job, export=replace(job.export, precision="fp32")), graph)
-        model = openvino.convert_model(graph)
-        if precision == "int8":
-            model = _quantized(model, job.calibration, job.recipe)
-        openvino.save_model(model, file, compress_to_fp16=precision == "fp16")
+    model = openvino.Core().read_model(source)
+    if precision == "int8":
+        model = _quantized(model, job.calibration, job.recipe)
+    openvino.save_model(model, file, compress_to_fp16=precision == "fp16")
 
 
 def _quantized(model: Any, calibration: Sequence[np.ndarray], recipe: Recipe) -> Any:
@@ -43,8 +50,6 @@ def _quantized(model: Any, calibration: Sequence[np.ndarray], recipe: Recipe) ->
         import nncf
     except ImportError as error:
         raise UserError(f"--precision int8: needs {error.name}: pip install nncf") from error
-    if recipe.activations not in QUANTIZED:
-        raise UserError(f"recipe: activations {recipe.activations!r}: openvino has {', '.join(QUANTIZED)}")
     names = [node.get_friendly_name() for node in model.get_ops()]
     floats = [name for name in names if recipe.keeps(name.split("/")[0])]
     ignored = nncf.IgnoredScope(names=floats, validate=False)

@@ -24,11 +24,10 @@ from lvt_core.export.common import (
     Export,
     Runtime,
     export_model,
-    put_in_place,
     require_possible,
-    require_replaceable,
     versions,
 )
+from lvt_core.export.folder import put_in_place, require_replaceable
 from lvt_core.export.gate import Parity, Scores, photograph, run_model
 from lvt_core.export.graph import Outputs
 from lvt_core.export.labelled_panoptic import PanopticImages, same_segments, score_maps, to_truth
