@@ -87,7 +87,7 @@ def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, fol
     del graph.graph.value_info[:]  # the quantiser infers shapes anew and stumbles over what is there
     onnx.helper.set_model_props(graph, {"onnx.quant.pre_process": "onnxruntime.quant"})  # no advice
     floats = [node.name for node in graph.graph.node if _stays_float(node, graph, recipe)]
-    floats += [f"{name}_MatMul" for name in floats]  # a Gemm is called so once it has become a product and a sum
+    floats += [f"{name}_MatMul" for name in floats]  # as a Gemm is called once its sum stands apart
     source, target = folder / "float.onnx", folder / "int8.onnx"
     onnx.save(graph, source)
     options: dict[str, Any] = {
