@@ -94,7 +94,7 @@ def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, fol
         "op_types_to_quantize": QUANTIZED[recipe.activations],
         "nodes_to_exclude": floats,
         "per_channel": True,
-        # Sums of products of full 8 bits saturate on processors without VNNI.
+        # Sums of products of full 8 bits saturate on processors without VNNI (docs/deploy.md).
         "reduce_range": True,
     }
     if recipe.activations == "dynamic":
@@ -108,7 +108,24 @@ def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, fol
             weight_type=QuantType.QInt8,
             **options,
         )
-    return onnx.load(target)
+    written = onnx.load(target)
+    _read_unrounded(written, recipe)
+    return written
+
+
+def _read_unrounded(graph: Any, recipe: Recipe) -> None:
+    """Let what the recipe keeps in float read its inputs as they were before rounding.
+
+    ONNX Runtime rounds the weights of layers between rounded tensors itself, as it loads a file.
+    """
+    rounded = {node.output[0]: node.input[0] for node in graph.graph.node if node.op_type == "QuantizeLinear"}
+    for node in graph.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in rounded:
+            rounded[node.output[0]] = rounded[node.input[0]]
+    for node in graph.graph.node:
+        if recipe.keeps(node.name.split("/")[0]):
+            for place, name in enumerate(node.input):
+                node.input[place] = rounded.get(name, name)
 
 
 def _stays_float(node: Any, graph: Any, recipe: Recipe) -> bool:
