@@ -19,6 +19,7 @@ from lvt_core.export.common import Job
 from lvt_core.export.recipe import Recipe
 
 OPSET = 20  # GELU is one operator from there on
+LARGEST = 2**31  # elements of a tensor
 # Products with weights. Products of two activations stay in float: attention is little work and sensitive.
 QUANTIZED = {"static": ["Conv", "MatMul", "Gemm"], "dynamic": ["MatMul", "Gemm"]}
 
@@ -31,23 +32,17 @@ def convert(job: Job, file: Path) -> None:
     """
     import onnx
     import onnxruntime  # noqa: F401  (missing packages are told before any work)
-    import onnxscript  # noqa: F401
+    import onnxscript.optimizer
 
-    with tempfile.TemporaryDirectory() as folder:
-        exported = Path(folder, "model.onnx")
-        torch.onnx.export(
-            job.program,
-            (),
-            exported,
-            dynamo=True,
-            opset_version=OPSET,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-        graph = onnx.load(exported)
-        _name_nodes(graph)
-        onnx.save(graph, file)
+    exported = torch.onnx.export(
+        job.program, (), dynamo=True, opset_version=OPSET, optimize=True, verbose=False
+    )
+    assert exported is not None  # what a program gives
+    # Large weights are turned and reshaped now, too: the quantiser passes over those that come out of a node.
+    onnxscript.optimizer.optimize(exported.model, input_size_limit=LARGEST, output_size_limit=LARGEST)
+    graph = exported.model_proto
+    _name_nodes(graph)
+    onnx.save(graph, file)
 
 
 def quantize(job: Job, source: Path, file: Path) -> None:
