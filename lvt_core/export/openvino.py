@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ def _quantized(model: Any, calibration: Sequence[np.ndarray], recipe: Recipe) ->
         import nncf
     except ImportError as error:
         raise UserError(f"--precision int8: needs {error.name}: pip install nncf") from error
+    nncf.set_log_level(logging.ERROR)  # else a line for every layer that stays in float
     names = [node.get_friendly_name() for node in model.get_ops()]
     floats = [name for name in names if recipe.keeps(name.split("/")[0])]
     ignored = nncf.IgnoredScope(names=floats, validate=False)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lvt_core import cli
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job, Runtime, common, pt2, sensitivity
+from lvt_core.export import onnx as onnx_export
 from lvt_core.export.gate import MIN_AGREEMENT, Scores
 from lvt_core.export.labelled import CALIBRATION_IMAGES, ClassifiedImages, LabelMaps
 from lvt_core.export.recipe import Recipe, read_recipe
@@ -161,6 +162,43 @@ def test_the_command_searches_and_exports(
     ):
         cli.main([*words, *int8, "--search", str(file)])
     assert not file.exists()
+
+
+class Layers(nn.Module):
+    """A product with more weights than PyTorch's exporter turns, and one with a bias on tokens alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.large = nn.Linear(128, 128, bias=False)
+        self.head = nn.Linear(128, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.large(x).mean(dim=(1, 2)))
+
+
+@pytest.mark.parametrize("activations", ["dynamic", "static"])
+def test_onnx_rounds_all_but_what_it_is_told_to_keep(activations: str, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    export = Export("layers", (32, 128), precision="int8", channels=16)
+    model = Layers()
+    x = np.random.default_rng(0).standard_normal((1, 16, 32, 128), dtype=np.float32)
+    job = Job(common.make_program(model, export), export, [x])
+    RUNTIMES["onnx"].convert(job, tmp_path / "float.onnx")
+    errors = []
+    for floats, count in (((), 2), (("large",), 1), (("head",), 1), (("large", "head"), 0)):
+        folder = tmp_path / "-".join(("int8", *floats))
+        folder.mkdir()
+        part = replace(job, recipe=Recipe(activations, floats))
+        onnx_export.quantize(part, tmp_path / "float.onnx", folder / "model.onnx")
+        weights = onnx.load(folder / "model.onnx").graph.initializer
+        assert (
+            sum(value.data_type == onnx.TensorProto.INT8 and len(value.dims) == 2 for value in weights)
+            == count
+        )
+        common.write_manifest(folder, export, "onnx", RUNTIMES["onnx"], None)
+        expected = model(torch.from_numpy(x)).detach().numpy()
+        errors.append(float(np.abs(load(folder)(x)[0] - expected).max()))
+    assert errors[3] < 1e-6 < min(errors[:3]) and max(errors) < 0.05
 
 
 def test_other_training_images_judge(data: ClassifiedImages, pictures: Path, tmp_path: Path) -> None:
