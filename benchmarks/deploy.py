@@ -23,7 +23,7 @@ from benchmarks.deploy_tasks import Task, process_memory, tasks
 from benchmarks.side_by_side import Row, record, side_by_side
 from lvt_core.errors import UserError, run_command
 from lvt_core.export import RUNTIMES
-from lvt_core.export.common import PRECISIONS
+from lvt_core.export.job import PRECISIONS
 from lvt_core.files import write_text
 from lvt_core.timing import hardware
 

@@ -18,7 +18,7 @@ from demo.classification_run import BEST
 from demo.panoptic_run import CONFIG, MAX_EPOCHS
 from demo.segmentation_run import trained_segmentor
 from lvt_core.export import RUNTIMES, Export, Scores, check_delegates
-from lvt_core.export.common import export_model, make_job, write_manifest
+from lvt_core.export.common import export_model, make_job, write_file, write_manifest
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.gate import check_scores, difference, photograph
 from lvt_core.export.graph import Outputs
@@ -122,7 +122,7 @@ class ImageTask(Task):
         target = RUNTIMES[runtime]
         job = make_job(self.model, export, runtime, target, calibration=drawn if precision == "int8" else [])
         folder.mkdir(parents=True)
-        target.convert(job, folder / target.file)
+        write_file(job, target, folder / target.file)
         write_manifest(folder, export, runtime, target, None)
 
     def judge(self, runtime: str, precision: str, folder: Path) -> Scores:

@@ -21,6 +21,7 @@ from loss import TokenLabelLoss
 from lvt_core.errors import UserError
 from models import load_weights, new_model
 from options import TrainOptions
+from quantization import make_quantization_aware, share_input_ranges
 from runtime import Runtime
 from targets import Targets
 from teacher import create_teacher
@@ -47,7 +48,11 @@ def build_training(options: TrainOptions, runtime: Runtime) -> Training:
     model = model.to(runtime.device)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
+    if options.quantization_aware:
+        make_quantization_aware(model)
     ema = ModelEmaV3(model, decay=options.model_ema_decay) if options.model_ema else None
+    if ema is not None:
+        share_input_ranges(model, ema.module)
     forward: Any = TokenForward(model) if options.token_label else model
     if runtime.world > 1:
         forward = build_ddp(options, runtime, forward)

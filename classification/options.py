@@ -66,6 +66,9 @@ class StartOptions:
     resume: str = option("", "continue a run exactly from its checkpoint (last.pth.tar)")
     finetune: str = option("", "start from a checkpoint's weights; a head of another shape is drawn afresh")
     use_ema: bool = option(False, "take the moving average from --finetune's checkpoint")
+    quantization_aware: bool = option(
+        False, "fine-tune with weights and layers' inputs rounded to 8 bits, for int8 exports"
+    )
 
 
 @dataclass(frozen=True)
@@ -218,6 +221,10 @@ def check_train_options(options: TrainOptions) -> list[str]:
     o = options
     if o.resume and o.finetune:
         raise UserError("--resume and --finetune: a run either continues or starts afresh")
+    if o.quantization_aware and not (o.resume or o.finetune):
+        raise UserError("--quantization-aware: needs --finetune FILE, trained weights to start from")
+    if o.quantization_aware and o.compile:
+        raise UserError("--compile: not with --quantization-aware, which exchanges weights as layers run")
     if len(o.scale) != 2 or o.scale[0] > o.scale[-1]:
         raise UserError(f"--scale {o.scale}: must be a smallest and a largest share, in this order")
     if len(o.ratio) != 2 or o.ratio[0] > o.ratio[-1] or o.ratio[0] <= 0:

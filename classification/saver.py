@@ -14,6 +14,7 @@ from lvt_core.checkpoint import save_checkpoint
 from lvt_core.checkpoint_files import CheckpointError, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.files import write_text
+from quantization import input_ranges, load_input_ranges
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ BEST = "model_best.pth.tar"
 FIXED = (
     "opt", "lr", "weight_decay", "momentum", "opt_eps", "opt_betas", "layer_decay", "epochs", "sched",
     "sched_on_updates", "warmup_epochs", "warmup_lr", "min_lr", "cooldown_epochs", "decay_epochs",
-    "decay_rate", "grad_accum_steps", "seed",
+    "decay_rate", "grad_accum_steps", "seed", "quantization_aware",
 )  # fmt: skip
 
 
@@ -75,6 +76,8 @@ class Saver:
             extra["scaler"] = t.scaler.state_dict()
         if t.ema is not None:
             extra["state_dict_ema"] = t.ema.module.state_dict()
+        if t.options.quantization_aware:
+            extra["input_ranges"] = input_ranges(t.core)
         save_checkpoint(t.core, self.folder / LAST, **extra)
 
     def rank(self, position: Position, score: float) -> None:
@@ -117,6 +120,8 @@ def restore(path: str, training: Training) -> Position:
             training.scaler.load_state_dict(content["scaler"])
         if training.scheduler is not None and "scheduler" in content:
             training.scheduler.load_state_dict(content["scheduler"])
+        if training.options.quantization_aware:
+            load_input_ranges(training.core, content["input_ranges"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"--resume {path}: does not fit this run: {reason}") from error
@@ -126,7 +131,7 @@ def restore(path: str, training: Training) -> Position:
 
 def _check_same_run(path: str, content: dict[str, Any], training: Training, position: Position) -> None:
     """Name what differs; refuse what would make the position meaningless."""
-    before, now = content["options"], plain(training.options)
+    before, now = {"quantization_aware": False, **content["options"]}, plain(training.options)
     world = content["world"], training.runtime.world
     if before["model"] != now["model"]:
         raise UserError(f"--resume {path}: is a {before['model']}, not a {now['model']}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import timm
 from timm.utils import ParseKwargs
+from torch import nn
 
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
@@ -20,7 +21,9 @@ from lvt_core.export.open_model import MODELS, open_model
 from lvt_core.export.open_panoptic import open_panoptic
 from lvt_core.export.panoptic import export_panoptic
 from lvt_core.export.panoptic_parts import settings_of
-from lvt_core.export.recipe import read_recipe
+from lvt_core.export.recipe import ACTIVATIONS, Recipe, read_recipe, write_recipe
+from lvt_core.export.sensitivity import search_recipe
+from lvt_core.files import require_writable_folder
 from lvt_core.segformer import SegFormer, SegFormerLabels
 
 
@@ -82,6 +85,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="store_true",
         help="write nothing; list the operators that accelerators' delegates leave to the runtime",
     )
+    export.add_argument(
+        "--search",
+        type=Path,
+        metavar="FILE",
+        help="of int8: find the recipe by each part's sensitivity and write it here (minutes)",
+    )
+    export.add_argument(
+        "--activations",
+        nargs="+",
+        choices=ACTIVATIONS,
+        default=(),
+        help="of --search: kinds to try, in this order; default: all that the runtime has",
+    )
     export.add_argument("--task", choices=("panoptic",), help="a panoptic network; needs --config")
     export.add_argument("--config", type=Path, metavar="FILE", help="mmdetection's, of a panoptic network")
     export.add_argument("--use-ema", action="store_true", help="take the moving average")
@@ -123,6 +139,10 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    if arguments.search and (arguments.recipe or arguments.task):
+        raise UserError("--search: not with --recipe, which it writes, or --task, whose parts have their own")
+    if arguments.activations and not arguments.search:
+        raise UserError("--activations: is of --search; a recipe has its own")
     if (arguments.task is None) != (arguments.config is None):
         raise UserError("--task panoptic and --config FILE: must be given together")
     if arguments.task == "panoptic":
@@ -138,9 +158,11 @@ def _export(arguments: argparse.Namespace) -> None:
     size, dynamic = _size(arguments.size, default=512 if name == "segformer" else 224)
     folder = Path(arguments.output or f"exports/{name}-{arguments.to}-{arguments.precision}")
     export = Export(name, size, dynamic, arguments.precision, classes)
-    recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
     data = _labelled(arguments, export) if arguments.data else None
     runtime = RUNTIMES[arguments.to]
+    recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
+    if arguments.search:
+        recipe = _search(arguments, model, export, data)
     if arguments.check:
         found = check_delegates(model, export, arguments.to, runtime, data=data, recipe=recipe)
         for delegate, delegation in found.items():
@@ -148,6 +170,20 @@ def _export(arguments: argparse.Namespace) -> None:
         return
     checked = export_model(model, export, arguments.to, runtime, folder, data=data, recipe=recipe)
     print(f"{folder}: {name} for {arguments.to}, {arguments.precision}; {checked}")
+
+
+def _search(arguments: argparse.Namespace, model: nn.Module, export: Export, data: Labelled | None) -> Recipe:
+    """A recipe for this network, which the gate has yet to judge."""
+    if export.precision != "int8" or data is None:
+        raise UserError("--search: needs --precision int8 and --data FOLDER")
+    require_writable_folder(arguments.search.parent)
+    found = search_recipe(
+        model, export, arguments.to, RUNTIMES[arguments.to], data, activations=arguments.activations
+    )
+    write_recipe(arguments.search, found.recipe, found.record)
+    floats = ", ".join(found.recipe.floats) or "nothing"
+    print(f"{arguments.search}: activations {found.recipe.activations}, {floats} in float")
+    return found.recipe
 
 
 def _export_panoptic(arguments: argparse.Namespace) -> None:

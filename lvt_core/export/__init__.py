@@ -3,8 +3,9 @@
 from functools import partial
 
 from lvt_core.export import coreml, executorch, litert, onnx, openvino, pt2
-from lvt_core.export.common import BFLOAT16, PRECISIONS, Export, Job, Runtime, check_delegates, export_model
+from lvt_core.export.common import check_delegates, export_model
 from lvt_core.export.gate import Parity, Scores
+from lvt_core.export.job import BFLOAT16, PRECISIONS, Export, Job, Runtime
 
 RUNTIMES = {
     "coreml": Runtime(
@@ -13,7 +14,8 @@ RUNTIMES = {
         coreml.convert,
         dynamic=False,
         precisions=PRECISIONS,
-        checks={"the Neural Engine": coreml.check},
+        activations=("float",),
+        delegates={"the Neural Engine": coreml.delegation},
         checked_by=coreml.CHECKED_BY,
     ),
     "onnx": Runtime(
@@ -22,14 +24,16 @@ RUNTIMES = {
         onnx.convert,
         dynamic=True,
         precisions=PRECISIONS,
-        checks={
-            "NNAPI": partial(onnx.check, estimate="check_nnapi_partitions"),
+        delegates={
+            "NNAPI": partial(onnx.delegation, estimate="check_nnapi_partitions"),
             "Core ML": partial(
-                onnx.check,
+                onnx.delegation,
                 estimate="check_coreml_partitions",
                 config_filename="coreml_supported_mlprogram_ops.md",
             ),
         },
+        quantize=onnx.quantize,
+        activations=("static", "dynamic"),
     ),
     "executorch": Runtime(
         "model.pte",
@@ -37,7 +41,8 @@ RUNTIMES = {
         executorch.convert,
         dynamic=True,
         precisions=("fp32", "int8"),
-        checks={"XNNPACK": executorch.check},
+        delegates={"XNNPACK": executorch.delegation},
+        activations=("static", "dynamic"),
         largest=(4, 512),  # memory is planned for them
     ),
     "litert": Runtime(
@@ -46,7 +51,8 @@ RUNTIMES = {
         litert.convert,
         dynamic=False,
         precisions=PRECISIONS,
-        checks={"XNNPACK": litert.check},
+        delegates={"XNNPACK": litert.delegation},
+        quantize=litert.quantize,
     ),
     "openvino": Runtime(
         "model.xml",
@@ -54,6 +60,8 @@ RUNTIMES = {
         openvino.convert,
         dynamic=True,
         precisions=(*PRECISIONS, BFLOAT16),
+        quantize=openvino.quantize,
+        activations=("static", "float"),
     ),
     "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=False),
 }

@@ -5,110 +5,37 @@ from __future__ import annotations
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
-from lvt_core.config import MIN_INPUT_SIZE
 from lvt_core.errors import UserError
 from lvt_core.export.delegates import Delegation
+from lvt_core.export.folder import put_in_place, require_replaceable
 from lvt_core.export.gate import Checked, check_parity, check_scores
 from lvt_core.export.graph import Outputs, exportable
+from lvt_core.export.job import (
+    LARGEST,
+    Export,
+    Job,
+    Runtime,
+    require_activations,
+    require_possible,
+    told_what_is_missing,
+)
 from lvt_core.export.labelled import Labelled
 from lvt_core.export.recipe import Recipe, read_recipe
 from lvt_core.files import require_writable_folder
-from lvt_core.predict import MANIFEST, ExportedModel, read_manifest, sha256
+from lvt_core.predict import MANIFEST, ExportedModel, sha256
 from lvt_core.predict_sample import record_sample
 
-PRECISIONS = ("fp32", "fp16", "int8")
-BFLOAT16 = "bf16"  # no weights' type, but what a runtime may compute in, if the processor does
-
-LARGEST = 2**16  # where a runtime needs no bound
-
 Check = Callable[[nn.Module, ExportedModel], Checked]
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """What a runtime needs and can do.
-
-    Attributes:
-        file: Name of the file, or folder of files, that it reads.
-        packages: What writes and runs it: distributions, for `pip install`.
-        convert: Writes the file of a job.
-        dynamic: Takes batches and images of any size, up to `largest`.
-        precisions: Of `PRECISIONS` and `BFLOAT16`, those that it has.
-        checks: For each accelerator's delegate, by name, what tells how much of a job it takes.
-        checked_by: What the gate runs the file by.
-        largest: Most images at a time, and their longest side, of a dynamic file.
-    """
-
-    file: str
-    packages: tuple[str, ...]
-    convert: Callable[[Job, Path], None]
-    dynamic: bool
-    precisions: tuple[str, ...] = ("fp32",)
-    checks: Mapping[str, Callable[[Job], Delegation]] = field(default_factory=dict)
-    checked_by: str = "the runtime"
-    largest: tuple[int, int] = (LARGEST, LARGEST)
-
-
-@dataclass(frozen=True)
-class Export:
-    """What to export.
-
-    Attributes:
-        name: Of the model.
-        size: Height and width; the example's, if dynamic.
-        dynamic: Batches and sizes are free.
-        precision: Of `PRECISIONS`, or `BFLOAT16`.
-        classes: Names, if they are known.
-        mean: Pixel mean in 0..1.
-        std: Pixel deviation in 0..1.
-        batch: Images at a time, if not dynamic.
-        channels: Of an image.
-        min_size: Shortest side that the network takes.
-    """
-
-    name: str
-    size: tuple[int, int] = (224, 224)
-    dynamic: bool = False
-    precision: str = "fp32"
-    classes: Sequence[str] | None = None
-    mean: Sequence[float] = field(default=IMAGENET_DEFAULT_MEAN)
-    std: Sequence[float] = field(default=IMAGENET_DEFAULT_STD)
-    batch: int = 1
-    channels: int = 3
-    min_size: int = MIN_INPUT_SIZE
-
-    def __post_init__(self) -> None:
-        if min(self.size) < self.min_size:
-            raise UserError(f"--size {self.size[0]} {self.size[1]}: must be at least {self.min_size}")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a runtime's converter is given.
-
-    Attributes:
-        program: The network as a graph, float32.
-        export: What is asked.
-        calibration: Images ``(1, 3, H, W)``, normalised, for int8.
-        recipe: Which layers stay in float, for int8.
-    """
-
-    program: torch.export.ExportedProgram
-    export: Export
-    calibration: Sequence[np.ndarray] = ()
-    recipe: Recipe = field(default_factory=Recipe)
 
 
 def export_model(
@@ -152,8 +79,8 @@ def export_model(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary) / folder.name
         work.mkdir()
-        with packages_named(runtime_name, runtime):
-            runtime.convert(job, work / runtime.file)
+        with told_what_is_missing(runtime_name, runtime):
+            write_file(job, runtime, work / runtime.file)
         write_manifest(work, export, runtime_name, runtime, None)
         exported = ExportedModel(work)
         checked: Checked
@@ -164,9 +91,8 @@ def export_model(
         else:
             assert data is not None  # require_possible
             checked = check_scores(reference, exported, data)
-        sample = record_sample(
-            exported, (1 if export.dynamic else export.batch, export.channels, *export.size)
-        )
+        batch = 1 if export.dynamic else export.batch
+        sample = record_sample(exported, (batch, export.channels, *export.size))
         del exported  # some runtimes keep the file open
         write_manifest(work, export, runtime_name, runtime, checked, sample)
         put_in_place(work, folder, Path(temporary) / "old")
@@ -196,11 +122,13 @@ def check_delegates(
         UserError: The runtime is not installed, has no delegates, or cannot do what is asked.
     """
     require_possible(export, runtime_name, runtime, judged=data is not None)
-    if not runtime.checks:
+    if not runtime.delegates:
         raise UserError(f"--check: {runtime_name} has no accelerator's delegate to ask")
     job = make_job(model.eval(), export, runtime_name, runtime, data=data, recipe=recipe)
-    with packages_named(runtime_name, runtime):
-        return {name: check(job) for name, check in runtime.checks.items()}
+    with tempfile.TemporaryDirectory() as folder, told_what_is_missing(runtime_name, runtime):
+        file = Path(folder, runtime.file)
+        write_file(job, runtime, file)
+        return {name: delegation_of(file) for name, delegation_of in runtime.delegates.items()}
 
 
 def make_job(
@@ -218,21 +146,9 @@ def make_job(
         calibration = data.calibration() if data and export.precision == "int8" else []
     if recipe is None:
         recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
+    if export.precision == "int8":
+        require_activations(recipe, runtime_name, runtime)
     return Job(make_program(model, export, runtime.largest), export, calibration, recipe)
-
-
-@contextmanager
-def packages_named(runtime_name: str, runtime: Runtime) -> Iterator[None]:
-    """Tell what to install where a package is missing.
-
-    Raises:
-        UserError: One is.
-    """
-    try:
-        yield
-    except ImportError as error:
-        needed = " ".join(runtime.packages)
-        raise UserError(f"--to {runtime_name}: needs {error.name}: pip install {needed}") from error
 
 
 def make_program(
@@ -255,6 +171,17 @@ def make_program(
         shapes = ({0: free(min=1, max=largest[0]), 2: side, 3: side},)
     with torch.no_grad():
         return torch.export.export(graph, (example,), dynamic_shapes=shapes)
+
+
+def write_file(job: Job, runtime: Runtime, file: Path) -> None:
+    """The runtime's file of a job, in its precision."""
+    if runtime.quantize is None or job.export.precision == "fp32":
+        runtime.convert(job, file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, runtime.file)
+        runtime.convert(job, source)
+        runtime.quantize(job, source, file)
 
 
 def write_manifest(
@@ -285,51 +212,6 @@ def write_manifest(
         "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
-
-
-def require_possible(export: Export, runtime_name: str, runtime: Runtime, *, judged: bool) -> None:
-    """Refuse what a runtime has not.
-
-    Raises:
-        UserError: It takes one size, lacks the precision, or there is nothing to judge a lower one by.
-    """
-    if export.dynamic and not runtime.dynamic:
-        raise UserError(f"--size dynamic: {runtime_name} takes one size")
-    if export.precision not in runtime.precisions:
-        raise UserError(f"--precision {export.precision}: {runtime_name} has {', '.join(runtime.precisions)}")
-    if export.precision != "fp32" and not judged:
-        raise UserError(
-            f"--precision {export.precision}: needs --data FOLDER, labelled images that it is judged on"
-        )
-
-
-def require_replaceable(folder: Path) -> None:
-    """Refuse to write over anything but an earlier export.
-
-    Raises:
-        UserError: The folder is a file, or holds what no export wrote.
-    """
-    if not folder.exists():
-        return
-    if folder.is_dir():
-        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-        written = set(read_manifest(folder)["sha256"]) | {MANIFEST} if MANIFEST in names else set()
-        if names <= written:
-            return
-    raise UserError(f"--output {folder}: is there already and is no export alone; choose another folder")
-
-
-def put_in_place(work: Path, folder: Path, old: Path) -> None:
-    """Rename a finished folder; an earlier export goes to `old`, and comes back if that fails."""
-    if not folder.exists():
-        work.rename(folder)
-        return
-    folder.rename(old)
-    try:
-        work.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
 
 
 def _sizes(export: Export, largest: tuple[int, int]) -> list[tuple[int, int, int]]:

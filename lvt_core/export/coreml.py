@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lvt_core.errors import UserError
-from lvt_core.export.common import Job
+from lvt_core.export.job import Job
 from lvt_core.export.recipe import Recipe
 from lvt_core.files import write_whole
 from lvt_core.predict_coreml import quiet
@@ -35,11 +35,8 @@ def convert(job: Job, file: Path) -> None:
 
     Raises:
         ImportError: coremltools is not installed.
-        UserError: The recipe is not one of Core ML's.
     """
     precision = job.export.precision
-    if precision == "int8" and job.recipe.activations != "float":
-        raise UserError(f"recipe: activations {job.recipe.activations!r}: coreml has float")
     model = converted(job.program, half=precision != "fp32")
     if precision == "int8":
         model = quantized(model, job.program, job.recipe)
@@ -62,8 +59,8 @@ def converted(program: torch.export.ExportedProgram, *, half: bool) -> Any:
     )
 
 
-def check(job: Job) -> NoReturn:
-    """What the Neural Engine takes of a job's file.
+def delegation(file: Path) -> NoReturn:
+    """What the Neural Engine takes of a file.
 
     Raises:
         UserError: Always: it cannot be known where the file is written.

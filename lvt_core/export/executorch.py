@@ -16,8 +16,8 @@ from torch.export import ExportedProgram
 
 from lvt_core.errors import UserError
 from lvt_core.export.channels_last import without_pairs
-from lvt_core.export.common import Job
 from lvt_core.export.delegates import Delegation, plain_slice
+from lvt_core.export.job import Job
 
 # XNNPACK has no depthwise convolution of dynamic ranges, and the embeddings are little work.
 QUANTIZED = {
@@ -38,21 +38,16 @@ def convert(job: Job, file: Path) -> None:
     file.write_bytes(lowered(job))
 
 
-def check(job: Job) -> Delegation:
-    """What XNNPACK's delegate takes of a job's file.
+def delegation(file: Path) -> Delegation:
+    """What XNNPACK's delegate takes of a file.
 
     Raises:
         ImportError: ExecuTorch is not installed.
     """
-    return delegation(lowered(job))
-
-
-def delegation(model: bytes) -> Delegation:
-    """`check` of a file's content."""
     from executorch.exir._serialize._program import deserialize_pte_binary
     from executorch.exir.schema import DelegateCall, KernelCall
 
-    (plan,) = deserialize_pte_binary(model).program.execution_plan
+    (plan,) = deserialize_pte_binary(file.read_bytes()).program.execution_plan
     calls = [instruction.instr_args for chain in plan.chains for instruction in chain.instructions]
     outside = Counter(plan.operators[call.op_index].name for call in calls if isinstance(call, KernelCall))
     return Delegation(sum(isinstance(call, DelegateCall) for call in calls), dict(outside))
@@ -79,7 +74,7 @@ def quantized(program: ExportedProgram, job: Job) -> ExportedProgram:
     """Weights in int8 by channel; activations as the recipe says.
 
     Raises:
-        UserError: XNNPACK has no such activations, or the sizes are free.
+        UserError: The sizes are free.
     """
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
@@ -88,8 +83,6 @@ def quantized(program: ExportedProgram, job: Job) -> ExportedProgram:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     activations = job.recipe.activations
-    if activations not in QUANTIZED:
-        raise UserError(f"recipe: activations {activations!r}: executorch has {', '.join(QUANTIZED)}")
     if job.export.dynamic:
         raise UserError("--size dynamic: executorch has int8 for one size")
     is_static = activations == "static"

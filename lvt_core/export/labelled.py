@@ -1,11 +1,13 @@
 """Labelled images that an export is judged on: what is read, what is predicted, what it scores.
 
 A set is a folder in the layout of its task's recipe. Its training images calibrate, its validation images
-judge; both at the one size of the export.
+judge; both at the one size of the export. What is chosen before, is chosen by other training images
+(`Labelled.held_out`).
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -41,6 +43,7 @@ class Labelled(ABC):
     """
 
     metric: ClassVar[str]
+    _judging: list[Any]  # of the validation images, or what `held_out` chose
 
     def __init__(
         self,
@@ -60,6 +63,25 @@ class Labelled(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[tuple[np.ndarray, Any]]:
         """Validation images ``(1, 3, H, W)`` with their truth."""
+
+    @abstractmethod
+    def _training(self) -> list[Any]:
+        """What calibrates, and more of the same."""
+
+    def held_out(self, count: int) -> Labelled:
+        """The same set, but giving training images that do not calibrate, at most `count`, evenly.
+
+        Raises:
+            UserError: All of them calibrate.
+        """
+        training = self._training()
+        used = set(_spread(len(training), CALIBRATION_IMAGES))
+        rest = [image for i, image in enumerate(training) if i not in used]
+        if not rest:
+            raise UserError(f"--data {self.root}: its {len(training)} training images all calibrate")
+        other = copy.copy(self)
+        other._judging = [rest[i] for i in _spread(len(rest), count)]
+        return other
 
     @abstractmethod
     def predict(self, outputs: Sequence[np.ndarray], truth: Any) -> Any:
@@ -98,16 +120,19 @@ class ClassifiedImages(Labelled):
             std=tuple(self.std),
             crop_pct=crop_pct,
         )
-        self._val = self._folder("val")
+        self._judging = self._folder("val").samples
 
     def calibration(self) -> list[np.ndarray]:
-        folder = self._folder("train")
-        return [self._image(folder.samples[i][0]) for i in _spread(len(folder.samples), CALIBRATION_IMAGES)]
+        files = self._training()
+        return [self._image(files[i][0]) for i in _spread(len(files), CALIBRATION_IMAGES)]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        for index in _spread(len(self._val.samples), self.limit):
-            path, label = self._val.samples[index]
+        for index in _spread(len(self._judging), self.limit):
+            path, label = self._judging[index]
             yield self._image(path), label
+
+    def _training(self) -> list[tuple[str, int]]:
+        return self._folder("train").samples
 
     def predict(self, outputs: Sequence[np.ndarray], truth: int) -> int:
         return int(outputs[0].argmax())
@@ -137,20 +162,27 @@ class LabelMaps(Labelled):
 
     metric = "mIoU"
 
+    def __init__(self, root: Path, size: tuple[int, int], **options: Any) -> None:
+        super().__init__(root, size, **options)
+        self._judging = self._files("validation")
+
     def calibration(self) -> list[np.ndarray]:
-        files = self._files("training")
+        files = self._training()
         return [self._image(files[i]) for i in _spread(len(files), CALIBRATION_IMAGES)]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        files = self._files("validation")
-        for index in _spread(len(files), self.limit):
-            path = self.root / "annotations" / "validation" / f"{files[index].stem}.png"
+        for index in _spread(len(self._judging), self.limit):
+            image = self._judging[index]
+            path = self.root / "annotations" / image.parent.name / f"{image.stem}.png"
             try:
                 with Image.open(path) as opened:
                     truth = np.asarray(opened)
             except OSError as error:
                 raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-            yield self._image(files[index]), np.where(truth == 0, IGNORED, truth - 1).astype(np.uint8)
+            yield self._image(image), np.where(truth == 0, IGNORED, truth - 1).astype(np.uint8)
+
+    def _training(self) -> list[Path]:
+        return self._files("training")
 
     def predict(self, outputs: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
         found = torch.from_numpy(outputs[0])

@@ -70,20 +70,19 @@ class PanopticImages(Labelled):
     ) -> None:
         super().__init__(root, size, **options)
         self.classes, self.num_things, self.pad_value = tuple(classes), num_things, pad_value
-        self._val = self._read("val2017")
+        self._judging = self._read("val2017")
 
     def calibration(self) -> list[np.ndarray]:
-        images = self._read("train2017")
-        chosen = (images[i] for i in _spread(len(images), CALIBRATION_IMAGES))
-        return [self._image("train2017", image)[0] for image in chosen]
+        images = self._training()
+        return [self._image(*images[i])[0] for i in _spread(len(images), CALIBRATION_IMAGES)]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, PanopticTruth]]:
-        for index in _spread(len(self._val), self.limit):
-            image = self._val[index]
-            path = self.root / "annotations" / "panoptic_val2017" / str(image.map_name)
+        for index in _spread(len(self._judging), self.limit):
+            split, image = self._judging[index]
+            path = self.root / "annotations" / f"panoptic_{split}" / str(image.map_name)
             ids = read_map(path)
             check_map(ids, [segment.id for segment in image.segments], path)
-            pixels, extent = self._image("val2017", image)
+            pixels, extent = self._image(split, image)
             yield pixels, PanopticTruth(ids, list(image.segments), extent)
 
     def predict(self, outputs: Sequence[np.ndarray], truth: PanopticTruth) -> Any:
@@ -116,7 +115,10 @@ class PanopticImages(Labelled):
         padded[0, :, : extent[0], : extent[1]] = scaled.transpose(2, 0, 1)
         return padded, extent
 
-    def _read(self, split: str) -> list[AnnotatedImage]:
+    def _training(self) -> list[tuple[str, AnnotatedImage]]:
+        return self._read("train2017")
+
+    def _read(self, split: str) -> list[tuple[str, AnnotatedImage]]:
         things = self.classes[: self.num_things]
         images = read_images(self.root / f"annotations/panoptic_{split}.json", self.classes, things)
         images = [image for image in images if image.map_name is not None]
@@ -124,7 +126,7 @@ class PanopticImages(Labelled):
             raise UserError(f"--data {self.root}: annotations/panoptic_{split}.json: no image has a map")
         if (name := missing_file(self.root / split, [image.file_name for image in images])) is not None:
             raise UserError(f"{self.root / split / name}: is not there, but the annotations name it")
-        return images
+        return [(split, image) for image in images]
 
 
 def same_segments(found: PanopticMap, expected: PanopticMap) -> float:

@@ -6,21 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lvt_core.export.common import Job
 from lvt_core.export.delegates import Delegation, plain_slice
+from lvt_core.export.job import Job
 
 ALL = ".*"  # as a scope
 WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 def convert(job: Job, file: Path) -> None:
-    """Write a job as ``.tflite``.
+    """Write a job as ``.tflite`` in float32.
 
     Raises:
         ImportError: litert-torch or AI Edge Quantizer is not installed.
@@ -34,26 +33,22 @@ def convert(job: Job, file: Path) -> None:
     module.training = False  # a program's module has no eval(), and is none that trains
     (example,) = job.program.example_inputs[0]
     litert_torch.convert(module, (example,)).export(str(file))
-    if job.export.precision != "fp32":
-        file.write_bytes(quantized(job, file.read_bytes()))
 
 
-def check(job: Job) -> Delegation:
-    """What XNNPACK's delegate takes of a job's file, by LiteRT's interpreter.
+def quantize(job: Job, source: Path, file: Path) -> None:
+    """Write a float32 file in the job's precision."""
+    file.write_bytes(quantized(job, source.read_bytes()))
+
+
+def delegation(file: Path) -> Delegation:
+    """What XNNPACK's delegate takes of a file, by LiteRT's interpreter.
 
     Nothing tells what a GPU's delegate takes: the analyser that comes with LiteRT's wheel takes all.
 
     Raises:
-        ImportError: litert-torch or AI Edge Quantizer is not installed.
+        ImportError: LiteRT is not installed.
     """
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "model.tflite")
-        convert(job, file)
-        return delegation(file.read_bytes())
-
-
-def delegation(model: bytes) -> Delegation:
-    """`check` of a file's content."""
+    model = file.read_bytes()
     written = interpreter_of(model, delegate=False)._get_ops_details()
     interpreter = interpreter_of(model, delegate=True)
     operators = interpreter._get_ops_details()  # those written, then the delegate's partitions

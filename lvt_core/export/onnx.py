@@ -16,67 +16,64 @@ from typing import Any
 import numpy as np
 import torch
 
-from lvt_core.errors import UserError
-from lvt_core.export.common import Job
 from lvt_core.export.delegates import Delegation
+from lvt_core.export.job import Job
 from lvt_core.export.recipe import Recipe
 
 OPSET = 20  # GELU is one operator from there on
+LARGEST = 2**31  # elements of a tensor
 # Products with weights. Products of two activations stay in float: attention is little work and sensitive.
 QUANTIZED = {"static": ["Conv", "MatMul", "Gemm"], "dynamic": ["MatMul", "Gemm"]}
 
 
 def convert(job: Job, file: Path) -> None:
-    """Write a job as ``.onnx``, weights inside.
+    """Write a job as ``.onnx`` in float32, weights inside.
 
     Raises:
         ImportError: The exporter's packages are not installed.
-        UserError: The recipe is not one of ONNX Runtime's.
     """
     import onnx
     import onnxruntime  # noqa: F401  (missing packages are told before any work)
-    import onnxscript  # noqa: F401
+    import onnxscript.optimizer
 
-    precision = job.export.precision
+    exported = torch.onnx.export(
+        job.program, (), dynamo=True, opset_version=OPSET, optimize=True, verbose=False
+    )
+    assert exported is not None  # what a program gives
+    # Large weights are turned and reshaped now, too: the quantiser passes over those that come out of a node.
+    onnxscript.optimizer.optimize(exported.model, input_size_limit=LARGEST, output_size_limit=LARGEST)
+    graph = exported.model_proto
+    _name_nodes(graph)
+    onnx.save(graph, file)
+
+
+def quantize(job: Job, source: Path, file: Path) -> None:
+    """Write a float32 file in the job's precision."""
+    import onnx
+
+    graph = onnx.load(source)
+    if job.export.precision == "fp16":
+        onnx.save(half(graph), file)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        exported = Path(folder, "model.onnx")
-        torch.onnx.export(
-            job.program,
-            (),
-            exported,
-            dynamo=True,
-            opset_version=OPSET,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-        graph = onnx.load(exported)
-        _name_nodes(graph)
-        if precision == "fp16":
-            graph = half(graph)
-        elif precision == "int8":
-            graph = quantized(graph, job.calibration, job.recipe, Path(folder))
-        onnx.save(graph, file)
+        onnx.save(quantized(graph, job.calibration, job.recipe, Path(folder)), file)
 
 
-def check(job: Job, *, estimate: str, **options: str) -> Delegation:
-    """What an accelerator takes of a job's file, by ONNX Runtime's own estimate for phones.
+def delegation(file: Path, *, estimate: str, **options: str) -> Delegation:
+    """What an accelerator takes of a file, by ONNX Runtime's own estimate for phones.
 
     Args:
-        job: What would be exported.
+        file: What was written.
         estimate: Its name in ``onnxruntime.tools.mobile_helpers.usability_checker``.
         options: Of the estimate.
 
     Raises:
-        ImportError: The exporter's packages are not installed.
+        ImportError: ONNX or its runtime is not installed.
     """
     import onnx
     from onnxruntime.tools.mobile_helpers import usability_checker
 
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "model.onnx")
-        convert(job, file)
-        graph = onnx.shape_inference.infer_shapes(onnx.load(file))
+    graph = onnx.shape_inference.infer_shapes(onnx.load(file))
     found = getattr(usability_checker, estimate)(graph, require_fixed_input_sizes=True, **options)
     taken = {node.name for group in found.supported_groups for node in group}
     outside = Counter(node.op_type for node in graph.graph.node if node.name not in taken)
@@ -105,17 +102,17 @@ def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, fol
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
 
-    if recipe.activations not in QUANTIZED:
-        raise UserError(f"recipe: activations {recipe.activations!r}: onnx has {', '.join(QUANTIZED)}")
     del graph.graph.value_info[:]  # the quantiser infers shapes anew and stumbles over what is there
+    onnx.helper.set_model_props(graph, {"onnx.quant.pre_process": "onnxruntime.quant"})  # no advice
     floats = [node.name for node in graph.graph.node if _stays_float(node, graph, recipe)]
+    floats += [f"{name}_MatMul" for name in floats]  # as a Gemm is called once its sum stands apart
     source, target = folder / "float.onnx", folder / "int8.onnx"
     onnx.save(graph, source)
     options: dict[str, Any] = {
         "op_types_to_quantize": QUANTIZED[recipe.activations],
         "nodes_to_exclude": floats,
         "per_channel": True,
-        # Sums of products of full 8 bits saturate on processors without VNNI.
+        # Sums of products of full 8 bits saturate on processors without VNNI (docs/deploy.md).
         "reduce_range": True,
     }
     if recipe.activations == "dynamic":
@@ -129,7 +126,24 @@ def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, fol
             weight_type=QuantType.QInt8,
             **options,
         )
-    return onnx.load(target)
+    written = onnx.load(target)
+    _read_unrounded(written, recipe)
+    return written
+
+
+def _read_unrounded(graph: Any, recipe: Recipe) -> None:
+    """Let what the recipe keeps in float read its inputs as they were before rounding.
+
+    ONNX Runtime rounds the weights of layers between rounded tensors itself, as it loads a file.
+    """
+    rounded = {node.output[0]: node.input[0] for node in graph.graph.node if node.op_type == "QuantizeLinear"}
+    for node in graph.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in rounded:
+            rounded[node.output[0]] = rounded[node.input[0]]
+    for node in graph.graph.node:
+        if recipe.keeps(node.name.split("/")[0]):
+            for place, name in enumerate(node.input):
+                node.input[place] = rounded.get(name, name)
 
 
 def _stays_float(node: Any, graph: Any, recipe: Recipe) -> bool:

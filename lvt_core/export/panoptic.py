@@ -20,17 +20,11 @@ from torch import nn
 
 from lvt_core.errors import UserError
 from lvt_core.export import gate
-from lvt_core.export.common import (
-    Export,
-    Runtime,
-    export_model,
-    put_in_place,
-    require_possible,
-    require_replaceable,
-    versions,
-)
+from lvt_core.export.common import export_model, versions
+from lvt_core.export.folder import put_in_place, require_replaceable
 from lvt_core.export.gate import Parity, Scores, photograph, run_model
 from lvt_core.export.graph import Outputs
+from lvt_core.export.job import Export, Runtime, require_possible
 from lvt_core.export.labelled_panoptic import PanopticImages, same_segments, score_maps, to_truth
 from lvt_core.export.open_panoptic import PanopticNetwork
 from lvt_core.export.panoptic_parts import part_inputs, settings_of, split

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from lvt_core.export.common import Job
+from lvt_core.export.job import Job
 
 
 def convert(job: Job, file: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from lvt_core.errors import UserError
+from lvt_core.files import write_text
 
 RECIPES = Path(__file__).parent / "recipes"
 ACTIVATIONS = ("static", "dynamic", "float")
@@ -47,3 +50,12 @@ def read_recipe(model: str, runtime: str, file: Path | None = None) -> Recipe:
     if recipe.activations not in ACTIVATIONS:
         raise UserError(f"{file}: activations {recipe.activations!r}: must be {', '.join(ACTIVATIONS)}")
     return recipe
+
+
+def write_recipe(file: Path, recipe: Recipe, found: Mapping[str, Any]) -> None:
+    """Write a recipe that `read_recipe` reads, and how it was found, which is for people.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    write_text(file, json.dumps({**asdict(recipe), "found": found}, indent=2) + "\n")

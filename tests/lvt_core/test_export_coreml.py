@@ -23,10 +23,11 @@ from lvt_core import LVT, LVTConfig
 from lvt_core import predict_coreml_operators as ops
 from lvt_core import predict_coreml_windows as windows
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Job, common, export_model
+from lvt_core.export import RUNTIMES, Export, common, export_model
 from lvt_core.export.common import make_program
 from lvt_core.export.gate import photograph, run_model
 from lvt_core.export.graph import Outputs
+from lvt_core.export.job import require_activations
 from lvt_core.export.recipe import Recipe, read_recipe
 from lvt_core.predict import SESSIONS, ExportedModel, load
 from lvt_core.predict_coreml import Operation, Program, Value, read_content, read_program
@@ -163,10 +164,9 @@ def test_int8_is_near_and_keeps_floats(
     assert count - kept == 13
 
 
-def test_activations_are_float(program: ExportedProgram, tmp_path: Path) -> None:
-    job = Job(program, Export("lvt", SIZE, precision="int8"), recipe=Recipe("static"))
+def test_activations_are_float() -> None:
     with pytest.raises(UserError, match="recipe: activations 'static': coreml has float"):
-        coreml.convert(job, tmp_path / "a.mlpackage")
+        require_activations(Recipe("static"), "coreml", RUNTIMES["coreml"])
 
 
 class Heads(nn.Module):
@@ -203,9 +203,9 @@ def test_recipes_are_there(model_name: str) -> None:
     assert read_recipe(model_name, "coreml") == FLOAT
 
 
-def test_what_a_device_takes_is_not_guessed(program: ExportedProgram) -> None:
+def test_what_a_device_takes_is_not_guessed(exported: Path) -> None:
     with pytest.raises(UserError, match="coreml: what the Neural Engine takes is known to a device"):
-        coreml.check(Job(program, Export("lvt", SIZE)))
+        coreml.delegation(exported / "model.mlpackage")
 
 
 def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> None:

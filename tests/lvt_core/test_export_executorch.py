@@ -24,6 +24,7 @@ from lvt_core.export.common import make_program
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.gate import photograph, run_model
 from lvt_core.export.graph import Outputs
+from lvt_core.export.job import require_activations
 from lvt_core.export.recipe import RECIPES, Recipe, read_recipe
 from lvt_core.layers import DepthwiseMlp, PatchEmbed
 from lvt_core.predict import SESSIONS, ExportedModel, load
@@ -77,17 +78,18 @@ def exported(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_xnnpack_takes_all_but_the_norms(exported: Path) -> None:
-    found = executorch.delegation((exported / "model.pte").read_bytes())
+    found = executorch.delegation(exported / "model.pte")
     assert found == Delegation(6, {"aten::native_layer_norm": 7})
 
 
-def test_operators_that_xnnpack_leaves_are_counted() -> None:
+def test_operators_that_xnnpack_leaves_are_counted(tmp_path: Path) -> None:
     class Sums(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x[:, :, ::2].relu().cumsum(dim=1) + x[:, :, 1::2]
 
-    export = Export("sums", (32, 32))
-    assert executorch.check(Job(make_program(Sums(), export), export)) == Delegation(2, {"aten::cumsum": 1})
+    export, file = Export("sums", (32, 32)), tmp_path / "model.pte"
+    executorch.convert(Job(make_program(Sums(), export), export), file)
+    assert executorch.delegation(file) == Delegation(2, {"aten::cumsum": 1})
 
 
 def test_a_stranger_opens_it(model: nn.Module, exported: Path) -> None:
@@ -170,7 +172,7 @@ def test_a_panoptic_networks_head_takes_its_batch(tmp_path: Path) -> None:
     export = Export("head", (14, 14), batch=6, channels=8, min_size=14)
     check = partial(panoptic._check_part, inputs=inputs, tolerance=1e-5)
     export_model(head, export, "executorch", RUNTIMES["executorch"], tmp_path / "head", check=check)
-    assert executorch.delegation((tmp_path / "head" / "model.pte").read_bytes()) == Delegation(1, {})
+    assert executorch.delegation(tmp_path / "head" / "model.pte") == Delegation(1, {})
 
 
 @pytest.mark.parametrize(("activations", "weights"), [("dynamic", 2), ("static", 4)])
@@ -189,15 +191,15 @@ def test_int8_keeps_floats(activations: str, weights: int, embedding: ExportedPr
 def test_int8_is_near(activations: str, embedding: ExportedProgram, tmp_path: Path) -> None:
     file = tmp_path / "model.pte"
     executorch.convert(_job(embedding, Recipe(activations)), file)
-    assert executorch.delegation(file.read_bytes()).outside == {"aten::native_layer_norm": 1}
+    assert executorch.delegation(file).outside == {"aten::native_layer_norm": 1}
     images = photograph(1, *SIZE, seed=9)
     (ours,), (theirs,) = run_model(Outputs(Embedding()), images), SESSIONS["executorch"](file)(images)
     assert 0 < np.abs(ours - theirs).max() / np.abs(ours).max() < 0.15
 
 
-def test_weights_alone_are_not_int8(embedding: ExportedProgram, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="activations 'float': executorch has dynamic, static"):
-        executorch.convert(_job(embedding, Recipe("float")), tmp_path / "model.pte")
+def test_weights_alone_are_not_int8() -> None:
+    with pytest.raises(UserError, match="activations 'float': executorch has static, dynamic"):
+        require_activations(Recipe("float"), "executorch", RUNTIMES["executorch"])
 
 
 @pytest.mark.parametrize("model_name", ["lvt_cls", "segformer"])

@@ -100,7 +100,7 @@ def test_plain_slices_take_every_other(dim: int, length: int, start: int) -> Non
 
 
 def test_xnnpack_takes_all_but_one_operator(exported: Path) -> None:
-    delegation = litert.delegation((exported / "model.tflite").read_bytes())
+    delegation = litert.delegation(exported / "model.tflite")
     assert delegation.outside == {"CONCATENATION": 1}  # of nine: it takes five
     assert delegation.partitions == 2
 
@@ -114,7 +114,7 @@ def test_operators_that_xnnpack_leaves_are_counted(tmp_path: Path) -> None:
 
     file = tmp_path / "steps.tflite"
     litert_torch.convert(Steps().eval(), (torch.zeros(1, 3, 8, 8),)).export(str(file))
-    assert litert.delegation(file.read_bytes()).outside == {"STRIDED_SLICE": 1, "CUMSUM": 1}
+    assert litert.delegation(file).outside == {"STRIDED_SLICE": 1, "CUMSUM": 1}
 
 
 def test_a_stranger_opens_it(model: nn.Module, exported: Path) -> None:

@@ -1,0 +1,141 @@
+"""Fine-tuning with the rounding of int8, so that an int8 export loses less.
+
+In every layer with weights these and the input are rounded to what int8 has, in training and in validation;
+the gradient passes as if they were not. Weights: symmetric, a scale per output channel. Inputs: one range per
+layer, which grows with what it meets and shrinks slowly, as calibration takes the extremes of many images.
+Norms, softmax and products of two activations stay in float, as in our exports.
+
+The parameters themselves stay float and keep their names: checkpoints are those of any other run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lvt_core import LVT
+from lvt_core.errors import UserError
+from lvt_core.layers import CSA
+from lvt_core.layers.rasa import AtrousQuery
+
+logger = logging.getLogger(__name__)
+
+WEIGHT_LEVELS = 127  # on each side of zero
+INPUT_LEVELS = 255
+SHRINK = 0.01  # of a range's excess, per batch
+
+
+class InputRange(nn.Module):
+    """Rounds a layer's input to 256 values between the extremes that it has met.
+
+    Attributes:
+        extremes: Lowest and highest value ``(2,)``, zero between them. No part of a model's ``state_dict``.
+    """
+
+    extremes: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("extremes", torch.zeros(2), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A tensor of any shape, rounded; in training the range follows it."""
+        values = x.float()
+        if self.training:
+            low, high = torch.aminmax(values.detach())
+            self._follow(torch.stack((low.clamp(max=0), high.clamp(min=0))))
+        low, high = self.extremes.unbind()
+        scale = ((high - low) / INPUT_LEVELS).clamp(min=torch.finfo(torch.float32).tiny)
+        zero = (-low / scale).round().to(torch.int32)
+        return torch.fake_quantize_per_tensor_affine(values, scale, zero, 0, INPUT_LEVELS).to(x.dtype)
+
+    @torch.no_grad()
+    def _follow(self, met: Tensor) -> None:
+        shrunk = self.extremes.lerp(met, SHRINK)
+        self.extremes.copy_(torch.stack((torch.minimum(met, shrunk)[0], torch.maximum(met, shrunk)[1])))
+
+
+def quantize_weight(weight: Tensor, channel_dims: int = 1) -> Tensor:
+    """A weight rounded to 255 values per output channel, symmetric around zero.
+
+    Args:
+        weight: Output channels first.
+        channel_dims: How many dimensions count them: 2 for CSA's ``(tap, out, in)``.
+    """
+    rows = weight.flatten(0, channel_dims - 1).flatten(1)  # (channels, the rest)
+    largest = rows.detach().abs().amax(dim=1)
+    scale = (largest / WEIGHT_LEVELS).clamp(min=torch.finfo(torch.float32).tiny)
+    zero = torch.zeros_like(scale, dtype=torch.int32)
+    rounded = torch.fake_quantize_per_channel_affine(rows, scale, zero, 0, -WEIGHT_LEVELS, WEIGHT_LEVELS)
+    return rounded.view_as(weight)
+
+
+def make_quantization_aware(model: nn.Module) -> None:
+    """Have all layers with weights round these and their inputs; the model is changed.
+
+    Raises:
+        UserError: It is none of ours, and only these can be exported.
+    """
+    if not isinstance(getattr(model, "backbone", None), LVT):
+        raise UserError("--quantization-aware: needs --model lvt_cls, the classifier that can be exported")
+    inner = {id(module.conv) for module in model.modules() if isinstance(module, AtrousQuery)}
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d, CSA, AtrousQuery)) and id(module) not in inner
+    }
+    device = next(model.parameters()).device
+    for layer in layers.values():
+        layer.input_range = InputRange().to(device)
+        layer.register_forward_pre_hook(_round)
+        layer.register_forward_hook(_restore, always_call=True)
+    logger.info("weights and inputs in 8 bits, of %d layers: %s", len(layers), ", ".join(layers))
+
+
+def input_ranges(model: nn.Module) -> dict[str, Tensor]:
+    """All ranges of a model, by the names of their layers."""
+    return {
+        name.removesuffix(".input_range"): module.extremes
+        for name, module in model.named_modules()
+        if isinstance(module, InputRange)
+    }
+
+
+def load_input_ranges(model: nn.Module, ranges: Mapping[str, Tensor]) -> None:
+    """Put `input_ranges` back.
+
+    Raises:
+        KeyError: A layer has none.
+    """
+    for name, extremes in input_ranges(model).items():
+        extremes.copy_(ranges[name])
+
+
+def share_input_ranges(model: nn.Module, average: nn.Module) -> None:
+    """Let the moving average of a model's weights use the ranges of the model itself."""
+    for ours, theirs in zip(model.modules(), average.modules(), strict=True):
+        if isinstance(ours, InputRange):
+            theirs.extremes = ours.extremes
+
+
+def _round(layer: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    owner, name = _weight(layer)
+    # An attribute of the same name hides the parameter for as long as the layer runs.
+    owner.__dict__[name] = quantize_weight(owner._parameters[name], 2 if isinstance(layer, CSA) else 1)
+    return (layer.input_range(inputs[0]), *inputs[1:])
+
+
+def _restore(layer: Any, inputs: Any, output: Any) -> None:
+    owner, name = _weight(layer)
+    owner.__dict__.pop(name, None)
+
+
+def _weight(layer: Any) -> tuple[Any, str]:
+    """Where a layer's weight is, and what it is called there."""
+    if isinstance(layer, CSA):
+        return layer, "tap_weight"
+    return (layer.conv if isinstance(layer, AtrousQuery) else layer), "weight"

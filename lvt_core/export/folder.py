@@ -1,0 +1,37 @@
+"""The folder of an export: it appears whole, and replaces exports alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lvt_core.errors import UserError
+from lvt_core.predict import MANIFEST, read_manifest
+
+
+def require_replaceable(folder: Path) -> None:
+    """Refuse to write over anything but an earlier export.
+
+    Raises:
+        UserError: The folder is a file, or holds what no export wrote.
+    """
+    if not folder.exists():
+        return
+    if folder.is_dir():
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+        written = set(read_manifest(folder)["sha256"]) | {MANIFEST} if MANIFEST in names else set()
+        if names <= written:
+            return
+    raise UserError(f"--output {folder}: is there already and is no export alone; choose another folder")
+
+
+def put_in_place(work: Path, folder: Path, old: Path) -> None:
+    """Rename a finished folder; an earlier export goes to `old`, and comes back if that fails."""
+    if not folder.exists():
+        work.rename(folder)
+        return
+    folder.rename(old)
+    try:
+        work.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
