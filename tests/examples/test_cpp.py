@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lvt_core  # noqa: F401  (registers lvt_cls with timm)
-from lvt_core.export import Export, Runtime
-from lvt_core.export.common import Job, make_program, write_manifest
+from lvt_core.export import RUNTIMES, Export, Job, export_model
+from lvt_core.export.common import make_program
 from lvt_core.export.gate import photograph
 
 pytest.importorskip("executorch")
@@ -38,15 +38,7 @@ SMALL = {
 }
 
 
-def _convert(job: Job, file: Path) -> None:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
-    lowered = to_edge_transform_and_lower(job.program, partitioner=[XnnpackPartitioner()])
-    file.write_bytes(lowered.to_executorch().buffer)
-
-
-RUNTIME = Runtime("model.pte", ("executorch",), _convert, dynamic=False)
+RUNTIME = RUNTIMES["executorch"]
 EXPORT = Export("lvt_cls", SIZE, classes=CLASSES)
 
 
@@ -63,9 +55,7 @@ def model() -> nn.Module:
 @pytest.fixture(scope="module")
 def exported(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("executorch") / "file"
-    folder.mkdir()
-    RUNTIME.convert(Job(make_program(model, EXPORT), EXPORT), folder / RUNTIME.file)
-    write_manifest(folder, EXPORT, "executorch", RUNTIME, None)
+    export_model(model, EXPORT, "executorch", RUNTIME, folder)
     return folder
 
 
