@@ -5,7 +5,7 @@
 
 Differences, file sizes, times and memory are those of the published architectures, untrained (the panoptic
 one is the demo's); scores are those of the networks that ``make demo`` trained, through the gate. One image,
-one core; times in turns in one process, memory each in a process of its own.
+one core; times are the processor's, in turns in one process, memory each in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,8 +23,7 @@ import torch
 from benchmarks.deploy_tasks import Task, process_memory, tasks
 from benchmarks.side_by_side import Row, record, side_by_side
 from lvt_core.errors import UserError, run_command
-from lvt_core.export import RUNTIMES
-from lvt_core.export.job import PRECISIONS
+from lvt_core.export import BFLOAT16, PRECISIONS, RUNTIMES
 from lvt_core.files import write_text
 from lvt_core.timing import hardware
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("demo", type=Path, nargs="?", default=Path("demo/out"), help="what make demo wrote")
     parser.add_argument("--tasks", nargs="+", choices=tuple(tasks(Path(), limit=None)), metavar="TASK")
     parser.add_argument("--runtimes", nargs="+", choices=tuple(RUNTIMES), metavar="RUNTIME")
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, metavar="PRECISION")
+    parser.add_argument("--precisions", nargs="+", choices=(*PRECISIONS, BFLOAT16), metavar="PRECISION")
     parser.add_argument("--limit", type=int, default=100, help="judge on so many images")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -55,15 +55,17 @@ def main() -> None:
         except (OSError, ValueError) as error:
             raise UserError(f"{args.demo}: {error}; `make demo` trains the networks") from error
         found = measure(
-            task, args.runtimes or tuple(RUNTIMES), args.precisions or PRECISIONS, repeats=args.repeats
+            task,
+            args.runtimes or tuple(RUNTIMES),
+            args.precisions or (*PRECISIONS, BFLOAT16),
+            repeats=args.repeats,
         )
         rows += [{"task": name, **row} for row in found]
         text += table(task.title, found)
-        print(text.splitlines()[-1], flush=True)
+        record(args.json, "python -m benchmarks.deploy", rows)  # after each task: it takes its time
+        if args.markdown:
+            write_text(args.markdown, text)
     print(text)
-    if args.markdown:
-        write_text(args.markdown, text)
-    record(args.json, "python -m benchmarks.deploy", rows)
 
 
 def measure(task: Task, runtimes: Sequence[str], precisions: Sequence[str], *, repeats: int) -> list[Row]:
@@ -80,11 +82,9 @@ def measure(task: Task, runtimes: Sequence[str], precisions: Sequence[str], *, r
                 if "error" in rows[-1]:
                     continue
                 rows[-1] |= _judged(task, row, folder)
-                if precision == "fp32":
-                    rows[-1]["delegates"] = _delegates(task, runtime)
                 if runtime not in NOT_TIMED:
                     calls[folder.name] = task.call(folder)
-        times = side_by_side(calls, repeats=repeats, warmup=2, memory=False)
+        times = side_by_side(calls, repeats=repeats, warmup=2, memory=False, clock=time.process_time)
     base: list[Row] = [{"form": form, "runtime": "torch", "precision": "fp32"} for form in eager]
     base[-1]["peak_mb"] = task.eager_memory()
     return [row | times.get(row["form"], {}) for row in base + rows]
@@ -94,11 +94,12 @@ def _converted(task: Task, row: Row, folder: Path) -> Row:
     """Of the network that is timed: the difference, the file's size, memory; or why there is none."""
     try:
         task.convert(row["runtime"], row["precision"], folder)
-    except UserError as error:
-        return {"error": str(error)}
-    found: Row = {"worst": task.worst(folder), "megabytes": _megabytes(folder)}
-    if row["runtime"] not in NOT_TIMED:
-        found["peak_mb"] = process_memory(str(folder))
+        found: Row = {"worst": task.worst(folder), "megabytes": _megabytes(folder)}
+        if row["runtime"] not in NOT_TIMED:
+            found["peak_mb"] = process_memory(str(folder))
+        found["delegates"] = {name: str(taken) for name, taken in task.delegates(folder).items()}
+    except Exception as error:  # converters have exceptions of their own: that is what the table tells
+        return {"error": str(error).strip().splitlines()[0]}
     return found
 
 
@@ -108,13 +109,6 @@ def _judged(task: Task, row: Row, folder: Path) -> Row:
         return {"scores": asdict(task.judge(row["runtime"], row["precision"], folder))}
     except UserError as error:
         return {"refused": str(error)}
-
-
-def _delegates(task: Task, runtime: str) -> dict[str, str]:
-    try:
-        return {name: str(found) for name, found in task.delegates(runtime).items()}
-    except UserError:  # it has none
-        return {}
 
 
 def _megabytes(folder: Path) -> float:
@@ -140,7 +134,7 @@ def table(title: str, rows: Sequence[Row]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     for row in rows:
         for name, sentence in row.get("delegates", {}).items():
-            lines.append(f"\n{row['runtime']}: {name} {sentence}.")
+            lines.append(f"\n{row['form']}: {name} {sentence}.")
     return "\n".join(lines) + "\n\n"
 
 

@@ -7,6 +7,7 @@ MiB that the process had in memory at most.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 CALLS = 5
+OF_PYTORCH = ("executorch", "pt2")  # run by it, or from Python not without it
 
 
 def main() -> None:
@@ -38,12 +40,11 @@ def _peak_megabytes() -> float:
 
 
 def _run_exported(folder: Path) -> None:
-    # Where PyTorch is installed lvt_core imports it; a device has none.
-    absent: dict[str, Any] = dict.fromkeys(("torch", "torchvision", "timm"))
-    sys.modules.update(absent)
-    from lvt_core.predict import read_manifest
-
-    manifest = read_manifest(folder)
+    manifest = json.loads((folder / "model.json").read_text())
+    if manifest["runtime"] not in OF_PYTORCH:
+        # Where PyTorch is installed lvt_core imports it; a device has none.
+        absent: dict[str, Any] = dict.fromkeys(("torch", "torchvision", "timm"))
+        sys.modules.update(absent)
     if manifest.get("task") == "panoptic":
         from lvt_core.predict_panoptic import PanopticModel as Model
     else:

@@ -17,7 +17,7 @@ from benchmarks.literal import literal_copy
 from demo.classification_run import BEST
 from demo.panoptic_run import CONFIG, MAX_EPOCHS
 from demo.segmentation_run import trained_segmentor
-from lvt_core.export import RUNTIMES, Export, Scores, check_delegates
+from lvt_core.export import RUNTIMES, Export, Scores
 from lvt_core.export.common import export_model, make_job, write_file, write_manifest
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.gate import check_scores, difference, photograph
@@ -80,8 +80,8 @@ class Task(ABC):
         """Difference of its outputs from PyTorch's, relative to the largest value."""
 
     @abstractmethod
-    def delegates(self, runtime: str) -> dict[str, Delegation]:
-        """What accelerators take of it in float32."""
+    def delegates(self, folder: Path) -> dict[str, Delegation]:
+        """What accelerators take of what `convert` wrote."""
 
     @abstractmethod
     def eager_memory(self) -> float | None:
@@ -126,7 +126,7 @@ class ImageTask(Task):
         write_manifest(folder, export, runtime, target, None)
 
     def judge(self, runtime: str, precision: str, folder: Path) -> Scores:
-        name, model, classes = open_model(str(self.checkpoint))
+        name, model, classes, _ = open_model(str(self.checkpoint))
         export = Export(name, self.judged_size, precision=precision, classes=classes)
         check = partial(check_scores, data=self.data)  # of float32, too
         with tempfile.TemporaryDirectory() as temporary:
@@ -148,9 +148,9 @@ class ImageTask(Task):
     def worst(self, folder: Path) -> float:
         return difference(Outputs(self.model), load(folder), self.images)
 
-    def delegates(self, runtime: str) -> dict[str, Delegation]:
-        export = Export(self.name, (self.side, self.side))
-        return check_delegates(self.model, export, runtime, RUNTIMES[runtime])
+    def delegates(self, folder: Path) -> dict[str, Delegation]:
+        runtime = RUNTIMES[read_manifest(folder)["runtime"]]
+        return {name: taken_of(folder / runtime.file) for name, taken_of in runtime.delegates.items()}
 
     def eager_memory(self) -> float:
         return process_memory("--eager", self.name, "--size", str(self.side))
@@ -205,7 +205,7 @@ class PanopticTask(Task):
     def worst(self, folder: Path) -> None:
         return None  # maps have no values to compare
 
-    def delegates(self, runtime: str) -> dict[str, Delegation]:
+    def delegates(self, folder: Path) -> dict[str, Delegation]:
         return {}
 
     def eager_memory(self) -> None:

@@ -41,7 +41,7 @@ def main() -> None:
     names = {model.manifest["model"] for model in exported.values()}
     if len(names) > 1:
         raise UserError(f"folders of several models, {', '.join(sorted(names))}: they must be of one")
-    name, model, _ = open_model(names.pop())
+    name, model, *_ = open_model(names.pop())
     fixed = [model.manifest["input"][2:] for model in exported.values() if model.manifest["input"][0] == 1]
     height, width = fixed[0] if fixed else (224, 224)
     images = photograph(1, height, width, seed=0)

@@ -1,13 +1,15 @@
 """LVT, the Lite Vision Transformer: one definition of the network for every task.
 
 Importing this package registers ``lvt`` and ``lvt_cls`` with timm. Where there is no PyTorch,
-`lvt_core.predict` alone can be used.
+torchvision or timm, `lvt_core.predict` alone can be used.
 """
 
 try:
+    import timm as _timm  # noqa: F401
     import torch as _torch  # noqa: F401
+    import torchvision as _torchvision  # noqa: F401
 except ModuleNotFoundError as _error:
-    if _error.name != "torch":
+    if _error.name not in ("timm", "torch", "torchvision"):
         raise
 else:
     from lvt_core.backbone import LVT

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +110,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
     except ValueError as error:
         raise UserError(f"{file}: not JSON ({error})") from error
+    if not isinstance(manifest, dict):
+        raise UserError(f"{file}: holds no object; `lvt export` writes it")
     missing = [key for key in ("runtime", "file", "sha256", "input", "mean", "std") if key not in manifest]
     if missing:
         raise UserError(f"{file}: has no {', '.join(missing)}; `lvt export` writes it")
     return manifest
+
+
+def installed_version(distribution: str) -> str:
+    """Of an installed distribution; some runtimes come in several, as with and without a GPU."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _open(runtime: str, file: Path, versions: Mapping[str, str]) -> Session:
@@ -126,8 +136,11 @@ def _open(runtime: str, file: Path, versions: Mapping[str, str]) -> Session:
         raise
     except Exception as error:  # every runtime has exceptions of its own
         reason = str(error).strip().splitlines()
-        written, here = versions.get(package), version(package)
-        other = f" (written for {package} {written}, here is {here})" if written not in (None, here) else ""
+        distribution = package.split()[0]
+        written, here = versions.get(distribution), installed_version(distribution)
+        other = (
+            f" (written for {distribution} {written}, here is {here})" if written not in (None, here) else ""
+        )
         raise UserError(f"{file}: {runtime} refuses it: {reason[0] if reason else error!r}{other}") from error
 
 
@@ -233,7 +246,7 @@ SESSIONS: dict[str, Callable[[Path], Session]] = {
 }
 PACKAGES = {
     "coreml": "coremltools",
-    "executorch": "executorch",
+    "executorch": "executorch torch",
     "litert": "ai-edge-litert",
     "onnx": "onnxruntime",
     "openvino": "openvino",

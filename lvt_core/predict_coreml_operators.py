@@ -67,6 +67,12 @@ def reduce_max(x: ndarray, axes: ndarray, keep_dims: bool) -> ndarray:
     return x.max(axis=tuple(axes.tolist()), keepdims=bool(keep_dims))
 
 
+def reduce_argmax(x: ndarray, axis: ndarray, keep_dims: bool) -> ndarray:
+    """Where the largest of an axis is."""
+    found = x.argmax(axis=int(axis))
+    return np.expand_dims(found, int(axis)) if keep_dims else found
+
+
 def linear(x: ndarray, weight: ndarray, bias: ndarray | None = None) -> ndarray:
     """``(..., channels in)`` by a weight ``(out, in)``."""
     x = x @ weight.T
@@ -187,6 +193,7 @@ OPERATORS: dict[str, Callable[..., ndarray | list[ndarray]]] = {
     "mul": lambda x, y: x * y,
     "pad": pad,
     "real_div": lambda x, y: x / y,
+    "reduce_argmax": reduce_argmax,
     "reduce_max": reduce_max,
     "reduce_mean": reduce_mean,
     "relu": lambda x: np.maximum(x, 0),

@@ -44,16 +44,17 @@ def check_sample(model: ExportedModel) -> float:
     sample = model.manifest.get("sample")
     if not sample:
         raise UserError(f"{model.folder / MANIFEST}: has no sample; `lvt export` writes it")
+    outputs = _outputs(model, sample["seed"], sample["input"])
+    shapes, recorded = ([output["shape"] for output in each] for each in (outputs, sample["outputs"]))
+    if shapes != recorded:
+        raise UserError(f"{model.folder}: gives {shapes}, where {recorded} are recorded")
     worst = 0.0
-    for found, expected in zip(
-        _outputs(model, sample["seed"], sample["input"]), sample["outputs"], strict=True
-    ):
-        if found["shape"] != expected["shape"]:
-            raise UserError(f"{model.folder}: gives {found['shape']}, where {expected['shape']} is recorded")
+    for found, expected in zip(outputs, sample["outputs"], strict=True):
         differences = np.abs(np.subtract(found["values"], expected["values"]))
-        worst = max(worst, float(differences.max()) / max(expected["largest"], 1e-30))
+        difference = float(differences.max()) / max(expected["largest"], 1e-30)
+        worst = max(worst, difference if np.isfinite(difference) else float("inf"))
     allowed = TOLERANCES[model.manifest.get("precision", "fp32")]
-    if not worst <= allowed:
+    if worst > allowed:
         raise UserError(
             f"{model.folder}: differs from the recorded outputs by {worst:.1e} of the largest value, "
             f"allowed is {allowed:.0e}"

@@ -15,7 +15,6 @@ RUNTIMES = {
         dynamic=False,
         precisions=PRECISIONS,
         activations=("float",),
-        delegates={"the Neural Engine": coreml.delegation},
         checked_by=coreml.CHECKED_BY,
     ),
     "onnx": Runtime(
@@ -56,7 +55,7 @@ RUNTIMES = {
     ),
     "openvino": Runtime(
         "model.xml",
-        ("openvino", "onnx", "onnxscript", "onnxruntime"),
+        ("openvino", "nncf", "onnx", "onnxscript", "onnxruntime"),
         openvino.convert,
         dynamic=True,
         precisions=(*PRECISIONS, BFLOAT16),

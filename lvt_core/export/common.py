@@ -7,7 +7,6 @@ import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import nn
 from lvt_core.errors import UserError
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.folder import put_in_place, require_replaceable
-from lvt_core.export.gate import Checked, check_parity, check_scores
+from lvt_core.export.gate import Checked, check_parity, check_runs, check_scores
 from lvt_core.export.graph import Outputs, exportable
 from lvt_core.export.job import (
     LARGEST,
@@ -26,13 +25,14 @@ from lvt_core.export.job import (
     Job,
     Runtime,
     require_activations,
+    require_modules,
     require_possible,
     told_what_is_missing,
 )
 from lvt_core.export.labelled import Labelled
 from lvt_core.export.recipe import Recipe, read_recipe
 from lvt_core.files import require_writable_folder
-from lvt_core.predict import MANIFEST, ExportedModel, sha256
+from lvt_core.predict import MANIFEST, ExportedModel, installed_version, sha256
 from lvt_core.predict_sample import record_sample
 
 Check = Callable[[nn.Module, ExportedModel], Checked]
@@ -90,6 +90,8 @@ def export_model(
             checked = check_parity(reference, exported, sizes=_sizes(export, runtime.largest), data=data)
         else:
             assert data is not None  # require_possible
+            if export.dynamic:
+                check_runs(reference, exported, _sizes(export, runtime.largest))
             checked = check_scores(reference, exported, data)
         batch = 1 if export.dynamic else export.batch
         sample = record_sample(exported, (batch, export.channels, *export.size))
@@ -146,9 +148,11 @@ def make_job(
         calibration = data.calibration() if data and export.precision == "int8" else []
     if recipe is None:
         recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
+    job = Job(make_program(model, export, runtime.largest), export, calibration, recipe)
     if export.precision == "int8":
         require_activations(recipe, runtime_name, runtime)
-    return Job(make_program(model, export, runtime.largest), export, calibration, recipe)
+        require_modules(job)
+    return job
 
 
 def make_program(
@@ -204,7 +208,15 @@ def write_manifest(
         "input": [[1, most] if export.dynamic else export.batch, export.channels, *spatial],
         "mean": list(export.mean),
         "std": list(export.std),
+        "preprocessing": {
+            "colours": "RGB",
+            "range": [0, 1],  # before mean and std
+            "interpolation": export.interpolation,
+            "crop_pct": export.crop_pct,
+        },
+        "outputs": export.outputs,
         "classes": list(export.classes) if export.classes else None,
+        "palette": [list(colour) for colour in export.palette] if export.palette else None,
         "parity": asdict(checked) if checked else None,
         "sample": sample,
         "checked_by": runtime.checked_by,
@@ -232,5 +244,5 @@ def versions(runtime: Runtime) -> dict[str, str]:
     """Of Python, PyTorch and what writes and runs the file."""
     return {
         "python": platform.python_version(),
-        **{package: version(package) for package in ("torch", *runtime.packages)},
+        **{package: installed_version(package) for package in ("torch", *runtime.packages)},
     }

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lvt_core.errors import UserError
 from lvt_core.export.job import Job
 from lvt_core.export.recipe import Recipe
 from lvt_core.files import write_whole
@@ -50,24 +49,14 @@ def converted(program: torch.export.ExportedProgram, *, half: bool) -> Any:
 
     program = program.run_decompositions({torch.ops.aten.alias.default: lambda x: x})  # it takes no alias
     count = len(program.graph_signature.user_outputs)
+    values = [node.meta["val"] for node in program.graph.output_node().args[0]][-count:]
+    types = [np.float32 if value.is_floating_point() else np.int32 for value in values]
     return ct.convert(
         program,
-        outputs=[ct.TensorType(name=f"output_{i}", dtype=np.float32) for i in range(count)],
+        outputs=[ct.TensorType(name=f"output_{i}", dtype=types[i]) for i in range(count)],
         minimum_deployment_target=ct.target.iOS17,
         compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
         skip_model_load=True,
-    )
-
-
-def delegation(file: Path) -> NoReturn:
-    """What the Neural Engine takes of a file.
-
-    Raises:
-        UserError: Always: it cannot be known where the file is written.
-    """
-    raise UserError(
-        "coreml: what the Neural Engine takes is known to a device's compiler alone; "
-        "Xcode's performance report of model.mlpackage tells it"
     )
 
 

@@ -32,6 +32,6 @@ def put_in_place(work: Path, folder: Path, old: Path) -> None:
     folder.rename(old)
     try:
         work.rename(folder)
-    except OSError:
+    except BaseException:  # the keyboard's, too: the earlier export lies where it would be deleted
         old.rename(folder)
         raise

@@ -17,6 +17,7 @@ from lvt_core.predict import ExportedModel
 from lvt_core.predict_sample import photograph
 
 TOLERANCE = 1e-4  # of the largest value of an output, float32; of the pixels, where it is their classes
+LOOSE = 1.0  # of the same: lower precision is judged by its task, but no noise passes
 MAX_DROP = 0.5  # points of the task's metric, float16 and int8
 MIN_AGREEMENT = 99.0  # percent of the predictions
 IMAGES = 4
@@ -102,10 +103,25 @@ def check_parity(
     worst = max(difference(model, exported, images) for images in batches)
     if worst > TOLERANCE:
         raise UserError(
-            f"{exported.manifest['runtime']} differs from the model by {worst:.1e} of the largest value, "
-            f"allowed is {TOLERANCE:.0e}: nothing is written"
+            f"{exported.manifest['runtime']} differs from the model by {worst:.1e} of the largest value "
+            f"(of classes: of the pixels), allowed is {TOLERANCE:.0e}: nothing is written"
         )
     return Parity(worst, TOLERANCE, sum(images.shape[0] for images in batches), list(sizes))
+
+
+def check_runs(model: nn.Module, exported: ExportedModel, sizes: Sequence[tuple[int, int, int]]) -> None:
+    """Run a file of lower precision in all sizes: what converts may yet fail when it is run.
+
+    Raises:
+        UserError: It fails, or its outputs have other shapes or are as far from the model's as noise.
+    """
+    for seed, size in enumerate(sizes):
+        worst = difference(model, exported, photograph(*size, seed=seed))
+        if worst > LOOSE:
+            raise UserError(
+                f"{exported.manifest['runtime']}, {exported.manifest['precision']}, size {size}: differs "
+                f"from the model by {worst:.1e} of the largest value, allowed is {LOOSE}: nothing is written"
+            )
 
 
 def check_scores(model: nn.Module, exported: ExportedModel, data: Labelled) -> Scores:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lvt_core.export.tokens import TokenDepthwiseMlp, TokenNorm, TokenPatchEmbed
 from lvt_core.layers.class_attention import ClassAttention
 from lvt_core.layers.csa import CSA
 from lvt_core.layers.mlp import DepthwiseMlp
@@ -74,69 +75,6 @@ def replace_layers(module: nn.Module, forms: Mapping[type, Callable[..., nn.Modu
     for name, child in module.named_children():
         setattr(module, name, replace_layers(child, forms))
     return module
-
-
-def _tokens(x: Tensor) -> Tensor:
-    """Map ``(B, C, H, W)`` to tokens ``(B, H*W, C)``.
-
-    What comes out of a convolution lies channels-last in OpenVINO. Were it a map still, whatever follows
-    would take it for channels-first, and have it copied, pixel by pixel.
-    """
-    B, C, H, W = x.shape
-    return x.permute(0, 2, 3, 1).reshape(B, H * W, C)
-
-
-class TokenNorm(nn.LayerNorm):
-    """`LayerNorm` of tokens: for maps OpenVINO has no kernel that does all of it.
-
-    Args:
-        norm: Whose weights it takes.
-    """
-
-    def __init__(self, norm: nn.LayerNorm) -> None:
-        super().__init__(norm.normalized_shape, norm.eps, device="meta")
-        self.weight, self.bias = norm.weight, norm.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, H, W, C)`` or tokens to the same."""
-        if x.dim() < 4:
-            return super().forward(x)
-        return super().forward(x.flatten(1, 2)).reshape(x.shape)
-
-
-class TokenPatchEmbed(nn.Module):
-    """`PatchEmbed` that normalises tokens.
-
-    Args:
-        embed: Whose weights it takes.
-    """
-
-    def __init__(self, embed: PatchEmbed) -> None:
-        super().__init__()
-        self.proj, self.norm = embed.proj, embed.norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Image or map ``(B, C_in, H, W)`` to ``(B, H/stride, W/stride, C)``, rounded up."""
-        x = self.proj(x)  # (B, C, h, w)
-        B, C, h, w = x.shape
-        return self.norm(_tokens(x)).reshape(B, h, w, C)
-
-
-class TokenDepthwiseMlp(nn.Module):
-    """`DepthwiseMlp` whose activation and second layer see tokens.
-
-    Args:
-        mlp: Whose weights it takes.
-    """
-
-    def __init__(self, mlp: DepthwiseMlp) -> None:
-        super().__init__()
-        self.fc1, self.dwconv, self.act, self.fc2 = mlp.fc1, mlp.dwconv, mlp.act, mlp.fc2
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
-        hidden = self.dwconv(self.fc1(x).permute(0, 3, 1, 2))  # (B, hidden, H, W)
-        return self.fc2(self.act(_tokens(hidden))).reshape(x.shape)
 
 
 class SlicedCSA(nn.Module):
@@ -224,6 +162,7 @@ class SlicedRASA(nn.Module):
         self.rasa = rasa
         replace_layers(rasa, {SpatialReduction: FoldedReduction})
         self.heads = _Heads(rasa.kv.weight, rasa.num_heads)
+        del rasa.kv  # which would be a weight in no file
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""

@@ -61,6 +61,10 @@ class Export:
         dynamic: Batches and sizes are free.
         precision: Of `PRECISIONS`, or `BFLOAT16`.
         classes: Names, if they are known.
+        palette: A colour ``(R, G, B)`` for each class, if they are known.
+        outputs: What they are: ``logits``, ``labels``, ``maps``.
+        interpolation: How images were brought to the size.
+        crop_pct: Part of an image, by its side, that is kept, if less than all is.
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.
         batch: Images at a time, if not dynamic.
@@ -73,6 +77,10 @@ class Export:
     dynamic: bool = False
     precision: str = "fp32"
     classes: Sequence[str] | None = None
+    palette: Sequence[Sequence[int]] | None = None
+    outputs: str = "maps"
+    interpolation: str = "bilinear"
+    crop_pct: float | None = None
     mean: Sequence[float] = field(default=IMAGENET_DEFAULT_MEAN)
     std: Sequence[float] = field(default=IMAGENET_DEFAULT_STD)
     batch: int = 1
@@ -126,6 +134,18 @@ def require_activations(recipe: Recipe, runtime_name: str, runtime: Runtime) -> 
     if recipe.activations not in runtime.activations:
         has = ", ".join(runtime.activations)
         raise UserError(f"recipe: activations {recipe.activations!r}: {runtime_name} has {has}")
+
+
+def require_modules(job: Job) -> None:
+    """Refuse a recipe that names what the network has not.
+
+    Raises:
+        UserError: A name is of no module with weights.
+    """
+    layers = [name.removeprefix("model.") for name in job.program.state_dict]
+    for name in job.recipe.floats:
+        if not any(layer.startswith(f"{name}.") for layer in layers):
+            raise UserError(f"recipe: floats {name!r}: no module of {job.export.name}, as {layers[0]!r} is")
 
 
 @contextmanager

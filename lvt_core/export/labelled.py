@@ -75,12 +75,12 @@ class Labelled(ABC):
             UserError: All of them calibrate.
         """
         training = self._training()
-        used = set(_spread(len(training), CALIBRATION_IMAGES))
+        used = set(spread(len(training), CALIBRATION_IMAGES))
         rest = [image for i, image in enumerate(training) if i not in used]
         if not rest:
             raise UserError(f"--data {self.root}: its {len(training)} training images all calibrate")
         other = copy.copy(self)
-        other._judging = [rest[i] for i in _spread(len(rest), count)]
+        other._judging = [rest[i] for i in spread(len(rest), count)]
         return other
 
     @abstractmethod
@@ -124,10 +124,10 @@ class ClassifiedImages(Labelled):
 
     def calibration(self) -> list[np.ndarray]:
         files = self._training()
-        return [self._image(files[i][0]) for i in _spread(len(files), CALIBRATION_IMAGES)]
+        return [self._image(files[i][0]) for i in spread(len(files), CALIBRATION_IMAGES)]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        for index in _spread(len(self._judging), self.limit):
+        for index in spread(len(self._judging), self.limit):
             path, label = self._judging[index]
             yield self._image(path), label
 
@@ -168,10 +168,10 @@ class LabelMaps(Labelled):
 
     def calibration(self) -> list[np.ndarray]:
         files = self._training()
-        return [self._image(files[i]) for i in _spread(len(files), CALIBRATION_IMAGES)]
+        return [self._image(files[i]) for i in spread(len(files), CALIBRATION_IMAGES)]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for index in _spread(len(self._judging), self.limit):
+        for index in spread(len(self._judging), self.limit):
             image = self._judging[index]
             path = self.root / "annotations" / image.parent.name / f"{image.stem}.png"
             try:
@@ -235,7 +235,7 @@ def _rgb(path: Path) -> Image.Image:
         raise UserError(f"{path}: is no image that can be read ({error})") from error
 
 
-def _spread(count: int, limit: int | None) -> list[int]:
+def spread(count: int, limit: int | None) -> list[int]:
     """At most `limit` of `count` positions, evenly."""
     if limit is None or count <= limit:
         return list(range(count))

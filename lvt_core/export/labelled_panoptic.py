@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from lvt_core.errors import UserError
-from lvt_core.export.labelled import CALIBRATION_IMAGES, Labelled, _rgb, _spread
+from lvt_core.export.labelled import CALIBRATION_IMAGES, Labelled, _rgb, spread
 from lvt_core.panoptic_annotations import AnnotatedImage, missing_file, read_images
 from lvt_core.panoptic_quality import (
     COLUMNS,
@@ -74,10 +74,10 @@ class PanopticImages(Labelled):
 
     def calibration(self) -> list[np.ndarray]:
         images = self._training()
-        return [self._image(*images[i])[0] for i in _spread(len(images), CALIBRATION_IMAGES)]
+        return [self._image(*images[i])[0] for i in spread(len(images), CALIBRATION_IMAGES)]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, PanopticTruth]]:
-        for index in _spread(len(self._judging), self.limit):
+        for index in spread(len(self._judging), self.limit):
             split, image = self._judging[index]
             path = self.root / "annotations" / f"panoptic_{split}" / str(image.map_name)
             ids = read_map(path)

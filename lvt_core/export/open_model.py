@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 from torch import nn
@@ -22,9 +22,25 @@ FUSE = "decode_head.fuse.weight"
 MODELS = ("lvt_cls", "lvt", "segformer")
 
 
+class Opened(NamedTuple):
+    """A network and what its outputs mean.
+
+    Attributes:
+        name: Of `MODELS`.
+        model: The network.
+        classes: Names, if the checkpoint has them.
+        palette: A colour for each class, if the checkpoint has them.
+    """
+
+    name: str
+    model: nn.Module
+    classes: Sequence[str] | None = None
+    palette: Sequence[Sequence[int]] | None = None
+
+
 def open_model(
     source: str, *, use_ema: bool = False, model_kwargs: Mapping[str, Any] | None = None
-) -> tuple[str, nn.Module, Sequence[str] | None]:
+) -> Opened:
     """A published architecture or a variant of it, untrained or with the weights of a checkpoint.
 
     Args:
@@ -34,15 +50,13 @@ def open_model(
         model_kwargs: Fields of `LVTConfig` that are not the published ones; ``depths``, ``num_classes``
             and the head's ``embed_dim`` are read from a checkpoint's weights.
 
-    Returns:
-        The model's name, the model, and the classes' names if the checkpoint has them.
-
     Raises:
         UserError: There is no such model or file, or the checkpoint is of another network.
     """
     kwargs = dict(model_kwargs or {})
     if source in MODELS:
-        return source, _build(source, {"num_classes": 150 if source == "segformer" else 1000, **kwargs}), None
+        num_classes = 150 if source == "segformer" else 1000
+        return Opened(source, _build(source, {"num_classes": num_classes, **kwargs}))
     if not source.endswith(SUFFIXES) and not Path(source).exists():
         raise UserError(f"{source}: must be {', '.join(MODELS)}, or a checkpoint")
     content = read_checkpoint(source)
@@ -51,8 +65,13 @@ def open_model(
     width = {"embed_dim": weights[FUSE].shape[0]} if name == "segformer" and FUSE in weights else {}
     model = _build(name, {"num_classes": num_classes, "depths": _depths(weights), **width, **kwargs})
     load_content(model, content, name=source, use_ema=use_ema)
-    classes = content.get("classes")
-    return name, model, classes if isinstance(classes, list) and len(classes) == num_classes else None
+    meaning = content.get("meta", {}).get("dataset_meta", content)  # mmengine's place, or ours
+    found = (meaning.get(key) for key in ("classes", "palette"))
+    return Opened(name, model, *(each if _is_for(each, num_classes) else None for each in found))
+
+
+def _is_for(values: object, num_classes: int) -> bool:
+    return isinstance(values, (list, tuple)) and len(values) == num_classes
 
 
 def _recognise(weights: Mapping[str, Any]) -> tuple[str, int]:

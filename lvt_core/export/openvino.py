@@ -35,7 +35,8 @@ def quantize(job: Job, source: Path, file: Path) -> None:
     """Write a float32 file in the job's precision.
 
     Raises:
-        UserError: NNCF is not installed, or the processor that should judge bfloat16 has none.
+        ImportError: NNCF is not installed.
+        UserError: The processor that should judge bfloat16 has none.
     """
     import openvino
 
@@ -53,10 +54,8 @@ def quantize(job: Job, source: Path, file: Path) -> None:
 
 def _quantized(model: Any, calibration: Sequence[np.ndarray], recipe: Recipe) -> Any:
     """Weights in int8 by channel; activations as the recipe says."""
-    try:
-        import nncf
-    except ImportError as error:
-        raise UserError(f"--precision int8: needs {error.name}: pip install nncf") from error
+    import nncf
+
     nncf.set_log_level(logging.ERROR)  # else a line for every layer that stays in float
     names = [node.get_friendly_name() for node in model.get_ops()]
     floats = [name for name in names if recipe.keeps(name.split("/")[0])]

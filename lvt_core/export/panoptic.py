@@ -25,6 +25,7 @@ from lvt_core.export.folder import put_in_place, require_replaceable
 from lvt_core.export.gate import Parity, Scores, photograph, run_model
 from lvt_core.export.graph import Outputs
 from lvt_core.export.job import Export, Runtime, require_possible
+from lvt_core.export.labelled import spread
 from lvt_core.export.labelled_panoptic import PanopticImages, same_segments, score_maps, to_truth
 from lvt_core.export.open_panoptic import PanopticNetwork
 from lvt_core.export.panoptic_parts import part_inputs, settings_of, split
@@ -34,7 +35,6 @@ from lvt_core.predict_panoptic import PARTS, PanopticMap, PanopticModel, Panopti
 
 NAME = "panoptic"
 DIVISOR = 32  # mmdetection pads images to multiples of it
-LOOSE = 1.0  # of the largest value: a part of lower precision is no noise; the whole is judged by PQ
 MIN_SAME = 99.9  # percent of the pixels, float32
 MAX_CHANGE = 0.1  # points of PQ, float32
 CHECKED_IMAGES = 4
@@ -86,13 +86,14 @@ def export_panoptic(
     calibration: Inputs = {}
     if precision == "int8" and data is not None:
         images = data.calibration()
-        calibration = _head_inputs(parts, settings, images[:: max(1, len(images) // HEAD_CALIBRATION_IMAGES)])
+        chosen = [images[i] for i in spread(len(images), HEAD_CALIBRATION_IMAGES)]
+        calibration = _head_inputs(parts, settings, chosen)
         calibration["trunk"] = images
     samples = [photograph(1, *size, seed=seed) for seed in range(CHECKED_IMAGES)]
     if data is not None:
         samples += gate.first_images(data, CHECKED_IMAGES)
     checked = {"trunk": samples, **_head_inputs(parts, settings, samples)}
-    tolerance = gate.TOLERANCE if precision == "fp32" else LOOSE
+    tolerance = gate.TOLERANCE if precision == "fp32" else gate.LOOSE
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary) / folder.name
         work.mkdir()

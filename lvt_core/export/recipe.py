@@ -39,14 +39,18 @@ def read_recipe(model: str, runtime: str, file: Path | None = None) -> Recipe:
     Raises:
         UserError: The file cannot be read or is no recipe.
     """
-    file = file or RECIPES / f"{model}-{runtime}.json"
+    if file is None:
+        own = RECIPES / f"{model}-{runtime}.json"
+        file = own if own.exists() else RECIPES / f"{runtime}.json"  # for networks that none was found for
     try:
         content = json.loads(file.read_text())
         recipe = Recipe(content["activations"], tuple(content["floats"]))
+        if isinstance(content["floats"], str) or not all(isinstance(name, str) for name in recipe.floats):
+            raise TypeError("floats are names")
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{file}: no recipe: an object with "activations" and "floats"') from error
+        raise UserError(f'{file}: no recipe: an object with "activations" and "floats", a list') from error
     if recipe.activations not in ACTIVATIONS:
         raise UserError(f"{file}: activations {recipe.activations!r}: must be {', '.join(ACTIVATIONS)}")
     return recipe

@@ -26,7 +26,7 @@ from lvt_core.export.common import make_program, write_manifest
 from lvt_core.export.gate import Judge, Scores, run_model
 from lvt_core.export.graph import Outputs
 from lvt_core.export.job import Export, Job, Runtime, require_possible, told_what_is_missing
-from lvt_core.export.labelled import Labelled
+from lvt_core.export.labelled import Labelled, spread
 from lvt_core.export.recipe import Recipe
 from lvt_core.predict import ExportedModel
 
@@ -164,7 +164,7 @@ def share(job: Job, names: Sequence[str]) -> float:
 
 def ranking_images(job: Job) -> list[np.ndarray]:
     """Of the calibration images, evenly."""
-    return list(job.calibration[:: max(1, len(job.calibration) // RANKING_IMAGES)])
+    return [job.calibration[i] for i in spread(len(job.calibration), RANKING_IMAGES)]
 
 
 def rank(trials: Trials, reference: Callable[[np.ndarray], list[np.ndarray]], kind: str) -> dict[str, float]:
@@ -176,7 +176,7 @@ def rank(trials: Trials, reference: Callable[[np.ndarray], list[np.ndarray]], ki
     for name in names:
         exported = trials.open(Recipe(kind, tuple(other for other in names if other != name)), images)
         noise = noise_to_signal([exported(image) for image in images], expected)
-        found[name] = -10 * log10(max(noise, FAINTEST))
+        found[name] = -10 * log10(min(max(noise, FAINTEST), 1 / FAINTEST))
     return found
 
 
@@ -192,7 +192,8 @@ def noise_to_signal(found: Sequence[list[np.ndarray]], expected: Sequence[list[n
         noise = sum(
             float(np.square(a - b, dtype=np.float64).sum()) for a, b in zip(theirs, ours, strict=True)
         )
-        ratios.append(noise / sum(float(np.square(b, dtype=np.float64).sum()) for b in ours))
+        ratio = noise / sum(float(np.square(b, dtype=np.float64).sum()) for b in ours)
+        ratios.append(ratio if np.isfinite(ratio) else float("inf"))
     return max(ratios)
 
 

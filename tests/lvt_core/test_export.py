@@ -384,7 +384,7 @@ def test_checkpoints_of_variants_are_recognised(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_checkpoint(timm.create_model("lvt_cls", **SMALL), tmp_path / "a.pth")
     kwargs = {key: SMALL[key] for key in ("embed_dims", "num_heads")}
-    name, model, _ = open_model(str(tmp_path / "a.pth"), model_kwargs=kwargs)
+    name, model, *_ = open_model(str(tmp_path / "a.pth"), model_kwargs=kwargs)
     assert name == "lvt_cls" and [len(stage.blocks) for stage in model.backbone.stages] == [1, 1, 1, 1]
     with pytest.raises(UserError, match="--model-kwargs: .*num_heads=.*: must be a divisor"):
         open_model("lvt", model_kwargs={"num_heads": (3, 3, 3, 3)})

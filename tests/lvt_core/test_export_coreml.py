@@ -203,11 +203,6 @@ def test_recipes_are_there(model_name: str) -> None:
     assert read_recipe(model_name, "coreml") == FLOAT
 
 
-def test_what_a_device_takes_is_not_guessed(exported: Path) -> None:
-    with pytest.raises(UserError, match="coreml: what the Neural Engine takes is known to a device"):
-        coreml.delegation(exported / "model.mlpackage")
-
-
 def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> None:
     folder = tmp_path / "file"
     shutil.copytree(exported, folder)
