@@ -59,7 +59,8 @@ class ExportedModel:
         """Normalised images ``(B, 3, H, W)``, float32, to the network's outputs, in the manifest's order.
 
         Raises:
-            UserError: The images have a type or size that the file was not exported for.
+            UserError: The images have a type or size that the file was not exported for, or the runtime
+                fails.
         """
         if images.dtype != np.float32 or images.ndim != 4:
             found = f"{images.dtype} {images.shape}"
@@ -71,7 +72,14 @@ class ExportedModel:
             if not low <= length <= high:
                 expected = low if low == high else f"{low} to {high}"
                 raise UserError(f"images have {name} {length}: this file takes {expected}")
-        return self._session(np.ascontiguousarray(images))
+        try:
+            return self._session(np.ascontiguousarray(images))
+        except Exception as error:  # every runtime has exceptions of its own
+            reason = str(error).strip().splitlines()
+            raise UserError(
+                f"{self.folder}: {self.manifest['runtime']} fails on images of {images.shape}: "
+                f"{reason[0] if reason else error!r}"
+            ) from error
 
     def normalize(self, images: np.ndarray) -> np.ndarray:
         """Bytes ``(B, H, W, 3)``, RGB, to what the network takes."""

@@ -67,8 +67,9 @@ def reduce_max(x: ndarray, axes: ndarray, keep_dims: bool) -> ndarray:
     return x.max(axis=tuple(axes.tolist()), keepdims=bool(keep_dims))
 
 
-def reduce_argmax(x: ndarray, axis: ndarray, keep_dims: bool) -> ndarray:
-    """Where the largest of an axis is."""
+def reduce_argmax(x: ndarray, axis: ndarray, keep_dims: bool, output_dtype: str = "int32") -> ndarray:
+    """Where the largest of an axis is; the program declares the output's type."""
+    require("reduce_argmax", "output_dtype", output_dtype, "int32")
     found = x.argmax(axis=int(axis))
     return np.expand_dims(found, int(axis)) if keep_dims else found
 

@@ -35,6 +35,9 @@ from lvt_core.files import require_writable_folder
 from lvt_core.predict import MANIFEST, ExportedModel, installed_version, sha256
 from lvt_core.predict_sample import record_sample
 
+# Of the example that stands for all sizes: a map of one row or column would be taken to have one always.
+DYNAMIC_SIDE = 128
+
 Check = Callable[[nn.Module, ExportedModel], Checked]
 
 
@@ -167,7 +170,8 @@ def make_program(
     """
     graph = Outputs(exportable(model))
     batch = 2 if export.dynamic else export.batch
-    example = torch.randn(batch, export.channels, *export.size)
+    sides = [max(side, DYNAMIC_SIDE) if export.dynamic else side for side in export.size]
+    example = torch.randn(batch, export.channels, *sides)
     shapes: Any = None
     if export.dynamic:
         free: Any = torch.export.Dim.AUTO

@@ -142,7 +142,8 @@ def require_modules(job: Job) -> None:
     Raises:
         UserError: A name is of no module with weights.
     """
-    layers = [name.removeprefix("model.") for name in job.program.state_dict]
+    names = [name.removeprefix("model.") for name in job.program.state_dict]
+    layers = [name for name in names if "." in name]
     for name in job.recipe.floats:
         if not any(layer.startswith(f"{name}.") for layer in layers):
             raise UserError(f"recipe: floats {name!r}: no module of {job.export.name}, as {layers[0]!r} is")
