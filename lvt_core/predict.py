@@ -180,8 +180,16 @@ def _onnx(file: Path) -> Session:
     return lambda images: session.run(None, {name: images})
 
 
+def import_openvino() -> Any:
+    """OpenVINO without its telemetry: that reports each use to a server, from forks of the process."""
+    silent: dict[str, Any] = {"openvino_telemetry": None}
+    if "openvino" not in sys.modules:
+        sys.modules.update(silent)
+    return importlib.import_module("openvino")
+
+
 def _openvino(file: Path) -> Session:
-    openvino = importlib.import_module("openvino")
+    openvino = import_openvino()
     core = openvino.Core()
     model = core.read_model(file)
     # OpenVINO by itself takes bfloat16 wherever the processor has it. Here it computes in what was judged.

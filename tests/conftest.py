@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from lvt_core.predict import import_openvino
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+import_openvino()  # before a test imports it with its telemetry
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]

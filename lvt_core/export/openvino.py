@@ -14,7 +14,7 @@ from lvt_core.errors import UserError
 from lvt_core.export import onnx
 from lvt_core.export.job import BFLOAT16, Job
 from lvt_core.export.recipe import Recipe
-from lvt_core.predict import ARITHMETIC
+from lvt_core.predict import ARITHMETIC, import_openvino
 
 
 def convert(job: Job, file: Path) -> None:
@@ -23,8 +23,7 @@ def convert(job: Job, file: Path) -> None:
     Raises:
         ImportError: OpenVINO or the ONNX exporter is not installed.
     """
-    import openvino
-
+    openvino = import_openvino()
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder, "model.onnx")
         onnx.convert(job, graph)
@@ -38,8 +37,7 @@ def quantize(job: Job, source: Path, file: Path) -> None:
         ImportError: NNCF is not installed.
         UserError: The processor that should judge bfloat16 has none.
     """
-    import openvino
-
+    openvino = import_openvino()
     core, precision = openvino.Core(), job.export.precision
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == BFLOAT16 and "BF16" not in able:
