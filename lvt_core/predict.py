@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -188,9 +189,18 @@ def import_openvino() -> Any:
     return importlib.import_module("openvino")
 
 
+@cache
+def openvino_core() -> Any:
+    """One for the process, kept.
+
+    The CPU plugin gives the process a stack for its signals, and takes it away with the last core: the next
+    signal, as of a child that ends, would end the process.
+    """
+    return import_openvino().Core()
+
+
 def _openvino(file: Path) -> Session:
-    openvino = import_openvino()
-    core = openvino.Core()
+    core = openvino_core()
     model = core.read_model(file)
     # OpenVINO by itself takes bfloat16 wherever the processor has it. Here it computes in what was judged.
     told = model.has_rt_info(ARITHMETIC) and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lvt_core.predict import import_openvino
+from lvt_core.predict import openvino_core
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-import_openvino()  # before a test imports it with its telemetry
+openvino_core()  # before a test makes one, with telemetry, and drops it
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ from lvt_core.errors import UserError
 from lvt_core.export import onnx
 from lvt_core.export.job import BFLOAT16, Job
 from lvt_core.export.recipe import Recipe
-from lvt_core.predict import ARITHMETIC, import_openvino
+from lvt_core.predict import ARITHMETIC, import_openvino, openvino_core
 
 
 def convert(job: Job, file: Path) -> None:
@@ -38,7 +38,7 @@ def quantize(job: Job, source: Path, file: Path) -> None:
         UserError: The processor that should judge bfloat16 has none.
     """
     openvino = import_openvino()
-    core, precision = openvino.Core(), job.export.precision
+    core, precision = openvino_core(), job.export.precision
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == BFLOAT16 and "BF16" not in able:
         raise UserError("--precision bf16: this processor has no bfloat16, so nothing can be judged on it")

@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lvt_core import cli
+from lvt_core import LVTConfig, cli
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Job, Runtime, common, pt2, sensitivity
+from lvt_core.export import RUNTIMES, Export, Job, Runtime, command, common, pt2, sensitivity
 from lvt_core.export import onnx as onnx_export
 from lvt_core.export.gate import MIN_AGREEMENT, Scores
 from lvt_core.export.labelled import CALIBRATION_IMAGES, ClassifiedImages, LabelMaps
+from lvt_core.export.open_model import Opened
 from lvt_core.export.recipe import Recipe, read_recipe
 from lvt_core.export.sensitivity import MIN_INT8, fewest_floats, noise_to_signal, parts, search_recipe
 from lvt_core.predict import load
@@ -130,7 +131,9 @@ def test_the_command_searches_and_exports(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     model = Net(ruined=0)
-    monkeypatch.setattr(cli, "open_model", lambda *_, **__: ("lvt_cls", model, list(CLASSES)))
+    model.config = LVTConfig()  # whose images it takes
+    opened = Opened("lvt_cls", model, list(CLASSES))
+    monkeypatch.setattr(command, "open_model", lambda *_, **__: opened)
     file, out = tmp_path / "recipes" / "found.json", tmp_path / "out"
     words = ["export", "any.pth", "--to", "onnx", "--size", str(SIZE), "--output", str(out)]
     int8 = ["--precision", "int8", "--data", str(pictures), "--crop-pct", "1.0"]
@@ -145,7 +148,7 @@ def test_the_command_searches_and_exports(
     assert load(out).manifest["parity"]["images"] == 2 * VAL
     cli.main([*words, *int8, "--recipe", str(file)])
     for wrong, message in (
-        (["--search", str(file)], "--search: needs --precision int8 and --data FOLDER"),
+        (["--search", str(file)], "--search and --recipe: need --precision int8"),
         ([*int8, "--search", str(file), "--recipe", str(file)], "--search: not with --recipe"),
         ([*int8, "--activations", "static"], "--activations: is of --search"),
         (
