@@ -11,6 +11,7 @@ one core; times are the processor's, in turns in one process, memory each in a p
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -41,12 +42,16 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=100, help="judge on so many images")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--add", action="store_true", help="to what --json has; what is measured is replaced")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     args = parser.parse_args()
+    if args.add and not (args.json and args.json.is_file()):
+        raise UserError(f"--add: --json {args.json} must be a file that an earlier run wrote")
     torch.set_num_threads(1)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # runtimes count cores by themselves
     print(hardware())
-    rows, text = [], ""
+    rows: list[Row] = json.loads(args.json.read_text())["rows"] if args.add else []
+    text = ""
     for name, make in tasks(args.demo, limit=args.limit).items():
         if args.tasks and name not in args.tasks:
             continue
@@ -60,8 +65,11 @@ def main() -> None:
             args.precisions or (*PRECISIONS, BFLOAT16),
             repeats=args.repeats,
         )
-        rows += [{"task": name, **row} for row in found]
-        text += table(task.title, found)
+        measured = {row["form"]: {"task": name, **row} for row in found}
+        kept = [row for row in rows if row["task"] == name and row["form"] not in measured]
+        rows = [row for row in rows if row["task"] != name]
+        rows += sorted([*measured.values(), *kept], key=_order)
+        text += table(task.title, [row for row in rows if row["task"] == name])
         record(args.json, "python -m benchmarks.deploy", rows)  # after each task: it takes its time
         if args.markdown:
             write_text(args.markdown, text)
@@ -87,7 +95,9 @@ def measure(task: Task, runtimes: Sequence[str], precisions: Sequence[str], *, r
         times = side_by_side(calls, repeats=repeats, warmup=2, memory=False, clock=time.process_time)
     base: list[Row] = [{"form": form, "runtime": "torch", "precision": "fp32"} for form in eager]
     base[-1]["peak_mb"] = task.eager_memory()
-    return [row | times.get(row["form"], {}) for row in base + rows]
+    literal = times[base[0]["form"]]["ms"]
+    rows = [row | times.get(row["form"], {}) for row in base + rows]
+    return [row | ({"of_first": row["ms"] / literal} if "ms" in row else {}) for row in rows]
 
 
 def _converted(task: Task, row: Row, folder: Path) -> Row:
@@ -115,9 +125,13 @@ def _megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
+def _order(row: Row) -> tuple[bool, bool, str]:
+    """PyTorch first, then by name."""
+    return row["runtime"] != "torch", row["form"] != "literal", row["form"]
+
+
 def table(title: str, rows: Sequence[Row]) -> str:
     """A task as a Markdown table and the delegates' sentences under it."""
-    literal = rows[0]["ms"]
     lines = [f"**{title}**", "", f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
     for row in rows:
         scores = row.get("scores")
@@ -128,7 +142,7 @@ def table(title: str, rows: Sequence[Row]) -> str:
             f"{scores['exported']:.2f}, {scores['model']:.2f}" if scores else _reason(row),
             f"{scores['agreement']:.2f} %" if scores else "",
             _cell(row, "megabytes", ".1f"),
-            f"{row['ms'] / literal:.2f} ({row['ms']:.1f} ms)" if "ms" in row else "",
+            f"{row['of_first']:.2f} ({row['ms']:.1f} ms)" if "ms" in row else "",
             _cell(row, "peak_mb", ".0f"),
         ]
         lines.append(f"| {' | '.join(cells)} |")

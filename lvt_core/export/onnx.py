@@ -93,8 +93,11 @@ def _name_nodes(graph: Any) -> None:
 def half(graph: Any) -> Any:
     """Weights and arithmetic in float16; images and outputs stay float32."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
-    return convert_float_to_float16(graph, keep_io_types=True)
+    written = OnnxModel(convert_float_to_float16(graph, keep_io_types=True))
+    written.topological_sort()  # the images' cast comes last
+    return written.model
 
 
 def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, folder: Path) -> Any:

@@ -278,6 +278,7 @@ def test_lower_precisions_are_judged_by_their_task(pictures: Path, tmp_path: Pat
         written = copy.deepcopy(graph)
         if precision == "fp16":
             written = onnx_export.half(written)
+            onnx.checker.check_model(written)  # and its order
         elif precision == "int8":
             written = onnx_export.quantized(written, job.calibration, recipe, tmp_path)
         onnx.save(written, folder / "model.onnx")
