@@ -107,9 +107,10 @@ class SegFormerHead(nn.Module):
         """Maps ``(B, C_i, H_i, W_i)``, finest first, to logits ``(B, num_classes, H_1, W_1)``."""
         weights, bias = self._branches()
         if self.training:
-            fused = self.norm(_add_up(maps, weights, bias))  # (B, E, H_1, W_1)
+            fused = self.norm(_add_up(maps, _kernels(weights), bias))  # (B, E, H_1, W_1)
         else:
-            fused = _add_up(maps, *self._with_norm(weights, bias))
+            weights, bias = self._with_norm(weights, bias)
+            fused = _add_up(maps, _kernels(weights), bias)
         return self.classifier(self.dropout(F.relu(fused)))
 
     def fold(self) -> FoldedSegFormerHead:
@@ -158,24 +159,30 @@ class FoldedSegFormerHead(nn.Module):
 
     def __init__(self, weights: Sequence[Tensor], bias: Tensor, classifier: nn.Conv2d) -> None:
         super().__init__()
-        self.weights = nn.ParameterList(weight.detach().clone() for weight in weights)
+        # Convolutions' kernels as they are: what is made of a weight in the graph, delegates do not take.
+        self.kernels = nn.ParameterList(kernel.detach().clone() for kernel in _kernels(weights))
         self.bias = nn.Parameter(bias.detach().clone())
         self.classifier = nn.Conv2d(classifier.in_channels, classifier.out_channels, kernel_size=1)
         self.classifier.to(bias).load_state_dict(classifier.state_dict())
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Maps ``(B, C_i, H_i, W_i)``, finest first, to logits ``(B, num_classes, H_1, W_1)``."""
-        return self.classifier(F.relu(_add_up(maps, list(self.weights), self.bias)))
+        return self.classifier(F.relu(_add_up(maps, list(self.kernels), self.bias)))
 
 
-def _add_up(maps: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor) -> Tensor:
+def _kernels(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Matrices ``(E, C_i)`` as convolutions' kernels ``(E, C_i, 1, 1)``."""
+    return [weight[:, :, None, None] for weight in weights]
+
+
+def _add_up(maps: Sequence[Tensor], kernels: Sequence[Tensor], bias: Tensor) -> Tensor:
     """``sum_i up(W_i x_i) + bias``: the maps' shares at the finest map's size, ``(B, E, H_1, W_1)``."""
     size = maps[0].shape[2:]
     total = None
-    for i, (x, weight) in enumerate(zip(maps, weights, strict=True)):
+    for i, (x, kernel) in enumerate(zip(maps, kernels, strict=True)):
         # A constant stays one when it is enlarged: the bias is cheapest on the smallest map.
         here = bias if i == len(maps) - 1 else None
-        share = F.conv2d(x, weight[:, :, None, None], here)  # (B, E, H_i, W_i)
+        share = F.conv2d(x, kernel, here)  # (B, E, H_i, W_i)
         if i > 0:
             share = F.interpolate(share, size=size, mode="bilinear", align_corners=False)
         total = share if total is None else total + share
