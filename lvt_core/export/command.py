@@ -12,12 +12,13 @@ from torch import nn
 
 from lvt_core.errors import UserError
 from lvt_core.export import BFLOAT16, PRECISIONS, RUNTIMES, Export, check_delegates, export_model
+from lvt_core.export.delegates import Delegation
 from lvt_core.export.folder import require_replaceable
 from lvt_core.export.labelled import LABELLED, Labelled
 from lvt_core.export.labelled_panoptic import PanopticImages
 from lvt_core.export.open_model import MODELS, open_model
 from lvt_core.export.open_panoptic import open_panoptic
-from lvt_core.export.panoptic import export_panoptic
+from lvt_core.export.panoptic import NAME, check_panoptic, export_panoptic
 from lvt_core.export.panoptic_parts import settings_of
 from lvt_core.export.recipe import ACTIVATIONS, Recipe, read_recipe, write_recipe
 from lvt_core.export.sensitivity import search_recipe
@@ -26,7 +27,7 @@ from lvt_core.segformer import SegFormer, SegFormerLabels
 
 CROP_PCT = 0.96  # of the published classifier
 OUTPUTS = {"lvt_cls": "logits", "segformer": "logits", "lvt": "maps"}
-NOT_PANOPTIC = ("labels", "check", "recipe", "search", "use_ema", "model_kwargs", "crop_pct")
+NOT_PANOPTIC = ("labels", "recipe", "before", "search", "use_ema", "model_kwargs", "crop_pct")
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +76,11 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         default=(),
         help="of --search: kinds to try, in this order; default: all that the runtime has",
     )
+    parser.add_argument(
+        "--before",
+        metavar="CHECKPOINT",
+        help="of int8: what the network was before --quantization-aware; its score is the one to keep",
+    )
     parser.add_argument("--task", choices=("panoptic",), help="a panoptic network; needs --config")
     parser.add_argument("--config", type=Path, metavar="FILE", help="mmdetection's, of a panoptic network")
     parser.add_argument("--use-ema", action="store_true", help="take the moving average")
@@ -121,13 +127,16 @@ def run_export(arguments: argparse.Namespace) -> None:
     runtime = RUNTIMES[arguments.to]
     recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
     if arguments.check:
-        found = check_delegates(model, export, arguments.to, runtime, data=data, recipe=recipe)
-        for delegate, delegation in found.items():
-            print(f"{name} for {arguments.to}, {export.precision}: {delegate} {delegation}")
+        calibration = data.calibration() if data and export.precision == "int8" else None
+        found = check_delegates(model, export, arguments.to, runtime, recipe=recipe, calibration=calibration)
+        _print_delegates(arguments, name, found)
         return
+    before = _before(arguments, name, config.num_classes) if arguments.before else None
     if arguments.search and data:
         recipe = _search(arguments, model, export, data)
-    checked = export_model(model, export, arguments.to, runtime, folder, data=data, recipe=recipe)
+    checked = export_model(
+        model, export, arguments.to, runtime, folder, data=data, recipe=recipe, before=before
+    )
     print(f"{folder}: {name} for {arguments.to}, {arguments.precision}; {checked}")
 
 
@@ -142,10 +151,14 @@ def _require_sensible(arguments: argparse.Namespace) -> None:
     given = [option for option in NOT_PANOPTIC if arguments.task and getattr(arguments, option)]
     if given:
         raise UserError(f"--{given[0].replace('_', '-')}: not for a panoptic network")
-    if (arguments.search or arguments.recipe) and arguments.precision != "int8":
-        raise UserError("--search and --recipe: need --precision int8")
+    if (arguments.search or arguments.recipe or arguments.before) and arguments.precision != "int8":
+        raise UserError("--search, --recipe and --before: need --precision int8")
     if arguments.search and (arguments.recipe or arguments.check):
         raise UserError("--search: not with --recipe, which it writes, or --check, which writes nothing")
+    if arguments.before and (arguments.search or arguments.check):
+        raise UserError(
+            "--before: not with --search, which asks for agreement, or --check, which judges nothing"
+        )
     if arguments.search and (arguments.data is None or arguments.search.is_dir()):
         raise UserError(f"--search {arguments.search}: must be a file to write, and needs --data FOLDER")
     if arguments.activations and not arguments.search:
@@ -164,6 +177,22 @@ def _preprocessing(arguments: argparse.Namespace, name: str) -> dict[str, Any]:
     if arguments.crop_pct:
         raise UserError(f"--crop-pct: is of a classifier; this is {name}")
     return {}
+
+
+def _before(arguments: argparse.Namespace, name: str, num_classes: int) -> nn.Module:
+    """What the network was before it was fine-tuned for int8.
+
+    Raises:
+        UserError: It is another one.
+    """
+    before = open_model(arguments.before, model_kwargs=arguments.model_kwargs)
+    config: Any = before.model.config
+    if (before.name, config.num_classes) != (name, num_classes):
+        raise UserError(
+            f"--before {arguments.before}: is {before.name} of {config.num_classes} classes, must be {name} "
+            f"of {num_classes}"
+        )
+    return SegFormerLabels(before.model) if arguments.labels else before.model  # type: ignore[arg-type]
 
 
 def _search(arguments: argparse.Namespace, model: nn.Module, export: Export, data: Labelled) -> Recipe:
@@ -197,9 +226,19 @@ def _export_panoptic(arguments: argparse.Namespace) -> None:
             limit=arguments.limit,
         )
     to, precision = arguments.to, arguments.precision
-    folder = Path(arguments.output or f"exports/panoptic-{to}-{precision}")
+    if arguments.check:
+        found = check_panoptic(network, size, to, RUNTIMES[to], precision=precision, data=data)
+        for part, delegations in found.items():
+            _print_delegates(arguments, f"{NAME}'s {part}", delegations)
+        return
+    folder = Path(arguments.output or f"exports/{NAME}-{to}-{precision}")
     checked = export_panoptic(network, size, to, RUNTIMES[to], folder, precision=precision, data=data)
-    print(f"{folder}: panoptic for {to}, {precision}; {checked}")
+    print(f"{folder}: {NAME} for {to}, {precision}; {checked}")
+
+
+def _print_delegates(arguments: argparse.Namespace, name: str, found: dict[str, Delegation]) -> None:
+    for delegate, delegation in found.items():
+        print(f"{name} for {arguments.to}, {arguments.precision}: {delegate} {delegation}")
 
 
 def _labelled(arguments: argparse.Namespace, export: Export) -> Labelled:

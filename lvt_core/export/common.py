@@ -51,6 +51,7 @@ def export_model(
     data: Labelled | None = None,
     recipe: Recipe | None = None,
     check: Check | None = None,
+    before: nn.Module | None = None,
     calibration: Sequence[np.ndarray] | None = None,
 ) -> Checked:
     """Write a model for a runtime, once its outputs are those of the model.
@@ -66,6 +67,7 @@ def export_model(
         data: Labelled images: float32 is compared on them, float16 and int8 are judged and calibrated.
         recipe: Which layers stay in float; the runtime's own for this model by default.
         check: The gate, for a network whose input is no image or whose task is no network's alone.
+        before: What the model was before it was fine-tuned for int8: its score is the one to keep.
         calibration: Its inputs for int8; by default those of `data`.
 
     Returns:
@@ -95,7 +97,7 @@ def export_model(
             assert data is not None  # require_possible
             if export.dynamic:
                 check_runs(reference, exported, _sizes(export, runtime.largest))
-            checked = check_scores(reference, exported, data)
+            checked = check_scores(reference, exported, data, before=before and Outputs(before.eval()))
         batch = 1 if export.dynamic else export.batch
         sample = record_sample(exported, (batch, export.channels, *export.size))
         del exported  # some runtimes keep the file open
@@ -110,8 +112,8 @@ def check_delegates(
     runtime_name: str,
     runtime: Runtime,
     *,
-    data: Labelled | None = None,
     recipe: Recipe | None = None,
+    calibration: Sequence[np.ndarray] | None = None,
 ) -> dict[str, Delegation]:
     """How much of a model accelerators' delegates take; nothing is written.
 
@@ -120,16 +122,17 @@ def check_delegates(
         export: What would be exported.
         runtime_name: Its name, as `lvt_core.predict` knows it.
         runtime: Where to.
-        data: Labelled images, whose training images calibrate int8.
         recipe: Which layers stay in float; the runtime's own for this model by default.
+        calibration: Its inputs for int8.
 
     Raises:
         UserError: The runtime is not installed, has no delegates, or cannot do what is asked.
     """
-    require_possible(export, runtime_name, runtime, judged=data is not None)
+    calibrated = export.precision != "int8" or calibration is not None
+    require_possible(export, runtime_name, runtime, judged=calibrated)
     if not runtime.delegates:
         raise UserError(f"--check: {runtime_name} has no accelerator's delegate to ask")
-    job = make_job(model.eval(), export, runtime_name, runtime, data=data, recipe=recipe)
+    job = make_job(model.eval(), export, runtime_name, runtime, recipe=recipe, calibration=calibration)
     with tempfile.TemporaryDirectory() as folder, told_what_is_missing(runtime_name, runtime):
         file = Path(folder, runtime.file)
         write_file(job, runtime, file)

@@ -41,7 +41,8 @@ def exportable(model: nn.Module) -> nn.Module:
         ClassAttention: SlicedClassAttention,
         SegFormerHead: SegFormerHead.fold,
     }
-    return replace_layers(copy.deepcopy(model).eval().requires_grad_(False), forms)
+    model = copy.deepcopy(model).eval().requires_grad_(False)
+    return replace_layers(model, forms).requires_grad_(False)  # of the new ones, too: converters read them
 
 
 class Outputs(nn.Module):

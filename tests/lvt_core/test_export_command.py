@@ -30,8 +30,8 @@ INT8 = ["--precision", "int8"]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["lvt", "--recipe", "a.json"], "--search and --recipe: need --precision int8"),
-        (["lvt", "--search", "a.json"], "--search and --recipe: need --precision int8"),
+        (["lvt", "--recipe", "a.json"], "--search, --recipe and --before: need --precision int8"),
+        (["lvt", "--search", "a.json"], "--search, --recipe and --before: need --precision int8"),
         (["lvt_cls", "--precision", "int8", "--search", "a.json", "--check"], "--search: not with --recipe"),
         (
             ["lvt_cls", "--precision", "int8", "--search", "a.json"],
@@ -50,7 +50,7 @@ INT8 = ["--precision", "int8"]
         (["lvt", "--labels"], "--labels: lvt has no pixels' classes"),
         (["a.pth", "--task", "panoptic"], "--task panoptic and --config FILE: must be given together"),
         (["a.pth", "--task", "panoptic", "--config", "a.py", "--use-ema"], "--use-ema: not for a panoptic"),
-        (["a.pth", "--task", "panoptic", "--config", "a.py", "--check"], "--check: not for a panoptic"),
+        (["a.pth", "--task", "panoptic", "--config", "a.py", "--labels"], "--labels: not for a panoptic"),
     ],
 )
 def test_options_that_could_not_act_are_refused(words: list[str], message: str) -> None:

@@ -19,10 +19,11 @@ from lvt_core import predict_boxes as ops
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Job, Runtime, pt2, recipe
 from lvt_core.export.gate import photograph, run_model
+from lvt_core.export.gate_panoptic import judge, predict_as_trained
 from lvt_core.export.graph import Outputs
 from lvt_core.export.labelled_panoptic import PanopticImages, same_segments, score_maps, to_truth
 from lvt_core.export.open_panoptic import PanopticNetwork, open_panoptic
-from lvt_core.export.panoptic import export_panoptic, judge, predict_as_trained
+from lvt_core.export.panoptic import export_panoptic
 from lvt_core.export.panoptic_parts import part_inputs, settings_of, split
 from lvt_core.predict import load
 from lvt_core.predict_panoptic import PARTS, PanopticModel, PanopticPipeline
