@@ -57,6 +57,21 @@ def layer_norm(
     return x if beta is None else x + beta
 
 
+def batch_norm(
+    x: ndarray,
+    mean: ndarray,
+    variance: ndarray,
+    gamma: ndarray | None = None,
+    beta: ndarray | None = None,
+    epsilon: ndarray | float = 1e-5,
+) -> ndarray:
+    """By statistics that are known, of each channel of ``(B, C, ...)``; then its weight and bias."""
+    scale = 1 / np.sqrt(variance + epsilon) if gamma is None else gamma / np.sqrt(variance + epsilon)
+    shift = -mean * scale if beta is None else beta - mean * scale
+    shape = (-1, *[1] * (x.ndim - 2))
+    return x * scale.reshape(shape) + shift.reshape(shape)
+
+
 def reduce_mean(x: ndarray, axes: ndarray, keep_dims: bool) -> ndarray:
     """Along `axes`."""
     return x.mean(axis=tuple(axes.tolist()), keepdims=bool(keep_dims))
@@ -182,6 +197,7 @@ CONSTANTS: dict[str, Callable[..., Any]] = {
 OPERATORS: dict[str, Callable[..., ndarray | list[ndarray]]] = {
     "add": lambda x, y: x + y,
     "avg_pool": avg_pool,
+    "batch_norm": batch_norm,
     "cast": lambda x, dtype: x,  # stored as its output's type
     "concat": concat,
     "conv": conv,
