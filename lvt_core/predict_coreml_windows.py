@@ -32,15 +32,12 @@ def conv(
     """``(B, C, H, W)`` by a weight ``(D, C / G, rows, columns)``."""
     groups = int(groups)
     D, share, *kernel = weight.shape
-    pads = _pads(x, kernel, strides, dilations, pad_type, pad)
-    x = np.pad(x, ((0, 0), (0, 0), *pads))
     weight = weight.reshape(groups, D // groups, share, *kernel)
     total: Any = 0
-    for row, column, taps in _taps(x, kernel, strides, dilations):
+    for row, column, taps in _padded_taps(x, kernel, strides, dilations, pad_type, pad):
         B, _, h, w = taps.shape
         total = total + weight[..., row, column] @ taps.reshape(B, groups, share, h * w)  # (B, G, D/G, h*w)
-    found = total.reshape(B, D, h, w)
-    return found if bias is None else found + bias[:, None, None]
+    return _add_bias(total.reshape(B, D, h, w), bias)
 
 
 def conv_transpose(
@@ -69,8 +66,7 @@ def conv_transpose(
     for row, column, taps in _taps(found[:, :, : full[0], : full[1]], kernel, strides, dilations):
         taps += (matrices[..., row, column] @ pixels).reshape(B, groups * share, H, W)
     top, left = before
-    found = found[:, :, top : top + size[0], left : left + size[1]]
-    return found if bias is None else found + bias[:, None, None]
+    return _add_bias(found[:, :, top : top + size[0], left : left + size[1]], bias)
 
 
 def avg_pool(
@@ -84,12 +80,13 @@ def avg_pool(
 ) -> ndarray:
     """Mean of each window; what was padded counts as zeros, or not at all."""
     require("avg_pool", "ceil_mode", bool(ceil_mode), False)
-    pads = _pads(x, kernel_sizes, strides, (1, 1), pad_type, pad)
-    total = _window_sum(np.pad(x, ((0, 0), (0, 0), *pads)), kernel_sizes, strides)
+    window = (kernel_sizes, strides, (1, 1), pad_type, pad)
+    total: Any = sum(taps for _, _, taps in _padded_taps(x, *window))
     if not exclude_padding_from_average:
         return total / math.prod(kernel_sizes)
-    inside = np.pad(np.ones((1, 1, *x.shape[2:]), np.float32), ((0, 0), (0, 0), *pads))
-    return total / _window_sum(inside, kernel_sizes, strides)
+    ones = np.ones((1, 1, *x.shape[2:]), np.float32)
+    inside: Any = sum(taps for _, _, taps in _padded_taps(ones, *window))
+    return total / inside
 
 
 def max_pool(
@@ -102,9 +99,7 @@ def max_pool(
 ) -> ndarray:
     """Largest of each window."""
     require("max_pool", "ceil_mode", bool(ceil_mode), False)
-    pads = _pads(x, kernel_sizes, strides, (1, 1), pad_type, pad)
-    x = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=-np.inf)
-    windows = _taps(x, kernel_sizes, strides, (1, 1))
+    windows = _padded_taps(x, kernel_sizes, strides, (1, 1), pad_type, pad, fill=-np.inf)
     return np.max([taps for _, _, taps in windows], axis=0)
 
 
@@ -135,6 +130,20 @@ def _pads(
     return found
 
 
+def _padded_taps(
+    x: ndarray,
+    kernel: Pair,
+    strides: Pair,
+    dilations: Pair,
+    pad_type: str,
+    pad: Sequence[int],
+    fill: float = 0,
+) -> Iterator[tuple[int, int, ndarray]]:
+    """`_taps` of a map that is yet to be padded."""
+    pads = _pads(x, kernel, strides, dilations, pad_type, pad)
+    return _taps(np.pad(x, ((0, 0), (0, 0), *pads), constant_values=fill), kernel, strides, dilations)
+
+
 def _taps(x: ndarray, kernel: Pair, strides: Pair, dilations: Pair) -> Iterator[tuple[int, int, ndarray]]:
     """For each row and column of a kernel: what of a padded map lies below it, ``(B, C, h, w)``, a view."""
     h, w = (
@@ -148,8 +157,5 @@ def _taps(x: ndarray, kernel: Pair, strides: Pair, dilations: Pair) -> Iterator[
         yield row, column, x[:, :, down, right]
 
 
-def _window_sum(x: ndarray, kernel: Pair, strides: Pair) -> ndarray:
-    total: Any = 0
-    for _, _, taps in _taps(x, kernel, strides, (1, 1)):
-        total = total + taps
-    return total
+def _add_bias(x: ndarray, bias: ndarray | None) -> ndarray:
+    return x if bias is None else x + bias[:, None, None]

@@ -7,22 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from torch import nn
 
-from lvt_core import SegFormer, cli, save_checkpoint
-from lvt_core.config import LVTConfig
+from export_checks import SMALL, small_models
+from lvt_core import cli, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Job, common
+from lvt_core.export import RUNTIMES
 from lvt_core.export.gate import check_runs
-from lvt_core.export.job import require_modules
 from lvt_core.export.open_model import open_model
-from lvt_core.export.recipe import RECIPES, Recipe, read_recipe
 from lvt_core.predict import PACKAGES, SESSIONS, installed_version
 from lvt_core.predict_sample import check_sample
 
-SMALL = {"embed_dims": (16, 16, 32, 32), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1), "num_classes": 5}
 KWARGS = ["--model-kwargs", *(f"{key}={SMALL[key]}".replace(" ", "") for key in ("embed_dims", "num_heads"))]
 INT8 = ["--precision", "int8"]
 
@@ -72,8 +68,7 @@ def test_check_prints_what_delegates_take(
 
 def test_a_segmentors_classes_colours_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.manual_seed(0)
-    model = SegFormer(LVTConfig(**SMALL), embed_dim=16)
+    model = small_models()["segformer"]
     names, palette = list("abcde"), [[i, 2 * i, 3 * i] for i in range(5)]
     save_checkpoint(model, "a.pth")
     content = torch.load("a.pth", weights_only=True)
@@ -88,23 +83,6 @@ def test_a_segmentors_classes_colours_and_labels(tmp_path: Path, monkeypatch: py
     assert manifest["outputs"] == "labels" and manifest["classes"] == names and manifest["palette"] == palette
     assert manifest["preprocessing"]["colours"] == "RGB"
     assert manifest["sample"]["outputs"][0]["shape"] == [1, 64, 64]
-
-
-def test_recipes_name_modules_of_the_network() -> None:
-    torch.manual_seed(0)
-    export = Export("lvt_cls", (64, 64), precision="int8")
-    program = common.make_program(timm.create_model("lvt_cls", **SMALL).eval(), export)
-    require_modules(Job(program, export, recipe=Recipe("static", ("backbone.stages.0", "head"))))
-    for name in ("stages.0", "backbone.stages.0.blocks.0.att"):
-        with pytest.raises(UserError, match=f"recipe: floats '{name}': no module of lvt_cls, as 'backbone"):
-            require_modules(Job(program, export, recipe=Recipe("static", (name,))))
-
-
-@pytest.mark.parametrize("runtime", [name for name in RUNTIMES if "int8" in RUNTIMES[name].precisions])
-def test_every_runtime_has_a_recipe_for_any_network(runtime: str) -> None:
-    recipe = read_recipe("panoptic_trunk", runtime)
-    assert recipe.floats == () and recipe.activations in RUNTIMES[runtime].activations
-    assert (RECIPES / f"{runtime}.json").exists()
 
 
 class Given:

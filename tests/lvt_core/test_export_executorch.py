@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -17,64 +14,29 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from lvt_core import LVT, LVTConfig
+from export_checks import SIZE, check_export, check_refused, forget_checksums, largest_error, two_stages
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job, export_model, panoptic
 from lvt_core.export.common import make_program
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.gate import photograph, run_model
 from lvt_core.export.graph import Outputs
-from lvt_core.export.job import require_activations
-from lvt_core.export.recipe import RECIPES, Recipe, read_recipe
+from lvt_core.export.recipe import Recipe
 from lvt_core.layers import DepthwiseMlp, PatchEmbed
-from lvt_core.predict import SESSIONS, ExportedModel, load
+from lvt_core.predict import load
 
 pytest.importorskip("executorch")
 from lvt_core.export import executorch
 
-SIZE = (40, 71)
-SMALL = LVTConfig(
-    embed_dims=(16, 16, 32, 32),
-    num_heads=(2, 2, 2, 2),
-    depths=(1, 1, 1, 1),
-    mlp_ratios=(2, 2, 2, 2),
-    atrous_rates=(1, 5),
-    num_recursions=1,
-)
+RUNTIME = "executorch"
 PER_CHANNEL = "quantized_decomposed.dequantize_per_channel"
-STRANGER = """
-import json, sys
-import numpy as np
-from lvt_core.predict import load
-
-print(json.dumps(load(sys.argv[1])(np.load(sys.argv[2]))[0].tolist()))
-assert not {"lvt_core.export", "executorch.backends.xnnpack"} & set(sys.modules)
-"""  # with PyTorch, which ExecuTorch's Python runtime imports, but without what converts
-
-
-def _network(stages: int) -> nn.Module:
-    """The first stages alone: the first has CSA, the second RASA."""
-    torch.manual_seed(0)
-    model = LVT(SMALL).eval()
-    model.stages = model.stages[:stages]
-    for name, parameter in model.named_parameters():
-        if "attn" in name and parameter.ndim == 2:
-            nn.init.normal_(parameter, std=0.3)
-    return model
+# ExecuTorch's Python runtime imports PyTorch; a stranger lacks what converts.
+CONVERTERS = ("lvt_core.export", "executorch.backends.xnnpack")
 
 
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
-    return _network(2)
-
-
-@pytest.fixture(scope="module")
-def exported(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A float32 export: the gate has compared its maps with the model's."""
-    folder = tmp_path_factory.mktemp("executorch") / "file"
-    parity = export_model(model, Export("lvt", SIZE), "executorch", RUNTIMES["executorch"], folder)
-    assert parity.worst < 1e-5
-    return folder
+    return two_stages(atrous_rates=(1, 5))
 
 
 def test_xnnpack_takes_all_but_the_norms(exported: Path) -> None:
@@ -93,19 +55,12 @@ def test_operators_that_xnnpack_leaves_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_stranger_opens_it(model: nn.Module, exported: Path) -> None:
-    images = photograph(1, *SIZE, seed=3)
-    expected, found = run_model(Outputs(model), images), load(exported)(images)
-    for ours, theirs in zip(expected, found, strict=True):
-        np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-4)
-    np.save(exported.parent / "images.npy", images)
-    words = [sys.executable, "-c", STRANGER, str(exported), str(exported.parent / "images.npy")]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout), found[0], rtol=1e-5, atol=1e-6)
+    check_export(model, exported, without=CONVERTERS)
 
 
 def test_sizes_are_free_within_bounds(tmp_path: Path) -> None:
-    model, folder = _network(1), tmp_path / "file"
+    model, folder = two_stages(atrous_rates=(1, 5)), tmp_path / "file"
+    model.stages = model.stages[:1]
     runtime = RUNTIMES["executorch"]
     parity = export_model(model, Export("lvt", (40, 500), dynamic=True), "executorch", runtime, folder)
     assert parity.worst < 1e-5 and parity.sizes == [(1, 40, 500), (3, 67, 487), (2, 32, 501)]
@@ -192,34 +147,14 @@ def test_int8_is_near(activations: str, embedding: ExportedProgram, tmp_path: Pa
     file = tmp_path / "model.pte"
     executorch.convert(_job(embedding, Recipe(activations)), file)
     assert executorch.delegation(file).outside == {"aten::native_layer_norm": 1}
-    images = photograph(1, *SIZE, seed=9)
-    (ours,), (theirs,) = run_model(Outputs(Embedding()), images), SESSIONS["executorch"](file)(images)
-    assert 0 < np.abs(ours - theirs).max() / np.abs(ours).max() < 0.15
-
-
-def test_weights_alone_are_not_int8() -> None:
-    with pytest.raises(UserError, match="activations 'float': executorch has static, dynamic"):
-        require_activations(Recipe("float"), "executorch", RUNTIMES["executorch"])
-
-
-@pytest.mark.parametrize("model_name", ["lvt_cls", "segformer"])
-def test_recipes_are_there(model_name: str) -> None:
-    assert read_recipe(model_name, "executorch") == Recipe("dynamic")
-    assert (RECIPES / f"{model_name}-executorch.json").exists()
+    assert 0 < largest_error(Embedding(), RUNTIME, file) < 0.15
 
 
 def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "file"
-    shutil.copytree(exported, folder)
-    manifest = json.loads((folder / "model.json").read_text())
-    manifest["sha256"] = {}
-    (folder / "model.json").write_text(json.dumps(manifest))
-    file = folder / "model.pte"
-    content = file.read_bytes()
+    folder = forget_checksums(shutil.copytree(exported, tmp_path / "file"))
+    content = (folder / "model.pte").read_bytes()
     assert content[4:8] == b"ET12"
     of_another_version = content[:4] + b"ET99" + content[8:]
     of_another_runtime = content.replace(b"native_layer_norm", b"native_layer_form")
-    for broken in (content[:-1000], content[:1000], b"", of_another_version, of_another_runtime):
-        file.write_bytes(broken)
-        with pytest.raises(UserError, match="model.pte: executorch refuses it: .+"):
-            ExportedModel(folder)
+    broken = (content[:-1000], content[:1000], b"", of_another_version, of_another_runtime)
+    check_refused(folder, "model.pte", broken, "model.pte: executorch refuses it: .+")

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from export_checks import write_pictures
 from lvt_core import LVTConfig, cli
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job, Runtime, command, common, pt2, sensitivity
@@ -59,15 +60,8 @@ class Net(nn.Module):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rng = np.random.default_rng(0)
-    root = tmp_path_factory.mktemp("pictures")
-    for split, count in (("train", TRAIN), ("val", VAL)):
-        for label, name in enumerate(CLASSES):
-            (root / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 100, (SIZE, SIZE, 3)) + 150 * (1 - label)
-                Image.fromarray(pixels.astype(np.uint8)).save(root / split / name / f"{i}.png")
-    return root
+    counts = {"train": TRAIN, "val": VAL}
+    return write_pictures(tmp_path_factory.mktemp("pictures"), EXPORT.size, counts)
 
 
 @pytest.fixture

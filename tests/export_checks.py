@@ -1,0 +1,146 @@
+"""What the tests of exports share: small networks, pictures, and what each exported file must stand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from torch import nn
+
+from lvt_core import LVT, LVTConfig, SegFormer
+from lvt_core.errors import UserError
+from lvt_core.export.gate import photograph, run_model
+from lvt_core.export.graph import Outputs
+from lvt_core.predict import SESSIONS, ExportedModel, load
+
+SMALL: dict[str, Any] = {
+    "embed_dims": (16, 16, 32, 32),
+    "num_heads": (2, 2, 2, 2),
+    "depths": (1, 1, 1, 1),
+    "num_classes": 5,
+}
+SIZE = (40, 71)  # `two_stages` makes maps of 10 x 18, whose windows fit, and 5 x 9
+CONVERTERS = ("torch", "timm", "torchvision", "onnx")  # what made a file, and who opens it may lack
+
+
+def attending(model: nn.Module) -> nn.Module:
+    """The model with weights that attend, so that an exchange of taps or heads is seen."""
+    for name, parameter in model.named_parameters():
+        if "attn" in name and parameter.ndim == 2:
+            nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def small_models() -> dict[str, Any]:
+    """One of each network."""
+    torch.manual_seed(0)
+    models = {
+        "lvt_cls": timm.create_model("lvt_cls", **SMALL),
+        "lvt": LVT(LVTConfig(**SMALL)),
+        "segformer": SegFormer(LVTConfig(**SMALL), embed_dim=16),
+    }
+    return {name: attending(model) for name, model in models.items()}
+
+
+def two_stages(atrous_rates: tuple[int, ...] = (3,)) -> Any:
+    """The first two stages of a small ``lvt``: one has CSA, one RASA; all four convert for twice as long."""
+    torch.manual_seed(0)
+    config = LVTConfig(**SMALL, mlp_ratios=(2, 2, 2, 2), atrous_rates=atrous_rates, num_recursions=1)
+    model = LVT(config)
+    model.stages = model.stages[:2]
+    return attending(model)
+
+
+def write_pictures(root: Path, size: tuple[int, int], counts: dict[str, int]) -> Path:
+    """A folder of images: bright and dark noise, so many of both in each split."""
+    rng = np.random.default_rng(0)
+    for split, count in counts.items():
+        for label, name in enumerate(("bright", "dark")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 100, (*size, 3)) + 150 * (1 - label)
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    return root
+
+
+def largest_error(model: nn.Module, runtime: str, file: Path) -> float:
+    """Largest difference of a file's outputs from the model's, as a part of the largest value."""
+    images = photograph(1, *SIZE, seed=9)
+    pairs = zip(run_model(Outputs(model), images), SESSIONS[runtime](file)(images), strict=True)
+    return max(float(np.abs(ours - theirs).max() / np.abs(ours).max()) for ours, theirs in pairs)
+
+
+def check_export(model: nn.Module, folder: Path, *, without: Iterable[str] = CONVERTERS) -> None:
+    """An export of `two_stages` gives its maps, in order, and to a stranger the same."""
+    images = photograph(1, *SIZE, seed=3)
+    expected, found = run_model(Outputs(model), images), load(folder)(images)
+    assert [value.shape[-1] for value in found] == [18, 9]
+    for ours, theirs in zip(expected, found, strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-4)
+    check_as_a_stranger(folder, images, found[0], without=without)
+
+
+def check_as_a_stranger(
+    folder: Path, images: np.ndarray, expected: np.ndarray, *, without: Iterable[str] = CONVERTERS
+) -> None:
+    """The file gives the same in a process that has the runtime and numpy, and lacks some modules."""
+    np.save(folder.parent / "images.npy", images)
+    printed = run_without(without, OPENING, folder, folder.parent / "images.npy")
+    np.testing.assert_allclose(json.loads(printed), expected, rtol=1e-5, atol=1e-6)
+
+
+OPENING = """
+import json
+import numpy as np
+from lvt_core.predict import load
+
+print(json.dumps(load(sys.argv[1])(np.load(sys.argv[2]))[0].tolist()))
+"""
+
+
+def run_without(modules: Iterable[str], script: str, *arguments: Path) -> str:
+    """What a script prints in a new process that cannot import some modules."""
+    script = BLOCKING.format(names=tuple(modules)) + script + "assert not set(NAMES) & set(sys.modules)"
+    words = [sys.executable, "-c", script, *(str(argument) for argument in arguments)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+BLOCKING = """
+import sys
+
+NAMES = {names}
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name in NAMES:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Block())
+"""
+
+
+def forget_checksums(folder: Path) -> Path:
+    """Let an export's files be changed: what opens them must see by itself that they are broken."""
+    manifest = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(manifest | {"sha256": {}}))
+    return folder
+
+
+def check_refused(folder: Path, name: str, contents: Iterable[bytes], message: str) -> None:
+    """With each content of a file the export is refused in a sentence."""
+    for content in contents:
+        (folder / name).write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            ExportedModel(folder)
