@@ -53,9 +53,9 @@ class Net(nn.Module):
                 self.stages[ruined].weight[:, 1] = -100
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.patch_embed(nn.functional.avg_pool2d(x, 8).flatten(1))
-        for stage in self.stages:
-            x = stage(x).tanh()  # OpenVINO errs in bare chains of int8 layers, with one thread
+        x = nn.functional.avg_pool2d(x, 8).flatten(1)
+        for layer in (self.patch_embed, *self.stages):
+            x = layer(x).tanh()  # OpenVINO errs in bare chains of int8 layers, with one thread
         return self.head(x)
 
 
