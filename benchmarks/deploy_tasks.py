@@ -121,10 +121,10 @@ class ImageTask(Task):
         export = Export(self.name, (self.side, self.side), precision=precision)
         drawn = [photograph(1, self.side, self.side, seed=seed) for seed in range(CALIBRATION_IMAGES)]
         target = RUNTIMES[runtime]
-        job = make_job(self.model, export, runtime, target, calibration=drawn if precision == "int8" else [])
+        job = make_job(self.model, export, target, calibration=drawn if precision == "int8" else [])
         folder.mkdir(parents=True)
         write_file(job, target, folder / target.file)
-        write_manifest(folder, export, runtime, target, None)
+        write_manifest(folder, export, target, None)
 
     def judge(self, runtime: str, precision: str, folder: Path) -> Scores:
         name, model, classes, _ = open_model(str(self.checkpoint))
@@ -132,9 +132,7 @@ class ImageTask(Task):
         check = partial(check_scores, data=self.data)  # of float32, too
         with tempfile.TemporaryDirectory() as temporary:
             written = Path(temporary, folder.name)
-            checked = export_model(
-                model, export, runtime, RUNTIMES[runtime], written, data=self.data, check=check
-            )
+            checked = export_model(model, export, RUNTIMES[runtime], written, data=self.data, check=check)
         assert isinstance(checked, Scores)
         return checked
 
@@ -186,7 +184,6 @@ class PanopticTask(Task):
         export_panoptic(
             self.network,
             PANOPTIC_SIZE,
-            runtime,
             RUNTIMES[runtime],
             folder,
             precision=precision,

@@ -7,8 +7,9 @@ from lvt_core.export.common import check_delegates, export_model
 from lvt_core.export.gate import Parity, Scores
 from lvt_core.export.job import BFLOAT16, PRECISIONS, Export, Job, Runtime
 
-RUNTIMES = {
-    "coreml": Runtime(
+_RUNTIMES = (
+    Runtime(
+        "coreml",
         "model.mlpackage",
         ("coremltools",),
         coreml.convert,
@@ -17,7 +18,8 @@ RUNTIMES = {
         activations=("float",),
         checked_by=coreml.CHECKED_BY,
     ),
-    "onnx": Runtime(
+    Runtime(
+        "onnx",
         "model.onnx",
         ("onnx", "onnxscript", "onnxruntime"),
         onnx.convert,
@@ -34,7 +36,8 @@ RUNTIMES = {
         quantize=onnx.quantize,
         activations=("static", "dynamic"),
     ),
-    "executorch": Runtime(
+    Runtime(
+        "executorch",
         "model.pte",
         ("executorch", "torchao"),
         executorch.convert,
@@ -44,7 +47,8 @@ RUNTIMES = {
         activations=("static", "dynamic"),
         largest=(4, 512),  # memory is planned for them
     ),
-    "litert": Runtime(
+    Runtime(
+        "litert",
         "model.tflite",
         ("litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
         litert.convert,
@@ -53,7 +57,8 @@ RUNTIMES = {
         delegates={"XNNPACK": litert.delegation},
         quantize=litert.quantize,
     ),
-    "openvino": Runtime(
+    Runtime(
+        "openvino",
         "model.xml",
         ("openvino", "nncf", "onnx", "onnxscript", "onnxruntime"),
         openvino.convert,
@@ -62,8 +67,9 @@ RUNTIMES = {
         quantize=openvino.quantize,
         activations=("static", "float"),
     ),
-    "pt2": Runtime("model.pt2", ("torch",), pt2.convert, dynamic=False),
-}
+    Runtime("pt2", "model.pt2", ("torch",), pt2.convert, dynamic=False),
+)
+RUNTIMES = {runtime.name: runtime for runtime in _RUNTIMES}
 
 __all__ = [
     "BFLOAT16",

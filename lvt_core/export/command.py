@@ -128,15 +128,13 @@ def run_export(arguments: argparse.Namespace) -> None:
     recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
     if arguments.check:
         calibration = data.calibration() if data and export.precision == "int8" else None
-        found = check_delegates(model, export, arguments.to, runtime, recipe=recipe, calibration=calibration)
+        found = check_delegates(model, export, runtime, recipe=recipe, calibration=calibration)
         _print_delegates(arguments, name, found)
         return
     before = _before(arguments, name, config.num_classes) if arguments.before else None
     if arguments.search and data:
         recipe = _search(arguments, model, export, data)
-    checked = export_model(
-        model, export, arguments.to, runtime, folder, data=data, recipe=recipe, before=before
-    )
+    checked = export_model(model, export, runtime, folder, data=data, recipe=recipe, before=before)
     print(f"{folder}: {name} for {arguments.to}, {arguments.precision}; {checked}")
 
 
@@ -198,9 +196,7 @@ def _before(arguments: argparse.Namespace, name: str, num_classes: int) -> nn.Mo
 def _search(arguments: argparse.Namespace, model: nn.Module, export: Export, data: Labelled) -> Recipe:
     """A recipe for this network, which the gate has yet to judge."""
     require_writable_folder(arguments.search.parent)
-    found = search_recipe(
-        model, export, arguments.to, RUNTIMES[arguments.to], data, activations=arguments.activations
-    )
+    found = search_recipe(model, export, RUNTIMES[arguments.to], data, activations=arguments.activations)
     write_recipe(arguments.search, found.recipe, found.record)
     floats = ", ".join(found.recipe.floats) or "nothing"
     print(f"{arguments.search}: activations {found.recipe.activations}, {floats} in float")
@@ -227,12 +223,12 @@ def _export_panoptic(arguments: argparse.Namespace) -> None:
         )
     to, precision = arguments.to, arguments.precision
     if arguments.check:
-        found = check_panoptic(network, size, to, RUNTIMES[to], precision=precision, data=data)
+        found = check_panoptic(network, size, RUNTIMES[to], precision=precision, data=data)
         for part, delegations in found.items():
             _print_delegates(arguments, f"{NAME}'s {part}", delegations)
         return
     folder = Path(arguments.output or f"exports/{NAME}-{to}-{precision}")
-    checked = export_panoptic(network, size, to, RUNTIMES[to], folder, precision=precision, data=data)
+    checked = export_panoptic(network, size, RUNTIMES[to], folder, precision=precision, data=data)
     print(f"{folder}: {NAME} for {to}, {precision}; {checked}")
 
 

@@ -44,7 +44,6 @@ Check = Callable[[nn.Module, ExportedModel], Checked]
 def export_model(
     model: nn.Module,
     export: Export,
-    runtime_name: str,
     runtime: Runtime,
     folder: Path,
     *,
@@ -61,7 +60,6 @@ def export_model(
     Args:
         model: Takes images, gives a tensor or a list of them.
         export: What to export.
-        runtime_name: Its name, as `lvt_core.predict` knows it.
         runtime: Where to.
         folder: What to write; an earlier export that is there is replaced.
         data: Labelled images: float32 is compared on them, float16 and int8 are judged and calibrated.
@@ -76,17 +74,17 @@ def export_model(
     Raises:
         UserError: The runtime is not installed, cannot do what is asked, or its outputs differ.
     """
-    require_possible(export, runtime_name, runtime, judged=data is not None or check is not None)
+    require_possible(export, runtime, judged=data is not None or check is not None)
     require_writable_folder(folder.parent)
     require_replaceable(folder)
     reference = Outputs(model.eval())
-    job = make_job(model, export, runtime_name, runtime, data=data, recipe=recipe, calibration=calibration)
+    job = make_job(model, export, runtime, data=data, recipe=recipe, calibration=calibration)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary) / folder.name
         work.mkdir()
-        with told_what_is_missing(runtime_name, runtime):
+        with told_what_is_missing(runtime):
             write_file(job, runtime, work / runtime.file)
-        write_manifest(work, export, runtime_name, runtime, None)
+        write_manifest(work, export, runtime, None)
         exported = ExportedModel(work)
         checked: Checked
         if check is not None:
@@ -101,7 +99,7 @@ def export_model(
         batch = 1 if export.dynamic else export.batch
         sample = record_sample(exported, (batch, export.channels, *export.size))
         del exported  # some runtimes keep the file open
-        write_manifest(work, export, runtime_name, runtime, checked, sample)
+        write_manifest(work, export, runtime, checked, sample)
         put_in_place(work, folder, Path(temporary) / "old")
     return checked
 
@@ -109,7 +107,6 @@ def export_model(
 def check_delegates(
     model: nn.Module,
     export: Export,
-    runtime_name: str,
     runtime: Runtime,
     *,
     recipe: Recipe | None = None,
@@ -120,7 +117,6 @@ def check_delegates(
     Args:
         model: Takes images, gives a tensor or a list of them.
         export: What would be exported.
-        runtime_name: Its name, as `lvt_core.predict` knows it.
         runtime: Where to.
         recipe: Which layers stay in float; the runtime's own for this model by default.
         calibration: Its inputs for int8.
@@ -129,11 +125,11 @@ def check_delegates(
         UserError: The runtime is not installed, has no delegates, or cannot do what is asked.
     """
     calibrated = export.precision != "int8" or calibration is not None
-    require_possible(export, runtime_name, runtime, judged=calibrated)
+    require_possible(export, runtime, judged=calibrated)
     if not runtime.delegates:
-        raise UserError(f"--check: {runtime_name} has no accelerator's delegate to ask")
-    job = make_job(model.eval(), export, runtime_name, runtime, recipe=recipe, calibration=calibration)
-    with tempfile.TemporaryDirectory() as folder, told_what_is_missing(runtime_name, runtime):
+        raise UserError(f"--check: {runtime.name} has no accelerator's delegate to ask")
+    job = make_job(model.eval(), export, runtime, recipe=recipe, calibration=calibration)
+    with tempfile.TemporaryDirectory() as folder, told_what_is_missing(runtime):
         file = Path(folder, runtime.file)
         write_file(job, runtime, file)
         return {name: delegation_of(file) for name, delegation_of in runtime.delegates.items()}
@@ -142,7 +138,6 @@ def check_delegates(
 def make_job(
     model: nn.Module,
     export: Export,
-    runtime_name: str,
     runtime: Runtime,
     *,
     data: Labelled | None = None,
@@ -153,10 +148,10 @@ def make_job(
     if calibration is None:
         calibration = data.calibration() if data and export.precision == "int8" else []
     if recipe is None:
-        recipe = read_recipe(export.name, runtime_name) if export.precision == "int8" else Recipe()
+        recipe = read_recipe(export.name, runtime.name) if export.precision == "int8" else Recipe()
     job = Job(make_program(model, export, runtime.largest), export, calibration, recipe)
     if export.precision == "int8":
-        require_activations(recipe, runtime_name, runtime)
+        require_activations(recipe, runtime)
         require_modules(job)
     return job
 
@@ -198,7 +193,6 @@ def write_file(job: Job, runtime: Runtime, file: Path) -> None:
 def write_manifest(
     folder: Path,
     export: Export,
-    runtime_name: str,
     runtime: Runtime,
     checked: Checked | None,
     sample: dict[str, Any] | None = None,
@@ -209,7 +203,7 @@ def write_manifest(
     spatial: list[Any] = [[export.min_size, longest]] * 2 if export.dynamic else list(export.size)
     content = {
         "model": export.name,
-        "runtime": runtime_name,
+        "runtime": runtime.name,
         "precision": export.precision,
         "file": runtime.file,
         "input": [[1, most] if export.dynamic else export.batch, export.channels, *spatial],

@@ -27,6 +27,7 @@ class Runtime:
     """What a runtime needs and can do.
 
     Attributes:
+        name: As `lvt_core.predict` knows it.
         file: Name of the file, or folder of files, that it reads.
         packages: What writes and runs it: distributions, for `pip install`.
         convert: Writes the file of a job; in float32, if there is a `quantize`.
@@ -39,6 +40,7 @@ class Runtime:
         largest: Most images at a time, and their longest side, of a dynamic file.
     """
 
+    name: str
     file: str
     packages: tuple[str, ...]
     convert: Callable[[Job, Path], None]
@@ -109,23 +111,23 @@ class Job:
     recipe: Recipe = field(default_factory=Recipe)
 
 
-def require_possible(export: Export, runtime_name: str, runtime: Runtime, *, judged: bool) -> None:
+def require_possible(export: Export, runtime: Runtime, *, judged: bool) -> None:
     """Refuse what a runtime has not.
 
     Raises:
         UserError: It takes one size, lacks the precision, or there is nothing to judge a lower one by.
     """
     if export.dynamic and not runtime.dynamic:
-        raise UserError(f"--size dynamic: {runtime_name} takes one size")
+        raise UserError(f"--size dynamic: {runtime.name} takes one size")
     if export.precision not in runtime.precisions:
-        raise UserError(f"--precision {export.precision}: {runtime_name} has {', '.join(runtime.precisions)}")
+        raise UserError(f"--precision {export.precision}: {runtime.name} has {', '.join(runtime.precisions)}")
     if export.precision != "fp32" and not judged:
         raise UserError(
             f"--precision {export.precision}: needs --data FOLDER, labelled images that it is judged on"
         )
 
 
-def require_activations(recipe: Recipe, runtime_name: str, runtime: Runtime) -> None:
+def require_activations(recipe: Recipe, runtime: Runtime) -> None:
     """Refuse a recipe whose activations a runtime's int8 has not.
 
     Raises:
@@ -133,7 +135,7 @@ def require_activations(recipe: Recipe, runtime_name: str, runtime: Runtime) -> 
     """
     if recipe.activations not in runtime.activations:
         has = ", ".join(runtime.activations)
-        raise UserError(f"recipe: activations {recipe.activations!r}: {runtime_name} has {has}")
+        raise UserError(f"recipe: activations {recipe.activations!r}: {runtime.name} has {has}")
 
 
 def require_modules(job: Job) -> None:
@@ -150,7 +152,7 @@ def require_modules(job: Job) -> None:
 
 
 @contextmanager
-def told_what_is_missing(runtime_name: str, runtime: Runtime) -> Iterator[None]:
+def told_what_is_missing(runtime: Runtime) -> Iterator[None]:
     """Turn a package that cannot be imported into a sentence.
 
     Raises:
@@ -160,4 +162,4 @@ def told_what_is_missing(runtime_name: str, runtime: Runtime) -> Iterator[None]:
         yield
     except ImportError as error:
         needed = " ".join(runtime.packages)
-        raise UserError(f"--to {runtime_name}: needs {error.name}: pip install {needed}") from error
+        raise UserError(f"--to {runtime.name}: needs {error.name}: pip install {needed}") from error

@@ -46,7 +46,6 @@ Inputs = dict[str, list[np.ndarray]]
 def export_panoptic(
     network: PanopticNetwork,
     size: tuple[int, int],
-    runtime_name: str,
     runtime: Runtime,
     folder: Path,
     *,
@@ -60,7 +59,6 @@ def export_panoptic(
     Args:
         network: What `open_panoptic` gives.
         size: Height and width of its input, multiples of 32; images are padded to it.
-        runtime_name: Its name, as `lvt_core.predict` knows it.
         runtime: Where to.
         folder: What to write; an earlier export that is there is replaced.
         precision: Of `PRECISIONS`.
@@ -74,7 +72,7 @@ def export_panoptic(
             do what is asked, or the maps differ.
     """
     settings, exports = _plan(network, size, precision)
-    require_possible(exports["trunk"], runtime_name, runtime, judged=data is not None)
+    require_possible(exports["trunk"], runtime, judged=data is not None)
     require_writable_folder(folder.parent)
     require_replaceable(folder)
     parts = split(network.model)
@@ -91,17 +89,16 @@ def export_panoptic(
             export_model(
                 parts[name],
                 exports[name],
-                runtime_name,
                 runtime,
                 work / name,
                 check=partial(check_part, inputs=checked[name], tolerance=tolerance),
                 calibration=calibration.get(name, []),
             )
-        write = partial(_write_manifest, work, settings, network, runtime_name, runtime, precision)
+        write = partial(_write_manifest, work, settings, network, runtime, precision)
         write(None)
         exported = PanopticModel(work)
         scores = judge(network, exported, data, samples)
-        require_good(scores, precision, runtime_name)
+        require_good(scores, precision, runtime.name)
         del exported  # some runtimes keep the files open
         write(scores)
         put_in_place(work, folder, Path(temporary) / "old")
@@ -111,7 +108,6 @@ def export_panoptic(
 def check_panoptic(
     network: PanopticNetwork,
     size: tuple[int, int],
-    runtime_name: str,
     runtime: Runtime,
     *,
     precision: str = "fp32",
@@ -131,9 +127,7 @@ def check_panoptic(
     parts = split(network.model)
     calibration = _calibration(parts, settings, data) if precision == "int8" and data else {}
     return {
-        name: check_delegates(
-            parts[name], exports[name], runtime_name, runtime, calibration=calibration.get(name)
-        )
+        name: check_delegates(parts[name], exports[name], runtime, calibration=calibration.get(name))
         for name in PARTS
     }
 
@@ -204,7 +198,6 @@ def _write_manifest(
     folder: Path,
     settings: dict[str, Any],
     network: PanopticNetwork,
-    runtime_name: str,
     runtime: Runtime,
     precision: str,
     scores: Scores | None,
@@ -214,7 +207,7 @@ def _write_manifest(
     content = {
         "model": NAME,
         "task": "panoptic",
-        "runtime": runtime_name,
+        "runtime": runtime.name,
         "precision": precision,
         "file": PARTS[0],
         **settings,

@@ -56,7 +56,6 @@ class Found:
 def search_recipe(
     model: nn.Module,
     export: Export,
-    runtime_name: str,
     runtime: Runtime,
     data: Labelled,
     *,
@@ -68,7 +67,6 @@ def search_recipe(
     Args:
         model: The classifier or SegFormer.
         export: What to export, int8.
-        runtime_name: As `lvt_core.predict` knows it.
         runtime: Where to.
         data: Its training images rank and judge.
         activations: Kinds to try, the first that passes is taken; all that the runtime has by default.
@@ -77,16 +75,16 @@ def search_recipe(
     Raises:
         UserError: No recipe passes, or something that the export itself would refuse.
     """
-    require_possible(export, runtime_name, runtime, judged=True)
+    require_possible(export, runtime, judged=True)
     kinds = tuple(activations) or runtime.activations
     if unknown := [kind for kind in kinds if kind not in runtime.activations]:
-        raise UserError(f"--activations {unknown[0]}: {runtime_name} has {', '.join(runtime.activations)}")
+        raise UserError(f"--activations {unknown[0]}: {runtime.name} has {', '.join(runtime.activations)}")
     reference = partial(run_model, Outputs(model.eval()))
     job = Job(make_program(model, export, runtime.largest), export, data.calibration())
     judge = Judge(reference, data.held_out(JUDGING_IMAGES))
     failed = []
-    with tempfile.TemporaryDirectory() as folder, told_what_is_missing(runtime_name, runtime):
-        trials = Trials(job, runtime_name, runtime, Path(folder))
+    with tempfile.TemporaryDirectory() as folder, told_what_is_missing(runtime):
+        trials = Trials(job, runtime, Path(folder))
         for kind in kinds:
             ranking = rank(trials, reference, kind)
             names = sorted(ranking, key=ranking.__getitem__)
@@ -98,7 +96,7 @@ def search_recipe(
             record = {
                 "model": export.name,
                 "size": list(export.size),
-                "runtime": runtime_name,
+                "runtime": runtime.name,
                 "ranking": "signal to noise of the outputs, dB, with that part alone in int8",
                 "decibels": {name: round(ranking[name], 1) for name in names},
                 "ranked on": f"{len(ranking_images(job))} of the {len(job.calibration)} calibration images",
@@ -109,7 +107,7 @@ def search_recipe(
             }
             return Found(Recipe(kind, tuple(floats)), record)
     raise UserError(
-        f"--search: with at least {MIN_INT8:.0%} of the weights in int8 no recipe for {runtime_name} loses "
+        f"--search: with at least {MIN_INT8:.0%} of the weights in int8 no recipe for {runtime.name} loses "
         f"less than {ALLOWED:.0%} of what the gate allows; {'; '.join(failed)}"
     )
 
@@ -121,13 +119,12 @@ class Trials:
 
     Args:
         job: The network, calibration images and the precision.
-        runtime_name: As `lvt_core.predict` knows it.
         runtime: Where to.
         folder: For the files.
     """
 
-    def __init__(self, job: Job, runtime_name: str, runtime: Runtime, folder: Path) -> None:
-        self.job, self.runtime_name, self.runtime, self.folder = job, runtime_name, runtime, folder
+    def __init__(self, job: Job, runtime: Runtime, folder: Path) -> None:
+        self.job, self.runtime, self.folder = job, runtime, folder
         self.source = folder / runtime.file
         if runtime.quantize is not None:
             runtime.convert(job, self.source)
@@ -141,7 +138,7 @@ class Trials:
             self.runtime.quantize(job, self.source, file)
         else:
             self.runtime.convert(job, file)
-        write_manifest(folder, job.export, self.runtime_name, self.runtime, None)
+        write_manifest(folder, job.export, self.runtime, None)
         return ExportedModel(folder)
 
 

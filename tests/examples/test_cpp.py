@@ -55,7 +55,7 @@ def model() -> nn.Module:
 @pytest.fixture(scope="module")
 def exported(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("executorch") / "file"
-    export_model(model, EXPORT, "executorch", RUNTIME, folder)
+    export_model(model, EXPORT, RUNTIME, folder)
     return folder
 
 

@@ -30,6 +30,6 @@ def exported(
     """A float32 export for the module's `RUNTIME`: the gate has compared its maps with the model's."""
     runtime = request.module.RUNTIME
     folder = tmp_path_factory.mktemp(runtime) / "file"
-    parity = export_model(model, Export("lvt", SIZE), runtime, RUNTIMES[runtime], folder)
+    parity = export_model(model, Export("lvt", SIZE), RUNTIMES[runtime], folder)
     assert parity.worst < 1e-5
     return folder

@@ -34,8 +34,10 @@ def _tensors(found: object) -> list[torch.Tensor]:
 @pytest.mark.parametrize("name", ["lvt_cls", "lvt", "segformer"])
 def test_the_exported_form_is_the_same_function(name: str, size: tuple[int, int]) -> None:
     model, x = small_models()[name].double(), torch.randn(2, 3, *size, dtype=torch.float64)
+    form = exportable(model)
+    assert not any(parameter.requires_grad for parameter in form.parameters())  # converters read them
     with torch.inference_mode():
-        for found, expected in zip(_tensors(exportable(model)(x)), _tensors(model(x)), strict=True):
+        for found, expected in zip(_tensors(form(x)), _tensors(model(x)), strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
 
 
@@ -56,10 +58,10 @@ def test_runtimes_give_what_the_model_gives(runtime: str, dynamic: bool, tmp_pat
     export = Export("lvt_cls", (64, 96), dynamic, classes=list("abcde"))
     if dynamic and not RUNTIMES[runtime].dynamic:
         with pytest.raises(UserError, match=f"--size dynamic: {runtime} takes one size"):
-            export_model(model, export, runtime, RUNTIMES[runtime], folder)
+            export_model(model, export, RUNTIMES[runtime], folder)
         assert not folder.exists()
         return
-    parity = export_model(model, export, runtime, RUNTIMES[runtime], folder)
+    parity = export_model(model, export, RUNTIMES[runtime], folder)
     assert parity.worst < 1e-4 and parity.images >= 4
     exported = load(folder)
     assert exported.manifest["classes"] == list("abcde") and exported.manifest["parity"]["images"] >= 4
@@ -90,7 +92,7 @@ def refuses_another_opset(folder: Path) -> None:
 def test_backbones_give_four_maps_and_heads_their_logits(tmp_path: Path) -> None:
     for name, count in (("lvt", 4), ("segformer", 1)):
         model = small_models()[name]
-        export_model(model, Export(name, (64, 64)), "pt2", RUNTIMES["pt2"], tmp_path / name)
+        export_model(model, Export(name, (64, 64)), RUNTIMES["pt2"], tmp_path / name)
         images = photograph(1, 64, 64, seed=1)
         with torch.inference_mode():
             expected = _tensors(model(torch.from_numpy(images)))
@@ -105,14 +107,16 @@ def test_nothing_wrong_passes_the_gate(tmp_path: Path) -> None:
     other = common.make_program(small_models()["lvt_cls"], Export("x", (64, 64)))
     torch.manual_seed(1)
     model = timm.create_model("lvt_cls", **SMALL)
-    wrong = Runtime("model.pt2", ("torch",), lambda job, file: torch.export.save(other, file), dynamic=False)
+    wrong = Runtime(
+        "pt2", "model.pt2", ("torch",), lambda job, file: torch.export.save(other, file), dynamic=False
+    )
     with pytest.raises(UserError, match="differs from the model by .* nothing is written"):
-        export_model(model, Export("x", (64, 64)), "pt2", wrong, folder)
+        export_model(model, Export("x", (64, 64)), wrong, folder)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_replaces_exports_alone(tmp_path: Path) -> None:
-    arguments = (small_models()["lvt"], Export("lvt", (32, 32)), "pt2", RUNTIMES["pt2"])
+    arguments = (small_models()["lvt"], Export("lvt", (32, 32)), RUNTIMES["pt2"])
     folder = tmp_path / "file"
     for _ in range(2):
         export_model(*arguments, folder)
@@ -131,7 +135,7 @@ def test_an_export_replaces_exports_alone(tmp_path: Path) -> None:
 
 def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, folder = small_models()["lvt"], tmp_path / "file"
-    export_model(model, Export("lvt", (32, 32)), "pt2", RUNTIMES["pt2"], folder)
+    export_model(model, Export("lvt", (32, 32)), RUNTIMES["pt2"], folder)
     broken = [(folder / "model.pt2").read_bytes()[:-100]]
     check_refused(folder, "model.pt2", broken, "not the file that was exported")
     check_refused(forget_checksums(folder), "model.pt2", broken, "model.pt2: pt2 refuses it")
@@ -147,7 +151,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
         ExportedModel(tmp_path / "nowhere")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match="--to onnx: needs onnxscript: pip install onnx onnxscript"):
-        export_model(model, Export("lvt", (32, 32)), "onnx", RUNTIMES["onnx"], tmp_path / "new")
+        export_model(model, Export("lvt", (32, 32)), RUNTIMES["onnx"], tmp_path / "new")
     for words, message in (
         (["nothing"], "nothing: must be lvt_cls, lvt, segformer, or a checkpoint"),
         (["lvt", "--size", "big"], "--size big: must be a side"),
@@ -161,7 +165,7 @@ def test_samples_are_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     folder = tmp_path / "file"
-    export_model(small_models()["lvt"], Export("lvt", (40, 32)), "pt2", RUNTIMES["pt2"], folder)
+    export_model(small_models()["lvt"], Export("lvt", (40, 32)), RUNTIMES["pt2"], folder)
     monkeypatch.setattr(sys, "argv", ["predict_sample", str(folder)])
     predict_sample.main()
     assert f"{folder}: gives the recorded outputs" in capsys.readouterr().out
@@ -188,7 +192,7 @@ def test_segmentation_gives_each_pixels_class(runtime: str, dynamic: bool, tmp_p
     with torch.no_grad():
         segmentor.decode_head.classifier.bias -= mean  # type: ignore[union-attr, operator]  # all classes win
     model, export = SegFormerLabels(segmentor), Export("segformer", (40, 66), dynamic)
-    parity = export_model(model, export, runtime, RUNTIMES[runtime], tmp_path / "file")
+    parity = export_model(model, export, RUNTIMES[runtime], tmp_path / "file")
     assert parity.worst < 1e-4
     (found,) = load(tmp_path / "file")(images)
     logits = run_model(Outputs(segmentor), images)[0]
@@ -199,13 +203,13 @@ def test_segmentation_gives_each_pixels_class(runtime: str, dynamic: bool, tmp_p
 
 def test_delegates_are_asked() -> None:
     model = small_models()["lvt"]
-    found = check_delegates(model, Export("lvt", (64, 64)), "onnx", RUNTIMES["onnx"])
+    found = check_delegates(model, Export("lvt", (64, 64)), RUNTIMES["onnx"])
     assert found["NNAPI"].outside["LayerNormalization"] >= 8 and found["NNAPI"].partitions > 1
     assert "LayerNormalization" not in found["Core ML"].outside
     assert str(Delegation(1, {})) == "takes 1 piece and all operators"
     assert str(Delegation(2, {"Pad": 1, "Gelu": 3})) == "takes 2 pieces; leaves 3 Gelu, 1 Pad"
     with pytest.raises(UserError, match="--check: pt2 has no accelerator's delegate"):
-        check_delegates(model, Export("lvt", (64, 64)), "pt2", RUNTIMES["pt2"])
+        check_delegates(model, Export("lvt", (64, 64)), RUNTIMES["pt2"])
 
 
 def test_checkpoints_of_variants_are_recognised(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ class Heads(nn.Module):
 def test_heads_are_the_same_in_core_ml(tmp_path: Path) -> None:
     torch.manual_seed(0)
     folder = tmp_path / "file"
-    parity = export_model(Heads(), Export("heads", (45, 71)), "coreml", RUNTIMES["coreml"], folder)
+    parity = export_model(Heads(), Export("heads", (45, 71)), RUNTIMES["coreml"], folder)
     assert parity.worst < 1e-5
     types = _operators(folder / "model.mlpackage")
     for name in ("conv_transpose", "max_pool", "upsample_bilinear", "upsample_nearest_neighbor"):

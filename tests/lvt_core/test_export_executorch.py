@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 
 from export_checks import SIZE, check_export, check_refused, forget_checksums, largest_error, two_stages
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Job, export_model, panoptic
+from lvt_core.export import RUNTIMES, Export, Job, export_model, gate_panoptic
 from lvt_core.export.common import make_program
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.gate import photograph, run_model
@@ -62,7 +62,7 @@ def test_sizes_are_free_within_bounds(tmp_path: Path) -> None:
     model, folder = two_stages(atrous_rates=(1, 5)), tmp_path / "file"
     model.stages = model.stages[:1]
     runtime = RUNTIMES["executorch"]
-    parity = export_model(model, Export("lvt", (40, 500), dynamic=True), "executorch", runtime, folder)
+    parity = export_model(model, Export("lvt", (40, 500), dynamic=True), runtime, folder)
     assert parity.worst < 1e-5 and parity.sizes == [(1, 40, 500), (3, 67, 487), (2, 32, 501)]
     dynamic = load(folder)
     for size in ((4, 33, 47), (1, 512, 32)):
@@ -125,8 +125,8 @@ def test_a_panoptic_networks_head_takes_its_batch(tmp_path: Path) -> None:
     head = nn.Sequential(*layers, nn.Conv2d(8, 5, 1))
     inputs = [torch.randn(6, 8, 14, 14).numpy()]
     export = Export("head", (14, 14), batch=6, channels=8, min_size=14)
-    check = partial(panoptic._check_part, inputs=inputs, tolerance=1e-5)
-    export_model(head, export, "executorch", RUNTIMES["executorch"], tmp_path / "head", check=check)
+    check = partial(gate_panoptic.check_part, inputs=inputs, tolerance=1e-5)
+    export_model(head, export, RUNTIMES["executorch"], tmp_path / "head", check=check)
     assert executorch.delegation(tmp_path / "head" / "model.pte") == Delegation(1, {})
 
 

@@ -61,7 +61,7 @@ def test_lower_precisions_are_judged_by_their_task(data: ClassifiedImages, tmp_p
             written = onnx_export.quantized(written, job.calibration, recipe, tmp_path)
         onnx.save(written, folder / "model.onnx")
         export = Export("lvt_cls", SIZE, precision=precision)
-        common.write_manifest(folder, export, "onnx", RUNTIMES["onnx"], None)
+        common.write_manifest(folder, export, RUNTIMES["onnx"], None)
         (found,) = load(folder)(images)
         assert np.abs(found - expected).max() / np.abs(expected).max() < bound, folder.name
         sizes[folder.name] = (folder / "model.onnx").stat().st_size
@@ -93,14 +93,14 @@ def test_bfloat16_is_computed_where_the_processor_has_it(
     assert errors[1] < 5e-3 and errors[2] < 0.1  # float16 and bfloat16 keep 11 and 8 bits
     assert not has_it or errors[2] > errors[1]
     with pytest.raises(UserError, match="--precision bf16: onnx has fp32, fp16, int8"):
-        export_model(model, export, "onnx", RUNTIMES["onnx"], tmp_path / "folder")
+        export_model(model, export, RUNTIMES["onnx"], tmp_path / "folder")
 
 
 def test_what_does_its_task_worse_is_not_written(data: ClassifiedImages, tmp_path: Path) -> None:
     model = small_models()["lvt_cls"]
     export, runtime = Export("lvt_cls", SIZE, precision="fp16"), RUNTIMES["pt2"]
     with pytest.raises(UserError, match="--precision fp16: pt2 has fp32"):
-        export_model(model, export, "pt2", runtime, tmp_path / "file", data=data)
+        export_model(model, export, runtime, tmp_path / "file", data=data)
 
     def convert(bias: float, job: Job, file: Path) -> None:
         other = copy.deepcopy(model)
@@ -109,16 +109,16 @@ def test_what_does_its_task_worse_is_not_written(data: ClassifiedImages, tmp_pat
         torch.export.save(common.make_program(other, job.export), file)
 
     for bias in (1e9, 0.0):
-        runtime = Runtime("model.pt2", ("torch",), partial(convert, bias), False, ("fp16",))
+        runtime = Runtime("pt2", "model.pt2", ("torch",), partial(convert, bias), False, ("fp16",))
         if bias:
             with pytest.raises(UserError, match="pt2, fp16: top-1 .* agree, 6 images; allowed .* nothing"):
-                export_model(model, export, "pt2", runtime, tmp_path / "file", data=data)
+                export_model(model, export, runtime, tmp_path / "file", data=data)
             assert not (tmp_path / "file").exists()
         else:
-            checked = export_model(model, export, "pt2", runtime, tmp_path / "file", data=data)
+            checked = export_model(model, export, runtime, tmp_path / "file", data=data)
             assert checked.agreement == 100 and load(tmp_path / "file").manifest["parity"]["images"] == 6
     with pytest.raises(UserError, match="--precision fp16: needs --data FOLDER"):
-        export_model(model, export, "pt2", runtime, tmp_path / "file")
+        export_model(model, export, runtime, tmp_path / "file")
     with pytest.raises(UserError, match=r"--data .*: val/ must have a folder of images a class"):
         ClassifiedImages(tmp_path, SIZE, mean=(0.5,) * 3, std=(0.25,) * 3)
 

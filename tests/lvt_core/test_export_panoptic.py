@@ -13,6 +13,7 @@ import torch
 
 from det_commands import TINY_MODEL, build, write_panoptic_data
 from export_checks import CONVERTERS, attending, run_without
+from lvt_core import cli
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Job, Runtime, pt2, recipe
 from lvt_core.export.gate import photograph, run_model
@@ -20,7 +21,7 @@ from lvt_core.export.gate_panoptic import judge, predict_as_trained
 from lvt_core.export.graph import Outputs
 from lvt_core.export.labelled_panoptic import PanopticImages, same_segments, score_maps, to_truth
 from lvt_core.export.open_panoptic import PanopticNetwork, open_panoptic
-from lvt_core.export.panoptic import export_panoptic
+from lvt_core.export.panoptic import check_panoptic, export_panoptic
 from lvt_core.export.panoptic_parts import part_inputs, settings_of, split
 from lvt_core.predict import load
 from lvt_core.predict_panoptic import PARTS, PanopticModel, PanopticPipeline
@@ -127,7 +128,7 @@ def exported(
     network: PanopticNetwork, data: PanopticImages, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("exports") / "file"
-    checked = export_panoptic(network, SIZE, "onnx", RUNTIMES["onnx"], folder, data=data)
+    checked = export_panoptic(network, SIZE, RUNTIMES["onnx"], folder, data=data)
     assert checked.agreement > 99.9 and checked.images == 3
     assert checked.model == pytest.approx(checked.exported)
     return folder
@@ -175,18 +176,20 @@ def test_lower_precision_is_judged_by_quality(
         seen.append((len(job.calibration), *job.calibration[0].shape))
         coarse(job, file)
 
-    runtime = Runtime("model.pt2", ("torch",), coarse, dynamic=False, precisions=("fp32", "fp16", "int8"))
+    runtime = Runtime(
+        "pt2", "model.pt2", ("torch",), coarse, dynamic=False, precisions=("fp32", "fp16", "int8")
+    )
     folder = shutil.copytree(exported, tmp_path / "file")
     with pytest.raises(UserError, match="--precision fp16: needs --data FOLDER"):
-        export_panoptic(network, SIZE, "pt2", runtime, folder, precision="fp16")
+        export_panoptic(network, SIZE, runtime, folder, precision="fp16")
     with pytest.raises(UserError, match="pt2, panoptic_mask_head: differs .* nothing is written"):
-        export_panoptic(network, SIZE, "pt2", runtime, folder)
+        export_panoptic(network, SIZE, runtime, folder)
     assert PanopticModel(folder).manifest["runtime"] == "onnx"  # untouched
     for name in PARTS:
         (tmp_path / f"panoptic_{name}-pt2.json").write_text('{"activations": "static", "floats": []}')
     monkeypatch.setattr(recipe, "RECIPES", tmp_path)
     runtime = replace(runtime, convert=int8)
-    checked = export_panoptic(network, SIZE, "pt2", runtime, folder, precision="int8", data=data)
+    checked = export_panoptic(network, SIZE, runtime, folder, precision="int8", data=data)
     assert checked.metric == "PQ" and checked.agreement >= 99 and checked.images == 3
     assert PanopticModel(folder).manifest["precision"] == "int8"  # in the place of the other
     assert [shape for _, *shape in reversed(seen)] == [
@@ -211,10 +214,10 @@ def test_mistakes_are_told_in_a_sentence(
     with pytest.raises(UserError, match="is of no panoptic network: has no pad_value"):
         PanopticModel(folder / "trunk")
     with pytest.raises(UserError, match="--size 65 96: must be multiples of 32"):
-        export_panoptic(network, (65, 96), "pt2", RUNTIMES["pt2"], tmp_path / "new")
+        export_panoptic(network, (65, 96), RUNTIMES["pt2"], tmp_path / "new")
     (folder / "trunk" / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="is there already and is no export alone"):
-        export_panoptic(network, SIZE, "pt2", RUNTIMES["pt2"], folder)
+        export_panoptic(network, SIZE, RUNTIMES["pt2"], folder)
     assert (folder / "trunk" / "thesis.txt").read_text() == "mine"
     part = folder / "mask_head" / "model.onnx"
     part.write_bytes(part.read_bytes()[:-10])
@@ -243,3 +246,36 @@ def test_a_network_that_numpy_does_not_know_is_refused(root: Path) -> None:
             settings_of(PanopticNetwork(model, CLASSES, 2), SIZE)
     with pytest.raises(UserError, match="names 1 things of 4 classes, its network has 2 of 4"):
         settings_of(PanopticNetwork(build(root / "tiny.py")[1], CLASSES, 1), SIZE)
+
+
+def test_delegates_are_asked_part_by_part(
+    network: PanopticNetwork, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    found = check_panoptic(network, SIZE, RUNTIMES["onnx"])
+    assert list(found) == list(PARTS) and all(set(part) == {"NNAPI", "Core ML"} for part in found.values())
+    assert found["trunk"]["NNAPI"].outside["LayerNormalization"] > 1
+    assert not found["box_head"]["Core ML"].outside and found["box_head"]["Core ML"].partitions == 1
+    with pytest.raises(UserError, match="--check: pt2 has no accelerator's delegate to ask"):
+        check_panoptic(network, SIZE, RUNTIMES["pt2"])
+    with pytest.raises(UserError, match="--size 64 65: must be multiples of 32"):
+        check_panoptic(network, (64, 65), RUNTIMES["onnx"])
+    with pytest.raises(UserError, match="--precision int8: needs --data FOLDER"):
+        check_panoptic(network, SIZE, RUNTIMES["onnx"], precision="int8")
+    words = ["export", str(root / "tiny.pth"), "--task", "panoptic", "--config", str(root / "tiny.py")]
+    cli.main(
+        [
+            *words,
+            "--to",
+            "onnx",
+            "--size",
+            *map(str, SIZE),
+            "--check",
+            "--precision",
+            "int8",
+            "--data",
+            str(root),
+        ]
+    )
+    printed = capsys.readouterr().out
+    assert "panoptic's mask_head for onnx, int8: NNAPI takes " in printed
+    assert "panoptic's trunk for onnx, int8: Core ML takes " in printed

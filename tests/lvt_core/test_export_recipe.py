@@ -61,4 +61,4 @@ def test_networks_have_their_own_recipes(model_name: str, runtime: str, activati
 def test_activations_are_those_that_a_runtime_has(runtime: str, activations: str, known: str) -> None:
     message = f"recipe: activations '{activations}': {runtime} has {known}"
     with pytest.raises(UserError, match=message):
-        require_activations(Recipe(activations), runtime, RUNTIMES[runtime])
+        require_activations(Recipe(activations), RUNTIMES[runtime])

@@ -80,19 +80,21 @@ def _round_weights(job: Job, file: Path) -> None:
     pt2.convert(replace(job, program=program), file)
 
 
-ROUNDING = Runtime("model.pt2", ("torch",), _round_weights, False, ("fp32", "int8"), activations=("float",))
+ROUNDING = Runtime(
+    "pt2", "model.pt2", ("torch",), _round_weights, False, ("fp32", "int8"), activations=("float",)
+)
 
 
 def test_a_runtime_that_writes_all_at_once(data: ClassifiedImages) -> None:
     model = Net(ruined=2)
-    found = search_recipe(model, EXPORT, "pt2", ROUNDING, data, report=lambda line: None)
+    found = search_recipe(model, EXPORT, ROUNDING, data, report=lambda line: None)
     assert found.recipe == Recipe("float", ("stages.2",))
     ranking = found.record["decibels"]
     assert set(ranking) == {"patch_embed", "stages.0", "stages.1", "stages.2", "head"}
     assert ranking["stages.2"] < 10 < 30 < min(value for name, value in ranking.items() if name != "stages.2")
     assert found.record["scores"]["agreement"] == 100
     assert found.record["weights in int8"] == pytest.approx(1 - 64 / (48 * 8 + 3 * 64 + 16), abs=1e-4)
-    sound = search_recipe(Net(ruined=None), EXPORT, "pt2", ROUNDING, data, report=lambda line: None)
+    sound = search_recipe(Net(ruined=None), EXPORT, ROUNDING, data, report=lambda line: None)
     assert sound.recipe == Recipe("float")
 
 
@@ -110,7 +112,6 @@ def test_runtimes_find_what_int8_ruins(runtime: str, data: ClassifiedImages) -> 
     found = search_recipe(
         Net(ruined=1),
         EXPORT,
-        runtime,
         replace(RUNTIMES[runtime], convert=convert),
         data,
         activations=("static",),
@@ -193,7 +194,7 @@ def test_onnx_rounds_all_but_what_it_is_told_to_keep(activations: str, tmp_path:
             sum(value.data_type == onnx.TensorProto.INT8 and len(value.dims) == 2 for value in weights)
             == count
         )
-        common.write_manifest(folder, export, "onnx", RUNTIMES["onnx"], None)
+        common.write_manifest(folder, export, RUNTIMES["onnx"], None)
         expected = model(torch.from_numpy(x)).detach().numpy()
         errors.append(float(np.abs(load(folder)(x)[0] - expected).max()))
     assert errors[3] < 1e-6 < min(errors[:3]) and max(errors) < 0.05

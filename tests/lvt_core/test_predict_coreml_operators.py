@@ -142,6 +142,16 @@ def test_activations_and_norms() -> None:
         ops.gelu(x.numpy(), mode="TANH_APPROXIMATION")
 
 
+def test_batch_norm_has_its_own_weights() -> None:
+    x, mean, weight, bias = torch.randn(2, 4, 5, 3), torch.randn(4), torch.randn(4), torch.randn(4)
+    variance = torch.rand(4)
+    given = [value.numpy() for value in (x, mean, variance)]
+    for weights in ((None, None), (weight, None), (None, bias), (weight, bias)):
+        expected = F.batch_norm(x, mean, variance, *weights, eps=1e-3)
+        found = ops.batch_norm(*given, *(w if w is None else w.numpy() for w in weights), epsilon=1e-3)
+        _same(found, expected)
+
+
 @pytest.mark.parametrize("size", [(10, 18), (7, 23), (5, 9)])
 def test_maps_grow_as_in_pytorch(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
