@@ -161,10 +161,20 @@ def _plan(
 
 
 def _calibration(parts: dict[str, nn.Module], settings: dict[str, Any], data: PanopticImages) -> Inputs:
-    """What calibrates the parts."""
+    """What calibrates the parts.
+
+    Raises:
+        UserError: On none of the images a thing is found.
+    """
     images = data.calibration()
     chosen = [images[i] for i in spread(len(images), HEAD_CALIBRATION_IMAGES)]
-    return {"trunk": images, **_head_inputs(parts, settings, chosen)}
+    heads = _head_inputs(parts, settings, chosen)
+    if len(heads["mask_head"]) == 1:  # the noise
+        raise UserError(
+            f"--data {data.root}: on {len(chosen)} training images the network finds no thing, which int8 of "
+            "its mask head is calibrated on"
+        )
+    return {"trunk": images, **heads}
 
 
 def _head_inputs(
@@ -187,9 +197,10 @@ def _head_inputs(
     pipeline = PanopticPipeline(settings, {"trunk": trunk, **heads})
     for image in images:
         pipeline(image)
+    # Both heads see the same maps; where no thing is found, as may be on noise, the mask head sees none.
+    strength = np.concatenate([value.ravel() for value in found["box_head"]]).std() or 1
     for name, features in found.items():
         noise = np.random.default_rng(0).normal(size=part_inputs(settings)[name])
-        strength = np.concatenate([value.ravel() for value in features]).std() or 1
         features.append((noise * strength).astype(np.float32))
     return found
 
@@ -214,6 +225,7 @@ def _write_manifest(
         "classes": list(network.classes),
         "palette": network.palette,
         "parity": asdict(scores) if scores else None,
+        "checked_by": runtime.checked_by,
         "versions": versions(runtime),
         "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -246,6 +247,20 @@ def test_a_network_that_numpy_does_not_know_is_refused(root: Path) -> None:
             settings_of(PanopticNetwork(model, CLASSES, 2), SIZE)
     with pytest.raises(UserError, match="names 1 things of 4 classes, its network has 2 of 4"):
         settings_of(PanopticNetwork(build(root / "tiny.py")[1], CLASSES, 1), SIZE)
+
+
+def test_a_network_that_finds_nothing(network: PanopticNetwork, data: PanopticImages, tmp_path: Path) -> None:
+    nothing = copy.deepcopy(network.model)
+    nothing.roi_head.bbox_head.fc_cls.bias.data[-1] += 1e4  # all is background
+    blind = replace(network, model=nothing)
+    checked = export_panoptic(blind, SIZE, RUNTIMES["pt2"], tmp_path / "file")
+    assert checked.agreement > 99.9
+    model = PanopticModel(tmp_path / "file")
+    assert model.manifest["checked_by"] == "the runtime"
+    assert not any(segment.is_thing for segment in model(photograph(1, *SIZE, seed=0)).segments)
+    with pytest.raises(UserError, match=f"--data {data.root}: on 2 training images the network finds no"):
+        export_panoptic(blind, SIZE, RUNTIMES["onnx"], tmp_path / "int8", precision="int8", data=data)
+    assert not (tmp_path / "int8").exists()
 
 
 def test_delegates_are_asked_part_by_part(

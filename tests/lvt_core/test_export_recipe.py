@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 
 from export_checks import small_models
+from lvt_core import LVTConfig, SegFormer
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job
 from lvt_core.export.common import make_program
@@ -45,13 +47,14 @@ def test_every_runtime_has_a_recipe_for_any_network(runtime: str) -> None:
     assert (RECIPES / f"{runtime}.json").exists()
 
 
-@pytest.mark.parametrize("model_name", ["lvt_cls", "segformer"])
-@pytest.mark.parametrize(
-    ("runtime", "activations"), [("coreml", "float"), ("executorch", "dynamic"), ("litert", "dynamic")]
-)
-def test_networks_have_their_own_recipes(model_name: str, runtime: str, activations: str) -> None:
-    assert read_recipe(model_name, runtime) == Recipe(activations)
-    assert (RECIPES / f"{model_name}-{runtime}.json").exists()
+@pytest.mark.parametrize("name", ["lvt_cls", "segformer"])
+@pytest.mark.parametrize("runtime", [name for name in RUNTIMES if "int8" in RUNTIMES[name].precisions])
+def test_networks_have_their_own_recipes(name: str, runtime: str) -> None:
+    assert (RECIPES / f"{name}-{runtime}.json").exists()
+    recipe = read_recipe(name, runtime)
+    assert recipe.activations in RUNTIMES[runtime].activations
+    model = timm.create_model("lvt_cls") if name == "lvt_cls" else SegFormer(LVTConfig())
+    require_modules(Job(make_program(model, Export(name, (64, 64))), Export(name, (64, 64)), recipe=recipe))
 
 
 @pytest.mark.parametrize(
