@@ -8,9 +8,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +20,20 @@ from typing import Any
 import numpy as np
 
 from lvt_core.errors import UserError
+from lvt_core.predict_images import COLOURS, normalize, require_finite, require_input, require_size
+from lvt_core.predict_manifest import MANIFEST, PACKAGES, read_manifest, require_unchanged, sha256
 
-MANIFEST = "model.json"
+__all__ = [
+    "MANIFEST",
+    "PACKAGES",
+    "SESSIONS",
+    "ExportedModel",
+    "installed_version",
+    "load",
+    "read_manifest",
+    "sha256",
+]
+
 ARITHMETIC = ["lvt", "arithmetic"]  # where an OpenVINO file says what it was judged in
 Arrays = list[np.ndarray]
 Session = Callable[[np.ndarray], Arrays]
@@ -48,83 +58,42 @@ class ExportedModel:
         self.manifest = read_manifest(self.folder)
         if self.manifest.get("task") == "panoptic":
             raise UserError(f"{self.folder}: a panoptic network; lvt_core.predict_panoptic opens it")
-        for name, expected in self.manifest["sha256"].items():
-            if sha256(self.folder / name) != expected:
-                raise UserError(f"{self.folder / name}: not the file that was exported (its SHA-256 differs)")
-        runtime = self.manifest["runtime"]
-        if runtime not in SESSIONS:
-            raise UserError(f"{self.folder / MANIFEST}: runtime {runtime!r}; known are {', '.join(SESSIONS)}")
-        self._session = _open(runtime, self.folder / self.manifest["file"], self.manifest.get("versions", {}))
+        require_unchanged(self.folder, self.manifest)
+        file, versions = self.folder / self.manifest["file"], self.manifest.get("versions", {})
+        self._session = _open(self.manifest["runtime"], file, versions)
 
     def __call__(self, images: np.ndarray) -> Arrays:
         """Normalised images ``(B, 3, H, W)``, float32, to the network's outputs, in the manifest's order.
 
         Raises:
-            UserError: The images have a type or size that the file was not exported for, or the runtime
-                fails.
+            UserError: The images have a type or size that the file was not exported for, or values that are
+                not finite, or the runtime fails.
         """
-        if images.dtype != np.float32 or images.ndim != 4:
-            found = f"{images.dtype} {images.shape}"
-            raise UserError(f"images are {found}: they must be float32 (batch, channels, height, width)")
-        for name, length, allowed in zip(
-            ("batch", "channels", "height", "width"), images.shape, self.manifest["input"], strict=True
-        ):
-            low, high = allowed if isinstance(allowed, list) else (allowed, allowed)
-            if not low <= length <= high:
-                expected = low if low == high else f"{low} to {high}"
-                raise UserError(f"images have {name} {length}: this file takes {expected}")
+        require_input(images)
+        require_size(images.shape, self.manifest["input"])
+        require_finite(images)
         try:
             return self._session(np.ascontiguousarray(images))
         except Exception as error:  # every runtime has exceptions of its own
-            reason = str(error).strip().splitlines()
             raise UserError(
                 f"{self.folder}: {self.manifest['runtime']} fails on images of {images.shape}: "
-                f"{reason[0] if reason else error!r}"
+                f"{reason(error)}"
             ) from error
 
     def normalize(self, images: np.ndarray) -> np.ndarray:
-        """Bytes ``(B, H, W, 3)``, RGB, to what the network takes."""
-        mean, std = (np.asarray(self.manifest[key], dtype=np.float32) for key in ("mean", "std"))
-        scaled = images.astype(np.float32) / 255
-        return np.ascontiguousarray(((scaled - mean) / std).transpose(0, 3, 1, 2))
+        """Bytes ``(B, H, W, 3)``, RGB, to what the network takes.
+
+        Raises:
+            UserError: They are something else, or the network takes no images.
+        """
+        if (channels := self.manifest["input"][1]) != COLOURS:
+            raise UserError(f"{self.folder}: takes no images, but maps of {channels} channels")
+        return normalize(images, self.manifest["mean"], self.manifest["std"])
 
 
 def load(folder: str | Path) -> ExportedModel:
     """`ExportedModel` of a folder."""
     return ExportedModel(folder)
-
-
-def sha256(file: Path) -> str:
-    """Of a file's bytes.
-
-    Raises:
-        UserError: It cannot be read.
-    """
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """An exported folder's ``model.json``.
-
-    Raises:
-        UserError: There is none, or it is not one that `lvt export` writes.
-    """
-    file = folder / MANIFEST
-    try:
-        manifest = json.loads(file.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{file}: not JSON ({error})") from error
-    if not isinstance(manifest, dict):
-        raise UserError(f"{file}: holds no object; `lvt export` writes it")
-    missing = [key for key in ("runtime", "file", "sha256", "input", "mean", "std") if key not in manifest]
-    if missing:
-        raise UserError(f"{file}: has no {', '.join(missing)}; `lvt export` writes it")
-    return manifest
 
 
 def installed_version(distribution: str) -> str:
@@ -135,22 +104,36 @@ def installed_version(distribution: str) -> str:
         return "unknown"
 
 
+def reason(error: Exception) -> str:
+    """The first line of a runtime's exception that says something: those before it say where, and end so."""
+    if isinstance(error, KeyError):
+        return repr(error)  # its text is the key alone
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if not line.endswith(":")), lines[0] if lines else repr(error))
+
+
+def missing(error: ImportError, packages: str) -> str:
+    """What an import lacks: a package, or something that an installed one needs."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"needs {error.name}: pip install {packages}"
+    return f"cannot import what it needs ({packages}): {reason(error)}"
+
+
 def _open(runtime: str, file: Path, versions: Mapping[str, str]) -> Session:
     package = PACKAGES[runtime]
     try:
         return SESSIONS[runtime](file)
     except ImportError as error:
-        raise UserError(f"{file}: needs {error.name}: pip install {package}") from error
+        raise UserError(f"{file}: {missing(error, package)}") from error
     except UserError:
         raise
     except Exception as error:  # every runtime has exceptions of its own
-        reason = str(error).strip().splitlines()
         distribution = package.split()[0]
         written, here = versions.get(distribution), installed_version(distribution)
         other = (
             f" (written for {distribution} {written}, here is {here})" if written not in (None, here) else ""
         )
-        raise UserError(f"{file}: {runtime} refuses it: {reason[0] if reason else error!r}{other}") from error
+        raise UserError(f"{file}: {runtime} refuses it: {reason(error)}{other}") from error
 
 
 def _coreml(file: Path) -> Session:
@@ -269,12 +252,4 @@ SESSIONS: dict[str, Callable[[Path], Session]] = {
     "onnx": _onnx,
     "openvino": _openvino,
     "pt2": _pt2,
-}
-PACKAGES = {
-    "coreml": "coremltools",
-    "executorch": "executorch torch",
-    "litert": "ai-edge-litert",
-    "onnx": "onnxruntime",
-    "openvino": "openvino",
-    "pt2": "torch",
 }

@@ -155,9 +155,14 @@ def read_content(package: Path) -> tuple[Path, Any]:
     with quiet():
         from coremltools.proto import Model_pb2
 
-    manifest = json.loads(_read(package / "Manifest.json"))
-    root = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]
-    file = package / "Data" / root["path"]
+    content = package / "Manifest.json"
+    try:
+        manifest = json.loads(_read(content))
+        file = package / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{content}: names no program: it is broken") from error
     model = Model_pb2.Model()
     model.ParseFromString(_read(file))
     if not model.mlProgram.functions:

@@ -20,12 +20,14 @@ import numpy as np
 
 from lvt_core import predict_boxes as ops
 from lvt_core.errors import UserError
-from lvt_core.predict import MANIFEST, ExportedModel, read_manifest, sha256
+from lvt_core.predict import ExportedModel
+from lvt_core.predict_images import normalize, require_input, sides
+from lvt_core.predict_manifest import MANIFEST, read_manifest, require_unchanged
+from lvt_core.predict_panoptic_settings import PARTS, require_settings
+
+__all__ = ["PARTS", "Instances", "PanopticMap", "PanopticModel", "PanopticPipeline", "PanopticSegment"]
 
 VOID = 0
-PARTS = ("trunk", "box_head", "mask_head")
-NUMBERS = ("input", "mean", "std", "pad_value", "num_things", "num_stuff")
-SETTINGS = (*NUMBERS, "proposals", "roi", "boxes", "masks", "fusion")
 
 Part = Callable[[np.ndarray], Sequence[np.ndarray]]
 
@@ -73,7 +75,7 @@ class PanopticPipeline:
     """The networks and what lies between them.
 
     Args:
-        settings: `SETTINGS`, as ``model.json`` has them.
+        settings: What ``model.json`` has: the fields of `predict_panoptic_settings.RULES`.
         parts: `PARTS`, each from its input to its outputs.
     """
 
@@ -99,12 +101,17 @@ class PanopticPipeline:
                 resized.
 
         Raises:
-            UserError: The image has a size that the file was not exported for, or does not hold `extent`.
+            UserError: The image has a type or size that the file was not exported for, or does not hold
+                `extent`, or a size is none.
         """
-        extent = extent or (int(images.shape[-2]), int(images.shape[-1]))
-        if not all(0 < inner <= outer for inner, outer in zip(extent, images.shape[-2:], strict=True)):
-            raise UserError(f"extent {extent}: must lie in the images, {images.shape[-2:]}")
-        size = size or extent
+        require_input(images)
+        if len(images) != 1:
+            raise UserError(f"images are {images.shape}: must be one at a time")
+        height, width = images.shape[2:]
+        extent = sides("extent", (height, width) if extent is None else extent)
+        if extent[0] > height or extent[1] > width:
+            raise UserError(f"extent {extent}: must lie in the images, {(height, width)}")
+        size = extent if size is None else sides("size", size)
         scores, deltas, maps, stuff = self._split(self.trunk(images))
         proposals = self.propose(scores, deltas, extent)
         found = self.classify(maps, proposals, extent)
@@ -253,29 +260,29 @@ class PanopticModel(PanopticPipeline):
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
-        if missing := [key for key in SETTINGS if key not in self.manifest]:
-            raise UserError(f"{self.folder / MANIFEST}: is of no panoptic network: has no {missing[0]}")
-        for name, expected in self.manifest["sha256"].items():
-            if sha256(self.folder / name) != expected:
-                raise UserError(f"{self.folder / name}: not the file that was exported (its SHA-256 differs)")
+        if self.manifest.get("task") != "panoptic":
+            raise UserError(f"{self.folder}: is of no panoptic network; lvt_core.predict opens it")
+        require_settings(self.folder / MANIFEST, self.manifest)
+        require_unchanged(self.folder, self.manifest)
         super().__init__(self.manifest, {name: ExportedModel(self.folder / name) for name in PARTS})
 
     def normalize(self, images: np.ndarray) -> np.ndarray:
         """Bytes ``(1, H, W, 3)``, RGB, to what the network takes: padded to its size, right and below.
 
         Raises:
-            UserError: They are larger than the network's input.
+            UserError: They are something else, or larger than the network's input.
         """
+        pixels = normalize(images, self.manifest["mean"], self.manifest["std"])
         height, width = self.manifest["input"][2:]
+        if len(images) != 1:
+            raise UserError(f"images are {images.shape}: must be one at a time")
         if images.shape[1] > height or images.shape[2] > width:
             raise UserError(
                 f"images are {images.shape[1]} x {images.shape[2]}: this network takes up to "
                 f"{height} x {width}; resize them"
             )
-        mean, std = (np.asarray(self.manifest[key], dtype=np.float32) for key in ("mean", "std"))
-        scaled = (images.astype(np.float32) / 255 - mean) / std
-        padded = np.full((len(images), 3, height, width), self.manifest["pad_value"], np.float32)
-        padded[:, :, : images.shape[1], : images.shape[2]] = scaled.transpose(0, 3, 1, 2)
+        padded = np.full((1, 3, height, width), self.manifest["pad_value"], np.float32)
+        padded[:, :, : images.shape[1], : images.shape[2]] = pixels
         return padded
 
 

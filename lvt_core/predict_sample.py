@@ -8,6 +8,7 @@ Needs numpy and the runtime alone.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,31 @@ from typing import Any
 import numpy as np
 
 from lvt_core.errors import CommandParser, UserError, run_command
-from lvt_core.predict import MANIFEST, ExportedModel, load
+from lvt_core.predict import ExportedModel, load
+from lvt_core.predict_images import require_size
+from lvt_core.predict_manifest import MANIFEST, Rule, is_list, is_number, is_whole, read_manifest, require
+from lvt_core.predict_panoptic_settings import PARTS
 
 VALUES = 64  # kept of an output
 # Of an output's largest value. Other processors round int8 products and float16 otherwise.
 TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2, "int8": 1e-1}
+RULES = {
+    "sample.seed": Rule(lambda value: is_whole(value, 0), "a whole number of at least 0"),
+    "sample.input": Rule(lambda value: is_list(value, is_whole, 4), "four positive whole numbers"),
+    "sample.outputs": Rule(
+        lambda value: is_list(value, _is_output), "shape, largest and values of each output"
+    ),
+    "precision": Rule(lambda value: value in list(TOLERANCES), f"one of {', '.join(TOLERANCES)}"),
+}
+
+
+def _is_output(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and is_list(value.get("shape"), is_whole)
+        and is_number(value.get("largest"), 0)
+        and is_list(value.get("values"), is_number, min(math.prod(value["shape"]), VALUES))
+    )
 
 
 def record_sample(model: ExportedModel, shape: Sequence[int]) -> dict[str, Any]:
@@ -44,6 +65,8 @@ def check_sample(model: ExportedModel) -> float:
     sample = model.manifest.get("sample")
     if not sample:
         raise UserError(f"{model.folder / MANIFEST}: has no sample; `lvt export` writes it")
+    require(model.folder / MANIFEST, RULES, model.manifest)
+    require_size(sample["input"], model.manifest["input"])  # before so much noise is made
     outputs = _outputs(model, sample["seed"], sample["input"])
     shapes, recorded = ([output["shape"] for output in each] for each in (outputs, sample["outputs"]))
     if shapes != recorded:
@@ -53,7 +76,7 @@ def check_sample(model: ExportedModel) -> float:
         differences = np.abs(np.subtract(found["values"], expected["values"]))
         difference = float(differences.max()) / max(expected["largest"], 1e-30)
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))
-    allowed = TOLERANCES[model.manifest.get("precision", "fp32")]
+    allowed = TOLERANCES[model.manifest["precision"]]
     if worst > allowed:
         raise UserError(
             f"{model.folder}: differs from the recorded outputs by {worst:.1e} of the largest value, "
@@ -99,7 +122,8 @@ def main() -> None:
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="what lvt export wrote")
     for folder in parser.parse_args().folders:
-        parts = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")) or [folder]  # of panoptic ones
+        is_whole_network = read_manifest(folder).get("task") != "panoptic"
+        parts = [folder] if is_whole_network else [folder / name for name in PARTS]
         worst = max(check_sample(load(part)) for part in parts)
         print(f"{folder}: gives the recorded outputs (largest difference {worst:.1e})")
 

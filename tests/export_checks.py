@@ -20,7 +20,7 @@ from lvt_core import LVT, LVTConfig, SegFormer
 from lvt_core.errors import UserError
 from lvt_core.export.gate import photograph, run_model
 from lvt_core.export.graph import Outputs
-from lvt_core.predict import SESSIONS, ExportedModel, load
+from lvt_core.predict import SESSIONS, ExportedModel, load, sha256
 
 SMALL: dict[str, Any] = {
     "embed_dims": (16, 16, 32, 32),
@@ -131,16 +131,22 @@ sys.meta_path.insert(0, Block())
 """
 
 
-def forget_checksums(folder: Path) -> Path:
-    """Let an export's files be changed: what opens them must see by itself that they are broken."""
+def renew_checksums(folder: Path) -> Path:
+    """Of files that were changed: what opens them must see by itself that they are broken."""
     manifest = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps(manifest | {"sha256": {}}))
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "model.json"]
+    sums = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+    (folder / "model.json").write_text(json.dumps(manifest | {"sha256": sums}))
     return folder
 
 
-def check_refused(folder: Path, name: str, contents: Iterable[bytes], message: str) -> None:
-    """With each content of a file the export is refused in a sentence."""
+def check_refused(
+    folder: Path, name: str, contents: Iterable[bytes], message: str, *, renew: bool = True
+) -> None:
+    """With each content of a file the export is refused in a sentence; `renew` makes the checksums right."""
     for content in contents:
         (folder / name).write_bytes(content)
+        if renew:
+            renew_checksums(folder)
         with pytest.raises(UserError, match=message):
             ExportedModel(folder)

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <exception>
+#include <new>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -127,8 +129,10 @@ int main(int argc, char** argv) {
       classify(options);
     }
     return 0;
-  } catch (const Failure& failure) {
-    std::fprintf(stderr, "error: %s\n", failure.what());
-    return 2;
+  } catch (const std::bad_alloc&) {
+    std::fputs("error: there is not enough memory for this network or image\n", stderr);
+  } catch (const std::exception& error) {  // a `Failure`, or what a library throws
+    std::fprintf(stderr, "error: %s\n", error.what());
   }
+  return 2;
 }

@@ -1,5 +1,7 @@
 #include "manifest.h"
 
+#include <cmath>
+#include <cstdint>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -46,11 +48,35 @@ class Fields {
   json content_;
 };
 
-std::array<float, 3> read_colours(const Fields& fields, const std::string& name) {
-  const std::string allowed = "three numbers";
-  const auto values = fields.get<std::vector<float>>(name, allowed);
+constexpr std::int64_t kLargestSide = 8192;
+
+/// Three numbers; the library's own conversion would take `true`, too.
+std::array<float, 3> read_colours(const Fields& fields, const std::string& name, bool positive) {
+  const std::string allowed = positive ? "three positive numbers" : "three numbers";
+  const auto values = fields.get<std::vector<json>>(name, allowed);
   if (values.size() != 3) throw fields.wrong(name, allowed);
-  return {values[0], values[1], values[2]};
+  std::array<float, 3> found{};
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (!values[i].is_number()) throw fields.wrong(name, allowed);
+    found[i] = values[i].get<float>();
+    if (!std::isfinite(found[i]) || (positive && found[i] <= 0)) throw fields.wrong(name, allowed);
+  }
+  return found;
+}
+
+/// Height and width of [1, 3, height, width]; the library's own conversion would cut fractions off.
+std::array<int, 2> read_size(const Fields& fields) {
+  const std::string allowed = "[1, 3, height, width], each side 1 to " + std::to_string(kLargestSide) +
+                              ", as lvt export --size HEIGHT WIDTH writes it";
+  const auto input = fields.get<std::vector<json>>("input", allowed);
+  if (input.size() != 4 || input[0] != 1 || input[1] != 3) throw fields.wrong("input", allowed);
+  std::array<int, 2> sides{};
+  for (std::size_t i = 0; i < sides.size(); ++i) {
+    const json& side = input[i + 2];
+    if (!side.is_number_integer() || side < 1 || side > kLargestSide) throw fields.wrong("input", allowed);
+    sides[i] = side.get<int>();
+  }
+  return sides;
 }
 
 }  // namespace
@@ -59,17 +85,13 @@ Manifest read_manifest(const std::filesystem::path& folder) {
   const Fields fields(folder / "model.json");
   const std::string runtime = "executorch";
   if (fields.get<std::string>("runtime", runtime) != runtime) throw fields.wrong("runtime", runtime);
-  const std::string allowed = "[1, 3, height, width], as lvt export --size HEIGHT WIDTH writes it";
-  const auto input = fields.get<std::vector<int>>("input", allowed);
-  if (input.size() != 4 || input[0] != 1 || input[1] != 3 || input[2] < 1 || input[3] < 1) {
-    throw fields.wrong("input", allowed);
-  }
+  const std::array<int, 2> size = read_size(fields);
   Manifest manifest;
   manifest.model = folder / fields.get<std::string>("file", "a file's name");
-  manifest.height = input[2];
-  manifest.width = input[3];
-  manifest.mean = read_colours(fields, "mean");
-  manifest.deviation = read_colours(fields, "std");
+  manifest.height = size[0];
+  manifest.width = size[1];
+  manifest.mean = read_colours(fields, "mean", false);
+  manifest.deviation = read_colours(fields, "std", true);
   if (fields.has("classes")) {
     manifest.classes = fields.get<std::vector<std::string>>("classes", "names or null");
   }

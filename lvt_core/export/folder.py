@@ -16,12 +16,18 @@ def require_replaceable(folder: Path) -> None:
     """
     if not folder.exists():
         return
+    why = ""
     if folder.is_dir():
         names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-        written = set(read_manifest(folder)["sha256"]) | {MANIFEST} if MANIFEST in names else set()
+        written: set[str] = set()
+        if MANIFEST in names:
+            try:
+                written = {*read_manifest(folder)["sha256"], MANIFEST}
+            except UserError as error:
+                why = f" ({error})"
         if names <= written:
             return
-    raise UserError(f"--output {folder}: is there already and is no export alone; choose another folder")
+    raise UserError(f"--output {folder}: is there already and is no export alone{why}; choose another folder")
 
 
 def put_in_place(work: Path, folder: Path, old: Path) -> None:

@@ -15,6 +15,7 @@ from lvt_core.config import MIN_INPUT_SIZE
 from lvt_core.errors import UserError
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.recipe import ACTIVATIONS, Recipe
+from lvt_core.predict import missing
 
 PRECISIONS = ("fp32", "fp16", "int8")
 BFLOAT16 = "bf16"  # no weights' type, but what a runtime may compute in, if the processor does
@@ -161,5 +162,4 @@ def told_what_is_missing(runtime: Runtime) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        needed = " ".join(runtime.packages)
-        raise UserError(f"--to {runtime.name}: needs {error.name}: pip install {needed}") from error
+        raise UserError(f"--to {runtime.name}: {missing(error, ' '.join(runtime.packages))}") from error

@@ -92,7 +92,7 @@ class Given:
 
     def __init__(self, *outputs: np.ndarray) -> None:
         self.outputs = list(outputs)
-        self.manifest = {"runtime": "onnx", "precision": "int8"}
+        self.manifest = {"runtime": "onnx", "precision": "int8", "input": [1, 3, 32, 32]}
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         return self.outputs

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from export_checks import check_export, check_refused, forget_checksums, largest_error
+from export_checks import check_export, check_refused, largest_error
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, common, export_model
 from lvt_core.export.recipe import Recipe
@@ -136,8 +136,7 @@ def test_heads_are_the_same_in_core_ml(tmp_path: Path) -> None:
 def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(exported, tmp_path / "file")
     weights, content = (folder / WEIGHTS).read_bytes(), (folder / PROGRAM).read_bytes()
-    check_refused(folder, WEIGHTS, [weights[:-1]], "weight.bin: not the file that was exported")
-    forget_checksums(folder)
+    check_refused(folder, WEIGHTS, [weights[:-1]], "weight.bin: not the file that was exported", renew=False)
     broken = (weights[:1000], bytes(len(weights)), b"")
     check_refused(folder, WEIGHTS, broken, "weight.bin: has no weight of .* bytes at .*: it is broken")
     (folder / WEIGHTS).unlink()
@@ -150,6 +149,21 @@ def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> 
         (content.replace(b"softmax", b"softmin"), "operator 'softmin': the interpreter has none"),
     ):
         check_refused(folder, PROGRAM, [program], message)
+    (folder / PROGRAM).write_bytes(content)
+    broken = (
+        b"",
+        b"[]",
+        b"{}",
+        b'{"itemInfoEntries": 1, "rootModelIdentifier": "a"}',
+        b"\xff",
+        b"[" * 100000,
+    )
+    check_refused(folder, "model.mlpackage/Manifest.json", broken, "Manifest.json: names no program")
+    added = folder / "model.mlpackage" / "Data" / "new.bin"
+    added.write_bytes(b"")
+    with pytest.raises(UserError, match="Data/new.bin: was not exported; remove it"):
+        ExportedModel(folder)
+    added.unlink()
     (folder / "model.mlpackage" / "Manifest.json").unlink()
     with pytest.raises(UserError, match="cannot read .*Manifest.json"):
         ExportedModel(folder)

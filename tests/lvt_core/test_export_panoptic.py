@@ -212,7 +212,7 @@ def test_mistakes_are_told_in_a_sentence(
         model.normalize(np.zeros((1, 65, 96, 3), np.uint8))
     with pytest.raises(UserError, match="a panoptic network; lvt_core.predict_panoptic opens it"):
         load(folder)
-    with pytest.raises(UserError, match="is of no panoptic network: has no pad_value"):
+    with pytest.raises(UserError, match="trunk: is of no panoptic network; lvt_core.predict opens it"):
         PanopticModel(folder / "trunk")
     with pytest.raises(UserError, match="--size 65 96: must be multiples of 32"):
         export_panoptic(network, (65, 96), RUNTIMES["pt2"], tmp_path / "new")
