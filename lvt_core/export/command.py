@@ -123,7 +123,7 @@ def run_export(arguments: argparse.Namespace) -> None:
         raise UserError(f"{name} has no task to be judged by: --precision fp32 without --data alone")
     if not arguments.check:
         require_replaceable(folder)
-    data = _labelled(arguments, export) if arguments.data else None
+    data = _labelled(arguments, export, config.num_classes) if arguments.data else None
     runtime = RUNTIMES[arguments.to]
     recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
     if arguments.check:
@@ -237,12 +237,16 @@ def _print_delegates(arguments: argparse.Namespace, name: str, found: dict[str, 
         print(f"{name} for {arguments.to}, {arguments.precision}: {delegate} {delegation}")
 
 
-def _labelled(arguments: argparse.Namespace, export: Export) -> Labelled:
+def _labelled(arguments: argparse.Namespace, export: Export, num_classes: int) -> Labelled:
     """The labelled images of a model's task."""
+    if export.channels != 3:
+        raise UserError(
+            f"--data {arguments.data}: its images have 3 channels, the network takes {export.channels}"
+        )
     options: dict[str, Any] = {"mean": export.mean, "std": export.std, "limit": arguments.limit}
     if export.name == "lvt_cls":
-        options["crop_pct"] = export.crop_pct
-    return LABELLED[export.name](arguments.data, export.size, **options)
+        options |= {"crop_pct": export.crop_pct, "classes": export.classes}
+    return LABELLED[export.name](arguments.data, export.size, num_classes=num_classes, **options)
 
 
 def _size(words: Sequence[str], *, default: int) -> tuple[tuple[int, int], bool]:
