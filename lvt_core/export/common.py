@@ -90,11 +90,13 @@ def export_model(
         if check is not None:
             checked = check(reference, exported)
         elif export.precision == "fp32":
-            checked = check_parity(reference, exported, sizes=_sizes(export, runtime.largest), data=data)
+            sizes = _sizes(export, runtime.largest)
+            checked = check_parity(reference, exported, sizes=sizes, data=data, channels=export.channels)
         else:
             assert data is not None  # require_possible
             if export.dynamic:
-                check_runs(reference, exported, _sizes(export, runtime.largest))
+                sizes = _sizes(export, runtime.largest)
+                check_runs(reference, exported, sizes, channels=export.channels)
             checked = check_scores(reference, exported, data, before=before and Outputs(before.eval()))
         batch = 1 if export.dynamic else export.batch
         sample = record_sample(exported, (batch, export.channels, *export.size))
@@ -210,7 +212,7 @@ def write_manifest(
         "mean": list(export.mean),
         "std": list(export.std),
         "preprocessing": {
-            "colours": "RGB",
+            "colours": "RGB" if export.channels == 3 else None,
             "range": [0, 1],  # before mean and std
             "interpolation": export.interpolation,
             "crop_pct": export.crop_pct,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -268,7 +268,7 @@ class LabelMaps(Labelled):
         return files
 
 
-LABELLED: dict[str, type[Labelled]] = {"lvt_cls": ClassifiedImages, "segformer": LabelMaps}
+LABELLED: dict[str, Callable[..., Labelled]] = {"lvt_cls": ClassifiedImages, "segformer": LabelMaps}
 
 
 def first_images(data: Labelled, count: int) -> list[np.ndarray]:
