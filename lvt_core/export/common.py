@@ -16,7 +16,12 @@ from torch import nn
 
 from lvt_core.errors import UserError
 from lvt_core.export.delegates import Delegation
-from lvt_core.export.folder import put_in_place, require_replaceable
+from lvt_core.export.folder import (
+    put_in_place,
+    require_nameable,
+    require_replaceable,
+    told_what_cannot_be_written,
+)
 from lvt_core.export.gate import Checked, check_parity, check_runs, check_scores
 from lvt_core.export.graph import Outputs, exportable
 from lvt_core.export.job import (
@@ -75,11 +80,15 @@ def export_model(
         UserError: The runtime is not installed, cannot do what is asked, or its outputs differ.
     """
     require_possible(export, runtime, judged=data is not None or check is not None)
+    require_nameable(folder)
     require_writable_folder(folder.parent)
     require_replaceable(folder)
     reference = Outputs(model.eval())
     job = make_job(model, export, runtime, data=data, recipe=recipe, calibration=calibration)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+    with (
+        told_what_cannot_be_written(folder),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary,
+    ):
         work = Path(temporary) / folder.name
         work.mkdir()
         with told_what_is_missing(runtime):
