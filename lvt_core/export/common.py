@@ -91,7 +91,7 @@ def export_model(
     ):
         work = Path(temporary) / folder.name
         work.mkdir()
-        with told_what_is_missing(runtime):
+        with told_what_is_missing(runtime), told_what_cannot_be_written(folder):
             write_file(job, runtime, work / runtime.file)
         write_manifest(work, export, runtime, None)
         exported = ExportedModel(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from lvt_core.errors import UserError
 from lvt_core.predict import MANIFEST, read_manifest
 
 LONGEST_NAME = 240  # bytes: file systems have 255, and the folder's name has an ending while it is written
+FULL = 2**20  # bytes that are free, or fewer
 UNWRITABLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
     *(errno.EROFS, errno.EACCES, errno.EPERM),
@@ -54,6 +56,10 @@ def told_what_cannot_be_written(folder: Path) -> Iterator[None]:
             raise
         place = f" ({error.filename})" if error.filename else ""
         raise UserError(f"--output {folder}: cannot be written: {error.strerror}{place}") from error
+    except RuntimeError as error:  # of writers in C++
+        if not folder.parent.is_dir() or shutil.disk_usage(folder.parent).free >= FULL:
+            raise
+        raise UserError(f"--output {folder}: cannot be written: the disk is full") from error
 
 
 def require_replaceable(folder: Path) -> None:

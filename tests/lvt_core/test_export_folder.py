@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from torch import nn
@@ -11,7 +13,7 @@ from torch import nn
 from lvt_core import cli
 from lvt_core.errors import UserError
 from lvt_core.export import Export, Job, Runtime, command, export_model
-from lvt_core.export.folder import LONGEST_NAME, require_nameable
+from lvt_core.export.folder import LONGEST_NAME, require_nameable, told_what_cannot_be_written
 
 
 def test_what_cannot_be_an_exports_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,3 +74,13 @@ def test_a_full_disk_is_told(number: int, tmp_path: Path) -> None:
     with pytest.raises(expected, match=message):
         export_model(nn.Conv2d(3, 3, 1), Export("lvt", (32, 32)), runtime, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [], "nothing is left"
+
+
+@pytest.mark.parametrize("free", [0, 2**30])
+def test_writers_that_do_not_say_why(free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    expected, message = (
+        (RuntimeError, "a writer") if free else (UserError, "a: cannot be written: the disk is")
+    )
+    with pytest.raises(expected, match=message), told_what_cannot_be_written(tmp_path / "a"):
+        raise RuntimeError("a writer in C++")
