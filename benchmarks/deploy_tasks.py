@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -110,10 +111,17 @@ class ImageTask(Task):
         self.model: nn.Module = open_model(name)[1].eval()
         self.images = photograph(1, side, side, seed=0)
         self.checkpoint, self.judged_size = checkpoint, (judged_side, judged_side)
-        options = {"crop_pct": 1.0} if name == "lvt_cls" else {}
+        trained: Any = open_model(str(checkpoint)).model
+        options: dict[str, Any] = {"crop_pct": 1.0} if name == "lvt_cls" else {}
         export = Export(name, self.judged_size)
         self.data: Labelled = LABELLED[name](
-            data, self.judged_size, mean=export.mean, std=export.std, limit=limit, **options
+            data,
+            self.judged_size,
+            num_classes=trained.config.num_classes,
+            mean=export.mean,
+            std=export.std,
+            limit=limit,
+            **options,
         )
 
     def convert(self, runtime: str, precision: str, folder: Path) -> None:

@@ -10,7 +10,8 @@ import timm
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
 from lvt_core.errors import CommandParser, UserError, run_command
-from lvt_core.export.command import add_export, run_export
+from lvt_core.export.command import run_export
+from lvt_core.export.options import add_export
 
 
 def main(argv: Sequence[str] | None = None) -> None:

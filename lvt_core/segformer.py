@@ -83,7 +83,7 @@ class SegFormerHead(nn.Module):
         drop_rate: Rate at which whole channels are dropped before the last layer.
 
     Raises:
-        ValueError: There are no classes or no maps.
+        ValueError: There are no classes or no maps, or the width is no positive integer.
     """
 
     def __init__(
@@ -92,6 +92,8 @@ class SegFormerHead(nn.Module):
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"num_classes={num_classes}: a SegFormer head needs at least 1")
+        if not isinstance(embed_dim, int) or isinstance(embed_dim, bool) or embed_dim < 1:
+            raise ValueError(f"embed_dim={embed_dim!r}: must be an integer >= 1")
         if not in_dims:
             raise ValueError(f"in_dims={in_dims}: a SegFormer head needs at least one map")
         self.embed_dim = embed_dim

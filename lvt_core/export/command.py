@@ -3,88 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from timm.utils import ParseKwargs
 from torch import nn
 
 from lvt_core.errors import UserError
-from lvt_core.export import BFLOAT16, PRECISIONS, RUNTIMES, Export, check_delegates, export_model
+from lvt_core.export import RUNTIMES, Export, check_delegates, export_model
 from lvt_core.export.delegates import Delegation
-from lvt_core.export.folder import require_replaceable
+from lvt_core.export.folder import require_nameable, require_replaceable, told_what_cannot_be_written
 from lvt_core.export.labelled import LABELLED, Labelled
 from lvt_core.export.labelled_panoptic import PanopticImages
-from lvt_core.export.open_model import MODELS, open_model
+from lvt_core.export.open_model import open_model
 from lvt_core.export.open_panoptic import open_panoptic
+from lvt_core.export.options import require_sensible, size_of
 from lvt_core.export.panoptic import NAME, check_panoptic, export_panoptic
 from lvt_core.export.panoptic_parts import settings_of
-from lvt_core.export.recipe import ACTIVATIONS, Recipe, read_recipe, write_recipe
+from lvt_core.export.recipe import Recipe, read_recipe, write_recipe
 from lvt_core.export.sensitivity import search_recipe
 from lvt_core.files import require_writable_folder
 from lvt_core.segformer import SegFormer, SegFormerLabels
 
 CROP_PCT = 0.96  # of the published classifier
 OUTPUTS = {"lvt_cls": "logits", "segformer": "logits", "lvt": "maps"}
-NOT_PANOPTIC = ("labels", "recipe", "before", "search", "use_ema", "model_kwargs", "crop_pct")
-
-
-def add_export(parser: argparse.ArgumentParser) -> None:
-    """The arguments."""
-    parser.add_argument("source", help=f"{', '.join(MODELS)}, or a checkpoint of one of them")
-    parser.add_argument("--to", choices=tuple(RUNTIMES), required=True)
-    parser.add_argument(
-        "--size", nargs="+", default=["224"], metavar="PIXELS", help="a side, height and width, or 'dynamic'"
-    )
-    parser.add_argument(
-        "--model-kwargs",
-        nargs="*",
-        default={},
-        action=ParseKwargs,
-        metavar="KEY=VALUE",
-        help="of a variant: num_heads=(1,2,4,8); depths and classes are read from the weights",
-    )
-    parser.add_argument("--precision", choices=(*PRECISIONS, BFLOAT16), default="fp32")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="FOLDER",
-        help="labelled images, laid out as the task's recipe has them: compared, judged, calibrated on",
-    )
-    parser.add_argument("--crop-pct", type=float, help="part of an image that a classifier's crop keeps")
-    parser.add_argument("--limit", type=_count, help="judge on this many images at most")
-    parser.add_argument("--recipe", type=Path, metavar="FILE", help="of int8: which layers stay in float")
-    parser.add_argument(
-        "--labels", action="store_true", help="of segmentation: each pixel's class, not logits at a quarter"
-    )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="write nothing; list the operators that accelerators' delegates leave to the runtime",
-    )
-    parser.add_argument(
-        "--search",
-        type=Path,
-        metavar="FILE",
-        help="of int8: find the recipe by each part's sensitivity and write it here (minutes)",
-    )
-    parser.add_argument(
-        "--activations",
-        nargs="+",
-        choices=ACTIVATIONS,
-        default=(),
-        help="of --search: kinds to try, in this order; default: all that the runtime has",
-    )
-    parser.add_argument(
-        "--before",
-        metavar="CHECKPOINT",
-        help="of int8: what the network was before --quantization-aware; its score is the one to keep",
-    )
-    parser.add_argument("--task", choices=("panoptic",), help="a panoptic network; needs --config")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="mmdetection's, of a panoptic network")
-    parser.add_argument("--use-ema", action="store_true", help="take the moving average")
-    parser.add_argument("--output", metavar="FOLDER", help="default: exports/NAME-RUNTIME-PRECISION")
 
 
 def run_export(arguments: argparse.Namespace) -> None:
@@ -93,17 +34,17 @@ def run_export(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: An argument or a file is wrong, or the export is not good enough.
     """
-    _require_sensible(arguments)
+    require_sensible(arguments)
     if arguments.task == "panoptic":
         _export_panoptic(arguments)
         return
     name, model, classes, palette = open_model(
-        arguments.source, use_ema=arguments.use_ema, model_kwargs=arguments.model_kwargs
+        arguments.source, use_ema=arguments.use_ema, model_kwargs=dict(arguments.model_kwargs or ())
     )
     config: Any = model.config
-    size, dynamic = _size(arguments.size, default=512 if name == "segformer" else 224)
+    size, dynamic = size_of(arguments.size, default=512 if name == "segformer" else 224)
     title = f"{name}-labels" if arguments.labels else name
-    folder = Path(arguments.output or f"exports/{title}-{arguments.to}-{arguments.precision}")
+    folder = _folder(arguments, title)
     export = Export(
         name,
         size,
@@ -113,7 +54,7 @@ def run_export(arguments: argparse.Namespace) -> None:
         palette,
         outputs="labels" if arguments.labels else OUTPUTS[name],
         channels=config.in_chans,
-        **_preprocessing(arguments, name),
+        **_preprocessing(arguments, name, config.in_chans),
     )
     if arguments.labels:
         if not isinstance(model, SegFormer):
@@ -122,8 +63,13 @@ def run_export(arguments: argparse.Namespace) -> None:
     if name not in LABELLED and (export.precision != "fp32" or arguments.data):
         raise UserError(f"{name} has no task to be judged by: --precision fp32 without --data alone")
     if not arguments.check:
+        require_nameable(folder)
         require_replaceable(folder)
-    data = _labelled(arguments, export) if arguments.data else None
+    if arguments.search is not None:  # its minutes must not be for nothing
+        require_writable_folder(folder.parent)
+        if arguments.search.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"--search {arguments.search}: must lie outside of --output {folder}")
+    data = _labelled(arguments, export, config.num_classes) if arguments.data else None
     runtime = RUNTIMES[arguments.to]
     recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
     if arguments.check:
@@ -131,50 +77,34 @@ def run_export(arguments: argparse.Namespace) -> None:
         found = check_delegates(model, export, runtime, recipe=recipe, calibration=calibration)
         _print_delegates(arguments, name, found)
         return
-    before = _before(arguments, name, config.num_classes) if arguments.before else None
+    before = _before(arguments, name, config.num_classes) if arguments.before is not None else None
     if arguments.search and data:
         recipe = _search(arguments, model, export, data)
     checked = export_model(model, export, runtime, folder, data=data, recipe=recipe, before=before)
     print(f"{folder}: {name} for {arguments.to}, {arguments.precision}; {checked}")
 
 
-def _require_sensible(arguments: argparse.Namespace) -> None:
-    """Refuse options that could not act.
+def _folder(arguments: argparse.Namespace, title: str) -> Path:
+    if arguments.output is not None:
+        return Path(arguments.output)
+    return Path(f"exports/{title}-{arguments.to}-{arguments.precision}")
+
+
+def _preprocessing(arguments: argparse.Namespace, name: str, channels: int) -> dict[str, Any]:
+    """How a network's images are made, where `Export` does not say it.
 
     Raises:
-        UserError: There is one.
+        UserError: It takes no crop.
     """
-    if (arguments.task is None) != (arguments.config is None):
-        raise UserError("--task panoptic and --config FILE: must be given together")
-    given = [option for option in NOT_PANOPTIC if arguments.task and getattr(arguments, option)]
-    if given:
-        raise UserError(f"--{given[0].replace('_', '-')}: not for a panoptic network")
-    if (arguments.search or arguments.recipe or arguments.before) and arguments.precision != "int8":
-        raise UserError("--search, --recipe and --before: need --precision int8")
-    if arguments.search and (arguments.recipe or arguments.check):
-        raise UserError("--search: not with --recipe, which it writes, or --check, which writes nothing")
-    if arguments.before and (arguments.search or arguments.check):
-        raise UserError(
-            "--before: not with --search, which asks for agreement, or --check, which judges nothing"
-        )
-    if arguments.search and (arguments.data is None or arguments.search.is_dir()):
-        raise UserError(f"--search {arguments.search}: must be a file to write, and needs --data FOLDER")
-    if arguments.activations and not arguments.search:
-        raise UserError("--activations: is of --search; a recipe has its own")
-    if arguments.check and arguments.output:
-        raise UserError("--check: writes nothing, so it takes no --output")
-    if arguments.data is None and (arguments.limit or arguments.crop_pct):
-        raise UserError("--limit and --crop-pct: are of --data FOLDER")
-    if arguments.use_ema and arguments.source in MODELS:
-        raise UserError(f"--use-ema: {arguments.source} is no checkpoint")
-
-
-def _preprocessing(arguments: argparse.Namespace, name: str) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    if channels != 3:  # no published mean and deviation: values stay as they are
+        made |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
     if name == "lvt_cls":
-        return {"interpolation": "bicubic", "crop_pct": arguments.crop_pct or CROP_PCT}
-    if arguments.crop_pct:
+        crop_pct = CROP_PCT if arguments.crop_pct is None else arguments.crop_pct
+        return {**made, "interpolation": "bicubic", "crop_pct": crop_pct}
+    if arguments.crop_pct is not None:
         raise UserError(f"--crop-pct: is of a classifier; this is {name}")
-    return {}
+    return made
 
 
 def _before(arguments: argparse.Namespace, name: str, num_classes: int) -> nn.Module:
@@ -183,7 +113,7 @@ def _before(arguments: argparse.Namespace, name: str, num_classes: int) -> nn.Mo
     Raises:
         UserError: It is another one.
     """
-    before = open_model(arguments.before, model_kwargs=arguments.model_kwargs)
+    before = open_model(arguments.before, model_kwargs=dict(arguments.model_kwargs or ()))
     config: Any = before.model.config
     if (before.name, config.num_classes) != (name, num_classes):
         raise UserError(
@@ -204,9 +134,12 @@ def _search(arguments: argparse.Namespace, model: nn.Module, export: Export, dat
 
 
 def _export_panoptic(arguments: argparse.Namespace) -> None:
-    size, dynamic = _size(arguments.size, default=512)
+    size, dynamic = size_of(arguments.size, default=512)
     if dynamic:
         raise UserError("--size dynamic: a panoptic export takes one size")
+    folder = _folder(arguments, NAME)
+    if not arguments.check:
+        require_nameable(folder)
     network = open_panoptic(arguments.config, arguments.source)
     settings = settings_of(network, size)
     data = None
@@ -227,8 +160,8 @@ def _export_panoptic(arguments: argparse.Namespace) -> None:
         for part, delegations in found.items():
             _print_delegates(arguments, f"{NAME}'s {part}", delegations)
         return
-    folder = Path(arguments.output or f"exports/{NAME}-{to}-{precision}")
-    checked = export_panoptic(network, size, RUNTIMES[to], folder, precision=precision, data=data)
+    with told_what_cannot_be_written(folder):
+        checked = export_panoptic(network, size, RUNTIMES[to], folder, precision=precision, data=data)
     print(f"{folder}: {NAME} for {to}, {precision}; {checked}")
 
 
@@ -237,26 +170,13 @@ def _print_delegates(arguments: argparse.Namespace, name: str, found: dict[str, 
         print(f"{name} for {arguments.to}, {arguments.precision}: {delegate} {delegation}")
 
 
-def _labelled(arguments: argparse.Namespace, export: Export) -> Labelled:
+def _labelled(arguments: argparse.Namespace, export: Export, num_classes: int) -> Labelled:
     """The labelled images of a model's task."""
+    if export.channels != 3:
+        raise UserError(
+            f"--data {arguments.data}: its images have 3 channels, the network takes {export.channels}"
+        )
     options: dict[str, Any] = {"mean": export.mean, "std": export.std, "limit": arguments.limit}
     if export.name == "lvt_cls":
-        options["crop_pct"] = export.crop_pct
-    return LABELLED[export.name](arguments.data, export.size, **options)
-
-
-def _size(words: Sequence[str], *, default: int) -> tuple[tuple[int, int], bool]:
-    """Height and width, and whether they are free."""
-    if list(words) == ["dynamic"]:
-        return (default, default), True
-    if len(words) > 2 or not all(word.isdigit() for word in words):
-        raise UserError(f"--size {' '.join(words)}: must be a side, height and width, or 'dynamic'")
-    return (int(words[0]), int(words[-1])), False
-
-
-def _count(word: str) -> int:
-    """A number of images, at least one."""
-    count = int(word)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{count}: must be at least 1")
-    return count
+        options |= {"crop_pct": export.crop_pct, "classes": export.classes}
+    return LABELLED[export.name](arguments.data, export.size, num_classes=num_classes, **options)

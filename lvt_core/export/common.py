@@ -16,7 +16,12 @@ from torch import nn
 
 from lvt_core.errors import UserError
 from lvt_core.export.delegates import Delegation
-from lvt_core.export.folder import put_in_place, require_replaceable
+from lvt_core.export.folder import (
+    put_in_place,
+    require_nameable,
+    require_replaceable,
+    told_what_cannot_be_written,
+)
 from lvt_core.export.gate import Checked, check_parity, check_runs, check_scores
 from lvt_core.export.graph import Outputs, exportable
 from lvt_core.export.job import (
@@ -75,14 +80,18 @@ def export_model(
         UserError: The runtime is not installed, cannot do what is asked, or its outputs differ.
     """
     require_possible(export, runtime, judged=data is not None or check is not None)
+    require_nameable(folder)
     require_writable_folder(folder.parent)
     require_replaceable(folder)
     reference = Outputs(model.eval())
     job = make_job(model, export, runtime, data=data, recipe=recipe, calibration=calibration)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+    with (
+        told_what_cannot_be_written(folder),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary,
+    ):
         work = Path(temporary) / folder.name
         work.mkdir()
-        with told_what_is_missing(runtime):
+        with told_what_is_missing(runtime), told_what_cannot_be_written(folder):
             write_file(job, runtime, work / runtime.file)
         write_manifest(work, export, runtime, None)
         exported = ExportedModel(work)
@@ -90,11 +99,13 @@ def export_model(
         if check is not None:
             checked = check(reference, exported)
         elif export.precision == "fp32":
-            checked = check_parity(reference, exported, sizes=_sizes(export, runtime.largest), data=data)
+            sizes = _sizes(export, runtime.largest)
+            checked = check_parity(reference, exported, sizes=sizes, data=data, channels=export.channels)
         else:
             assert data is not None  # require_possible
             if export.dynamic:
-                check_runs(reference, exported, _sizes(export, runtime.largest))
+                sizes = _sizes(export, runtime.largest)
+                check_runs(reference, exported, sizes, channels=export.channels)
             checked = check_scores(reference, exported, data, before=before and Outputs(before.eval()))
         batch = 1 if export.dynamic else export.batch
         sample = record_sample(exported, (batch, export.channels, *export.size))
@@ -210,7 +221,7 @@ def write_manifest(
         "mean": list(export.mean),
         "std": list(export.std),
         "preprocessing": {
-            "colours": "RGB",
+            "colours": "RGB" if export.channels == 3 else None,
             "range": [0, 1],  # before mean and std
             "interpolation": export.interpolation,
             "crop_pct": export.crop_pct,

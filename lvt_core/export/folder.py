@@ -2,10 +2,64 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lvt_core.errors import UserError
 from lvt_core.predict import MANIFEST, read_manifest
+
+LONGEST_NAME = 240  # bytes: file systems have 255, and the folder's name has an ending while it is written
+FULL = 2**20  # bytes that are free, or fewer
+UNWRITABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EROFS, errno.EACCES, errno.EPERM),
+)
+
+
+def require_nameable(folder: Path) -> None:
+    """Refuse what cannot become an export's folder, before anything is converted.
+
+    Raises:
+        UserError: It is this folder or one around it, a link, not ours or not a name that can be written.
+    """
+    try:
+        if folder.is_symlink():
+            raise UserError(f"--output {folder}: is a link; name the folder itself, or another one")
+        if Path.cwd().is_relative_to(folder.resolve()):
+            raise UserError(f"--output {folder}: holds the folder that you are in; name another one")
+        if (length := len(os.fsencode(folder.name))) > LONGEST_NAME:
+            raise UserError(f"--output: its name has {length} bytes, allowed are {LONGEST_NAME}")
+        # Before `require_replaceable` walks through all that is in it.
+        if folder.is_dir() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
+            raise UserError(
+                f"--output {folder}: is there already and is no export alone; choose another folder"
+            )
+    except OSError as error:
+        raise UserError(f"--output {folder}: cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def told_what_cannot_be_written(folder: Path) -> Iterator[None]:
+    """Turn a full disk, and the like, into a sentence; other errors are none of the user's.
+
+    Raises:
+        UserError: Something cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        raise UserError(f"--output {folder}: cannot be written: {error.strerror}{place}") from error
+    except RuntimeError as error:  # of writers in C++
+        if not folder.parent.is_dir() or shutil.disk_usage(folder.parent).free >= FULL:
+            raise
+        raise UserError(f"--output {folder}: cannot be written: the disk is full") from error
 
 
 def require_replaceable(folder: Path) -> None:

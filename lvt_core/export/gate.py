@@ -87,6 +87,7 @@ def check_parity(
     *,
     sizes: Sequence[tuple[int, int, int]],
     data: Labelled | None = None,
+    channels: int = 3,
 ) -> Parity:
     """Compare an exported file with the model.
 
@@ -95,12 +96,13 @@ def check_parity(
         exported: Opened as its users open it.
         sizes: Batch, height and width of images with a photograph's spectrum.
         data: Real images, compared too.
+        channels: Of an image.
 
     Raises:
         UserError: An output differs, in shape or by more than the tolerance.
     """
     drawn = [sizes[seed % len(sizes)] for seed in range(max(IMAGES, len(sizes)))]
-    batches = [photograph(*size, seed=seed) for seed, size in enumerate(drawn)]
+    batches = [photograph(*size, seed=seed, channels=channels) for seed, size in enumerate(drawn)]
     if data is not None:
         batches += first_images(data, REAL_IMAGES)
     worst = max(difference(model, exported, images) for images in batches)
@@ -112,14 +114,16 @@ def check_parity(
     return Parity(worst, TOLERANCE, sum(images.shape[0] for images in batches), list(sizes))
 
 
-def check_runs(model: nn.Module, exported: ExportedModel, sizes: Sequence[tuple[int, int, int]]) -> None:
+def check_runs(
+    model: nn.Module, exported: ExportedModel, sizes: Sequence[tuple[int, int, int]], *, channels: int = 3
+) -> None:
     """Run a file of lower precision in all sizes: what converts may yet fail when it is run.
 
     Raises:
         UserError: It fails, or its outputs have other shapes or are as far from the model's as noise.
     """
     for seed, size in enumerate(sizes):
-        worst = difference(model, exported, photograph(*size, seed=seed))
+        worst = difference(model, exported, photograph(*size, seed=seed, channels=channels))
         if worst > LOOSE:
             raise UserError(
                 f"{exported.manifest['runtime']}, {exported.manifest['precision']}, size {size}: differs "

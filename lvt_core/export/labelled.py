@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from PIL import Image
 from timm.data import create_transform
+from timm.utils import natural_key
 from torch.nn import functional as F
 from torchvision.datasets import ImageFolder
 
 from lvt_core.errors import UserError
+from lvt_core.export.label_map import IGNORED, MAX_CLASSES, read_label_map
 
-IGNORED = 255
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 CALIBRATION_IMAGES = 128
 
@@ -96,22 +97,43 @@ class Labelled(ABC):
         """`metric` in percent."""
 
 
+class ClassFolders(ImageFolder):
+    """A folder of images a class, numbered in the order that `classification/` trains them in."""
+
+    def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
+        names = sorted(super().find_classes(directory)[0], key=natural_key)
+        return names, {name: i for i, name in enumerate(names)}
+
+
 class ClassifiedImages(Labelled):
     """``train/CLASS/*`` and ``val/CLASS/*``, as `classification/` reads them.
 
     Args:
         root: The data set's folder.
         size: Height and width that the network takes.
+        num_classes: Of the network; so many folders there must be.
+        classes: Their names, if they are known; those of the folders must be the same.
         crop_pct: Part of the image, by its side, that the crop keeps.
         options: Of `Labelled`.
+
+    Raises:
+        UserError: The folder does not have the layout, or other classes.
     """
 
     metric = "top-1"
 
     def __init__(
-        self, root: Path, size: tuple[int, int], *, crop_pct: float | None = None, **options: Any
+        self,
+        root: Path,
+        size: tuple[int, int],
+        *,
+        num_classes: int,
+        classes: Sequence[str] | None = None,
+        crop_pct: float | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(root, size, **options)
+        self.num_classes, self.classes = num_classes, classes
         self.transform = create_transform(
             (3, *size),
             is_training=False,
@@ -148,38 +170,63 @@ class ClassifiedImages(Labelled):
 
     def _folder(self, split: str) -> ImageFolder:
         try:
-            return ImageFolder(str(self.root / split))
-        except FileNotFoundError as error:
+            found = ClassFolders(str(self.root / split))
+        except OSError as error:  # there is no such folder, or it is a file
             raise UserError(f"--data {self.root}: {split}/ must have a folder of images a class") from error
+        if len(found.classes) != self.num_classes:
+            raise UserError(
+                f"--data {self.root}: {split}/ has {len(found.classes)} classes, "
+                f"the network {self.num_classes}"
+            )
+        for name, ours in zip(found.classes, self.classes or found.classes, strict=True):
+            if name != ours:
+                raise UserError(
+                    f"--data {self.root}: {split}/ has the class {name!r} where the network has {ours!r}"
+                )
+        return found
 
 
 class LabelMaps(Labelled):
     """``images/{training,validation}/*`` and ``annotations/…/*.png``, ADE20K's layout.
 
     Images are brought to the network's size; logits, to that of the truth. A map's pixel holds its class,
-    from 1 on; 0 is not judged.
+    from 1 on; 0 and 255 are not judged.
+
+    Args:
+        root: The data set's folder.
+        size: Height and width that the network takes.
+        num_classes: Of the network.
+        options: Of `Labelled`.
+
+    Raises:
+        UserError: The folder does not have the layout, or there are more classes than 8 bits hold.
     """
 
     metric = "mIoU"
 
-    def __init__(self, root: Path, size: tuple[int, int], **options: Any) -> None:
+    def __init__(self, root: Path, size: tuple[int, int], *, num_classes: int, **options: Any) -> None:
         super().__init__(root, size, **options)
+        if num_classes > MAX_CLASSES:
+            raise UserError(
+                f"--data {root}: label maps hold at most {MAX_CLASSES} classes, the network has {num_classes}"
+            )
+        self.num_classes = num_classes
         self._judging = self._files("validation")
 
     def calibration(self) -> list[np.ndarray]:
         files = self._training()
-        return [self._image(files[i]) for i in spread(len(files), CALIBRATION_IMAGES)]
+        return [self._prepared(_rgb(files[i])) for i in spread(len(files), CALIBRATION_IMAGES)]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for index in spread(len(self._judging), self.limit):
-            image = self._judging[index]
-            path = self.root / "annotations" / image.parent.name / f"{image.stem}.png"
-            try:
-                with Image.open(path) as opened:
-                    truth = np.asarray(opened)
-            except OSError as error:
-                raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-            yield self._image(image), np.where(truth == 0, IGNORED, truth - 1).astype(np.uint8)
+            file = self._judging[index]
+            image = _rgb(file)
+            truth = read_label_map(
+                self.root / "annotations" / file.parent.name / f"{file.stem}.png",
+                size=(image.height, image.width),
+                num_classes=self.num_classes,
+            )
+            yield self._prepared(image), truth
 
     def _training(self) -> list[Path]:
         return self._files("training")
@@ -201,13 +248,15 @@ class LabelMaps(Labelled):
             pairs = truth.astype(np.int64).ravel() * (IGNORED + 1) + found.ravel()
             counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
         counts = counts[:IGNORED]
+        if not counts.any():
+            raise UserError(f"--data {self.root}: no pixel of its label maps counts, all are 0 or {IGNORED}")
         both = np.diag(counts[:, :IGNORED])
         union = counts.sum(axis=1) + counts[:, :IGNORED].sum(axis=0) - both
         return 100 * float((both[union > 0] / union[union > 0]).mean())
 
-    def _image(self, path: Path) -> np.ndarray:
+    def _prepared(self, image: Image.Image) -> np.ndarray:
         height, width = self.size
-        pixels = np.asarray(_rgb(path).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
+        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
         scaled = (pixels / 255 - np.asarray(self.mean)) / np.asarray(self.std)
         return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], dtype=np.float32)
 
@@ -219,7 +268,7 @@ class LabelMaps(Labelled):
         return files
 
 
-LABELLED: dict[str, type[Labelled]] = {"lvt_cls": ClassifiedImages, "segformer": LabelMaps}
+LABELLED: dict[str, Callable[..., Labelled]] = {"lvt_cls": ClassifiedImages, "segformer": LabelMaps}
 
 
 def first_images(data: Labelled, count: int) -> list[np.ndarray]:

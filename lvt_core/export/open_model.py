@@ -18,6 +18,7 @@ from lvt_core.config import NUM_STAGES, LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.segformer import SegFormer
 
+DETECTION = ("neck.", "rpn_head.", "roi_head.", "semantic_head.")
 FUSE = "decode_head.fuse.weight"
 MODELS = ("lvt_cls", "lvt", "segformer")
 
@@ -61,12 +62,13 @@ def open_model(
         raise UserError(f"{source}: must be {', '.join(MODELS)}, or a checkpoint")
     content = read_checkpoint(source)
     weights = to_lvt(strip_wrappers(select_weights(content, source, use_ema=use_ema)))
-    name, num_classes = _recognise(weights)
+    name, num_classes = _recognise(weights, source)
     width = {"embed_dim": weights[FUSE].shape[0]} if name == "segformer" and FUSE in weights else {}
     model = _build(name, {"num_classes": num_classes, "depths": _depths(weights), **width, **kwargs})
     load_content(model, content, name=source, use_ema=use_ema)
-    meaning = content.get("meta", {}).get("dataset_meta", content)  # mmengine's place, or ours
-    found = (meaning.get(key) for key in ("classes", "palette"))
+    meta = content.get("meta")  # mmengine's place, or ours
+    meaning = meta.get("dataset_meta", content) if isinstance(meta, Mapping) else content
+    found = (meaning.get(key) if isinstance(meaning, Mapping) else None for key in ("classes", "palette"))
     return Opened(name, model, *(each if _is_for(each, num_classes) else None for each in found))
 
 
@@ -74,8 +76,14 @@ def _is_for(values: object, num_classes: int) -> bool:
     return isinstance(values, (list, tuple)) and len(values) == num_classes
 
 
-def _recognise(weights: Mapping[str, Any]) -> tuple[str, int]:
-    """A network's name and number of classes, by what its weights are called."""
+def _recognise(weights: Mapping[str, Any], source: str) -> tuple[str, int]:
+    """A network's name and number of classes, by what its weights are called.
+
+    Raises:
+        UserError: It is a panoptic one, of which `MODELS` have the backbone alone.
+    """
+    if any(key.startswith(DETECTION) for key in weights):
+        raise UserError(f"{source}: is a panoptic network, which needs --task panoptic --config FILE")
     for name, key in (("segformer", "decode_head.classifier.weight"), ("lvt_cls", "head.weight")):
         if key in weights:
             return name, weights[key].shape[0]
@@ -90,6 +98,9 @@ def _depths(weights: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _build(name: str, kwargs: dict[str, Any]) -> nn.Module:
+    known = (*LVTConfig.field_names(), *(("embed_dim",) if name == "segformer" else ()))
+    if other := sorted(kwargs.keys() - set(known)):
+        raise UserError(f"--model-kwargs {other[0]}: {name} has {', '.join(known)}")
     try:
         if name == "segformer":
             width = {key: kwargs.pop(key) for key in ("embed_dim",) if key in kwargs}

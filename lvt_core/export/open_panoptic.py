@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -58,13 +58,18 @@ def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork
         from mmdet.registry import DATASETS, MODELS  # after the config's imports, which prepare mmdetection
 
         init_default_scope(cfg.get("default_scope", "mmengine"))
-        without_pretrained(cfg.model)
+        test_loader = _section(cfg, "test_dataloader", config)
+        dataset = datasets_of(_section(test_loader, "dataset", f"{config}: test_dataloader"))[0]
+        kind = DATASETS.get(str(dataset.get("type")))
+        meta = dataset.get("metainfo") or getattr(kind, "METAINFO", {})
         try:
+            without_pretrained(_section(cfg, "model", config))
             model = MODELS.build(cfg.model)
-            dataset = datasets_of(cfg.test_dataloader.dataset)[0]
-            meta = dataset.get("metainfo") or DATASETS.get(dataset.type).METAINFO
-        except (KeyError, AttributeError) as error:
-            raise UserError(f"{config}: {' '.join(str(error.args[0]).split())}") from error
+        except UserError:
+            raise
+        except Exception as error:  # any class is called with anything
+            reason = " ".join(str(error.args[0] if error.args else error).split())
+            raise UserError(f"{config}: model: {type(error).__name__}: {reason}") from error
     content = read_checkpoint(checkpoint, allowed=mmengine_globals(HistoryBuffer))
     load_content(model, content, name=str(checkpoint))
     classes, things = _names(meta, "classes", config), _names(meta, "thing_classes", config)
@@ -74,6 +79,18 @@ def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork
     return PanopticNetwork(
         model.eval(), classes, len(things), [list(c) for c in palette] if palette else None
     )
+
+
+def _section(cfg: Any, key: str, place: str | Path) -> Any:
+    """A config's part that has parts itself.
+
+    Raises:
+        UserError: It is not there, or is something else.
+    """
+    found = cfg.get(key)
+    if not isinstance(found, Mapping):
+        raise UserError(f"{place}: {key}={found!r}: must be a dict")
+    return found
 
 
 def _names(meta: Any, key: str, config: str | Path) -> tuple[str, ...]:

@@ -9,6 +9,16 @@ from torch import Tensor, nn
 from lvt_core.errors import UserError
 from lvt_core.export.open_panoptic import PanopticNetwork
 
+# What the post-processor's settings are made of.
+NEEDED = (
+    *("backbone", "neck", "semantic_head.conv_logits", "data_preprocessor.mean", "data_preprocessor.std"),
+    *("rpn_head.prior_generator", "rpn_head.bbox_coder"),
+    *("roi_head.bbox_head.bbox_coder", "roi_head.bbox_roi_extractor.roi_layers"),
+    *("roi_head.mask_head", "roi_head.mask_roi_extractor.roi_layers"),
+    *("panoptic_fusion_head.test_cfg.mask_overlap", "panoptic_fusion_head.test_cfg.stuff_area_limit"),
+    *(f"test_cfg.{part}.{key}" for part in ("rpn", "rcnn") for key in ("nms.iou_threshold", "max_per_img")),
+    *("test_cfg.rpn.nms_pre", "test_cfg.rcnn.score_thr", "test_cfg.rcnn.mask_thr_binary"),
+)
 MASKS_AT_ONCE = 16  # an image has a few things; more are done in turns
 
 
@@ -65,6 +75,7 @@ def settings_of(network: PanopticNetwork, size: tuple[int, int]) -> dict[str, An
         UserError: It has something that the post-processor has not.
     """
     model: Any = network.model
+    _require_there(model)
     rpn, roi, test = model.rpn_head, model.roi_head, model.test_cfg
     preprocess, fusion = model.data_preprocessor, model.panoptic_fusion_head
     _require_known(model)
@@ -121,6 +132,23 @@ def settings_of(network: PanopticNetwork, size: tuple[int, int]) -> dict[str, An
 
 def _coder(coder: Any) -> dict[str, list[float]]:
     return {"means": [float(v) for v in coder.means], "stds": [float(v) for v in coder.stds]}
+
+
+def _require_there(model: Any) -> None:
+    """Refuse a network that lacks a part.
+
+    Raises:
+        UserError: The first one that is not there.
+    """
+    for name in NEEDED:
+        found, path = model, []
+        for key in name.split("."):
+            found = getattr(found, key, None)
+            path.append(key)
+            if found is None:
+                raise UserError(
+                    f"the network cannot be exported: it has no {'.'.join(path)}, as a Panoptic FPN has"
+                )
 
 
 def _require_known(model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
@@ -11,4 +12,6 @@ from lvt_core.export.job import Job
 
 def convert(job: Job, file: Path) -> None:
     """Write a job as ``.pt2``."""
-    torch.export.save(job.program, file)
+    written = io.BytesIO()  # by itself PyTorch tells of a full disk in pages
+    torch.export.save(job.program, written)
+    file.write_bytes(written.getbuffer())

@@ -28,7 +28,7 @@ def test_bad_json(config: Path, tmp_path: Path, splits) -> None:
         path.write_text(text)
         assert message in failing(config, tmp_path)
     path.unlink()
-    assert "train.json: cannot be read as JSON" in failing(config, tmp_path)
+    assert f"cannot read {path}: No such file" in failing(config, tmp_path)
 
 
 def change(field: str, key: str, value) -> object:

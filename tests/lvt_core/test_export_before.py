@@ -59,7 +59,7 @@ class Exported:
 
 
 def test_the_score_before_is_the_one_to_keep(pictures: Path) -> None:
-    data = ClassifiedImages(pictures, (32, 32), crop_pct=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+    data = ClassifiedImages(pictures, (32, 32), num_classes=2, crop_pct=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
     right, wrong_once = Brighter(110), Brighter(70)  # of which 80 is bright
     good, bad = Exported(right), Exported(wrong_once)
     # What learnt to be right in int8 may be wrong in float.

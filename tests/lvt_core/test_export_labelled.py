@@ -30,7 +30,7 @@ SIZE = (64, 96)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> ClassifiedImages:
     folder = write_pictures(tmp_path_factory.mktemp("pictures"), SIZE, {"train": 4, "val": 3})
-    return ClassifiedImages(folder, SIZE, crop_pct=1.0, mean=(0.5,) * 3, std=(0.25,) * 3)
+    return ClassifiedImages(folder, SIZE, num_classes=2, crop_pct=1.0, mean=(0.5,) * 3, std=(0.25,) * 3)
 
 
 def test_lower_precisions_are_judged_by_their_task(data: ClassifiedImages, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_what_does_its_task_worse_is_not_written(data: ClassifiedImages, tmp_pat
     with pytest.raises(UserError, match="--precision fp16: needs --data FOLDER"):
         export_model(model, export, runtime, tmp_path / "file")
     with pytest.raises(UserError, match=r"--data .*: val/ must have a folder of images a class"):
-        ClassifiedImages(tmp_path, SIZE, mean=(0.5,) * 3, std=(0.25,) * 3)
+        ClassifiedImages(tmp_path, SIZE, num_classes=2, mean=(0.5,) * 3, std=(0.25,) * 3)
 
 
 def test_label_maps_score_as_counted_by_hand(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_label_maps_score_as_counted_by_hand(tmp_path: Path) -> None:
     for kind, value in (("images", np.zeros((4, 6, 3), np.uint8)), ("annotations", truth)):
         (tmp_path / kind / "validation").mkdir(parents=True)
         Image.fromarray(value).save(tmp_path / kind / "validation" / "a.png")
-    data = LabelMaps(tmp_path, (32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
+    data = LabelMaps(tmp_path, (32, 32), num_classes=2, mean=(0.5,) * 3, std=(0.25,) * 3)
     ((images, judged),) = data
     assert images.shape == (1, 3, 32, 32) and (judged[:, 4:] == 255).all() and (judged[:, 0] == 0).all()
     logits = np.zeros((1, 2, 4, 6), dtype=np.float32)

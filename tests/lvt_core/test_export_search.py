@@ -67,7 +67,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(pictures: Path) -> ClassifiedImages:
-    return ClassifiedImages(pictures, EXPORT.size, crop_pct=1.0, mean=EXPORT.mean, std=EXPORT.std)
+    return ClassifiedImages(
+        pictures, EXPORT.size, num_classes=2, crop_pct=1.0, mean=EXPORT.mean, std=EXPORT.std
+    )
 
 
 def _round_weights(job: Job, file: Path) -> None:
@@ -127,7 +129,7 @@ def test_the_command_searches_and_exports(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     model = Net(ruined=0)
-    model.config = LVTConfig()  # whose images it takes
+    model.config = LVTConfig(num_classes=2)  # whose images it takes
     opened = Opened("lvt_cls", model, list(CLASSES))
     monkeypatch.setattr(command, "open_model", lambda *_, **__: opened)
     file, out = tmp_path / "recipes" / "found.json", tmp_path / "out"
@@ -212,7 +214,7 @@ def test_other_training_images_judge(data: ClassifiedImages, pictures: Path, tmp
             (tmp_path / kind / split).mkdir(parents=True)
             for i in range(130 if split == "training" else 1):
                 Image.fromarray(np.full((32, 32), i, np.uint8)).save(tmp_path / kind / split / f"{i:03}.png")
-    maps = LabelMaps(tmp_path, EXPORT.size, mean=EXPORT.mean, std=EXPORT.std)
+    maps = LabelMaps(tmp_path, EXPORT.size, num_classes=150, mean=EXPORT.mean, std=EXPORT.std)
     chosen = [truth[0, 0] for _, truth in maps.held_out(10)]
     assert len(chosen) == 2
     for _, truth in zip(chosen, maps.calibration(), strict=False):
