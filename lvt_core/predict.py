@@ -115,7 +115,9 @@ def reason(error: Exception) -> str:
 def missing(error: ImportError, packages: str) -> str:
     """What an import lacks: a package, or something that an installed one needs."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"needs {error.name}: pip install {packages}"
+        return (
+            f"needs {error.name.partition('.')[0]}: pip install {packages}"  # any part may be asked for first
+        )
     return f"cannot import what it needs ({packages}): {reason(error)}"
 
 
