@@ -135,7 +135,7 @@ class ImageTask(Task):
         write_manifest(folder, export, target, None)
 
     def judge(self, runtime: str, precision: str, folder: Path) -> Scores:
-        name, model, classes, _ = open_model(str(self.checkpoint))
+        name, model, classes, *_ = open_model(str(self.checkpoint))
         export = Export(name, self.judged_size, precision=precision, classes=classes)
         check = partial(check_scores, data=self.data)  # of float32, too
         with tempfile.TemporaryDirectory() as temporary:

@@ -38,7 +38,7 @@ def run_export(arguments: argparse.Namespace) -> None:
     if arguments.task == "panoptic":
         _export_panoptic(arguments)
         return
-    name, model, classes, palette = open_model(
+    name, model, classes, palette, first_class = open_model(
         arguments.source, use_ema=arguments.use_ema, model_kwargs=dict(arguments.model_kwargs or ())
     )
     config: Any = model.config
@@ -69,7 +69,7 @@ def run_export(arguments: argparse.Namespace) -> None:
         require_writable_folder(folder.parent)
         if arguments.search.resolve().is_relative_to(folder.resolve()):
             raise UserError(f"--search {arguments.search}: must lie outside of --output {folder}")
-    data = _labelled(arguments, export, config.num_classes) if arguments.data else None
+    data = _labelled(arguments, export, config.num_classes, first_class) if arguments.data else None
     runtime = RUNTIMES[arguments.to]
     recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
     if arguments.check:
@@ -170,7 +170,7 @@ def _print_delegates(arguments: argparse.Namespace, name: str, found: dict[str, 
         print(f"{name} for {arguments.to}, {arguments.precision}: {delegate} {delegation}")
 
 
-def _labelled(arguments: argparse.Namespace, export: Export, num_classes: int) -> Labelled:
+def _labelled(arguments: argparse.Namespace, export: Export, num_classes: int, first_class: int) -> Labelled:
     """The labelled images of a model's task."""
     if export.channels != 3:
         raise UserError(
@@ -179,4 +179,6 @@ def _labelled(arguments: argparse.Namespace, export: Export, num_classes: int) -
     options: dict[str, Any] = {"mean": export.mean, "std": export.std, "limit": arguments.limit}
     if export.name == "lvt_cls":
         options |= {"crop_pct": export.crop_pct, "classes": export.classes}
+    else:
+        options["first_class"] = first_class
     return LABELLED[export.name](arguments.data, export.size, num_classes=num_classes, **options)

@@ -13,14 +13,17 @@ IGNORED = 255
 MAX_CLASSES = IGNORED - 1  # numbered from 1 on in a file
 
 
-def read_label_map(path: Path, *, size: tuple[int, int], num_classes: int) -> np.ndarray:
+def read_label_map(
+    path: Path, *, size: tuple[int, int], num_classes: int, first_class: int = 1
+) -> np.ndarray:
     """Each pixel's class from 0 on, or `IGNORED`, ``(H, W)`` uint8.
 
     Args:
-        path: A picture of one channel: a class's number is one more than in the network, 0 and 255 do not
-            count.
+        path: A picture of one channel: a class's number is its position plus `first_class`; `IGNORED`, and
+            0 if that is no class, do not count.
         size: Height and width of its image.
         num_classes: Of the network.
+        first_class: Number of the first one, 0 or 1.
 
     Raises:
         UserError: It cannot be read, is not of the image's size, or has a value that is no class.
@@ -37,10 +40,12 @@ def read_label_map(path: Path, *, size: tuple[int, int], num_classes: int) -> np
         )
     if numbers.shape != size:
         raise UserError(f"{path}: has height and width {numbers.shape}, but its image has {size}")
-    wrong = numbers[(numbers != IGNORED) & ~np.isin(numbers, np.arange(num_classes + 1))]
+    last = first_class + num_classes - 1
+    not_judged = (0, IGNORED) if first_class else (IGNORED,)
+    wrong = numbers[~np.isin(numbers, (*not_judged, *range(first_class, last + 1)))]
     if wrong.size:
         raise UserError(
-            f"{path}: has the value {wrong.max()}; allowed are the network's classes, 1 to {num_classes}, "
-            f"and 0 and {IGNORED} for pixels that do not count"
+            f"{path}: has the value {wrong.max()}; allowed are the network's classes, {first_class} to "
+            f"{last}, and {' and '.join(map(str, not_judged))} for pixels that do not count"
         )
-    return np.where((numbers == 0) | (numbers == IGNORED), IGNORED, numbers - 1).astype(np.uint8)
+    return np.where(np.isin(numbers, not_judged), IGNORED, numbers - first_class).astype(np.uint8)

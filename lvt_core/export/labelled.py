@@ -190,12 +190,13 @@ class LabelMaps(Labelled):
     """``images/{training,validation}/*`` and ``annotations/…/*.png``, ADE20K's layout.
 
     Images are brought to the network's size; logits, to that of the truth. A map's pixel holds its class,
-    from 1 on; 0 and 255 are not judged.
+    from `first_class` on; 255 is not judged, nor 0 where classes begin at 1.
 
     Args:
         root: The data set's folder.
         size: Height and width that the network takes.
         num_classes: Of the network.
+        first_class: Number of the first class in the maps, 0 or 1.
         options: Of `Labelled`.
 
     Raises:
@@ -204,13 +205,15 @@ class LabelMaps(Labelled):
 
     metric = "mIoU"
 
-    def __init__(self, root: Path, size: tuple[int, int], *, num_classes: int, **options: Any) -> None:
+    def __init__(
+        self, root: Path, size: tuple[int, int], *, num_classes: int, first_class: int = 1, **options: Any
+    ) -> None:
         super().__init__(root, size, **options)
         if num_classes > MAX_CLASSES:
             raise UserError(
                 f"--data {root}: label maps hold at most {MAX_CLASSES} classes, the network has {num_classes}"
             )
-        self.num_classes = num_classes
+        self.num_classes, self.first_class = num_classes, first_class
         self._judging = self._files("validation")
 
     def calibration(self) -> list[np.ndarray]:
@@ -225,6 +228,7 @@ class LabelMaps(Labelled):
                 self.root / "annotations" / file.parent.name / f"{file.stem}.png",
                 size=(image.height, image.width),
                 num_classes=self.num_classes,
+                first_class=self.first_class,
             )
             yield self._prepared(image), truth
 

@@ -31,12 +31,14 @@ class Opened(NamedTuple):
         model: The network.
         classes: Names, if the checkpoint has them.
         palette: A colour for each class, if the checkpoint has them.
+        first_class: Number of the first one in label maps: 1, as in ADE20K, unless the checkpoint says 0.
     """
 
     name: str
     model: nn.Module
     classes: Sequence[str] | None = None
     palette: Sequence[Sequence[int]] | None = None
+    first_class: int = 1
 
 
 def open_model(
@@ -68,8 +70,12 @@ def open_model(
     load_content(model, content, name=source, use_ema=use_ema)
     meta = content.get("meta")  # mmengine's place, or ours
     meaning = meta.get("dataset_meta", content) if isinstance(meta, Mapping) else content
-    found = (meaning.get(key) if isinstance(meaning, Mapping) else None for key in ("classes", "palette"))
-    return Opened(name, model, *(each if _is_for(each, num_classes) else None for each in found))
+    meaning = meaning if isinstance(meaning, Mapping) else {}
+    classes, palette = (
+        values if _is_for(values := meaning.get(key), num_classes) else None for key in ("classes", "palette")
+    )
+    first_class = 0 if meaning.get("reduce_zero_label") is False else 1  # mmsegmentation's word for it
+    return Opened(name, model, classes, palette, first_class)
 
 
 def _is_for(values: object, num_classes: int) -> bool:

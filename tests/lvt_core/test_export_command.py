@@ -149,6 +149,10 @@ def test_a_segmentors_classes_colours_and_labels(tmp_path: Path, monkeypatch: py
     torch.save({"state_dict": content, "meta": {"dataset_meta": meaning}}, "a.pth")
     opened = open_model("a.pth", model_kwargs={key: SMALL[key] for key in ("embed_dims", "num_heads")})
     assert opened.name == "segformer" and opened.classes == names and opened.palette == palette
+    assert opened.first_class == 1
+    torch.save({"state_dict": content, "meta": {"dataset_meta": {"reduce_zero_label": False}}}, "b.pth")
+    other = open_model("b.pth", model_kwargs={key: SMALL[key] for key in ("embed_dims", "num_heads")})
+    assert other.first_class == 0 and other.classes is None
     cli.main(["export", "a.pth", "--to", "pt2", "--size", "64", "--labels", *KWARGS])
     (folder,) = Path("exports").iterdir()
     assert folder.name == "segformer-labels-pt2-fp32"

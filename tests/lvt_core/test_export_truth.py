@@ -45,6 +45,19 @@ def test_label_maps_are_numbers_of_the_networks_classes(tmp_path: Path) -> None:
         LabelMaps(tmp_path, SIZE, num_classes=255, **OPTIONS)
 
 
+def test_classes_may_begin_at_zero(tmp_path: Path) -> None:
+    numbers = np.zeros((4, 6), np.uint8)
+    numbers[0] = (0, 1, 2, 2, 255, 0)
+    _write(tmp_path, numbers)
+    ((_, truth),) = LabelMaps(tmp_path, SIZE, num_classes=3, first_class=0, **OPTIONS)
+    assert truth[0].tolist() == [0, 1, 2, 2, 255, 0] and not truth[1].any()
+    _write(tmp_path, np.full((4, 6), 3, np.uint8))
+    with pytest.raises(
+        UserError, match="has the value 3; allowed are the network's classes, 0 to 2, and 255 f"
+    ):
+        list(LabelMaps(tmp_path, SIZE, num_classes=3, first_class=0, **OPTIONS))
+
+
 def test_maps_without_a_pixel_that_counts_score_nothing(tmp_path: Path) -> None:
     data = _write(tmp_path, np.full((4, 6), 255, np.uint8))
     ((_, truth),) = data
