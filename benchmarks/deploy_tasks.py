@@ -31,7 +31,7 @@ from lvt_core.export.open_panoptic import open_panoptic
 from lvt_core.export.panoptic import export_panoptic
 from lvt_core.export.panoptic_parts import settings_of
 from lvt_core.predict import load, read_manifest
-from lvt_core.predict_panoptic import PanopticModel
+from lvt_core.predict_panoptic import PARTS, PanopticModel
 
 CALIBRATION_IMAGES = 8
 PANOPTIC_SIZE = (96, 96)  # of the demo's scenes
@@ -212,7 +212,12 @@ class PanopticTask(Task):
         return None  # maps have no values to compare
 
     def delegates(self, folder: Path) -> dict[str, Delegation]:
-        return {}
+        runtime = RUNTIMES[read_manifest(folder)["runtime"]]
+        return {
+            f"{delegate}, {part}:": taken_of(folder / part / runtime.file)
+            for part in PARTS
+            for delegate, taken_of in runtime.delegates.items()
+        }
 
     def eager_memory(self) -> None:
         return None  # mmdetection is most of such a process
