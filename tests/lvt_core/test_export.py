@@ -187,6 +187,8 @@ def test_samples_are_asked_for_again(
 
 @pytest.mark.parametrize(("runtime", "dynamic"), [("onnx", True), ("coreml", False)])
 def test_segmentation_gives_each_pixels_class(runtime: str, dynamic: bool, tmp_path: Path) -> None:
+    for package in RUNTIMES[runtime].packages:
+        pytest.importorskip(package)
     segmentor, images = small_models()["segformer"], photograph(1, 40, 66, seed=7)
     mean = torch.from_numpy(run_model(Outputs(segmentor), images)[0].mean(axis=(0, 2, 3)))
     with torch.no_grad():
