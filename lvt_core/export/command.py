@@ -11,7 +11,7 @@ from torch import nn
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, check_delegates, export_model
 from lvt_core.export.delegates import Delegation
-from lvt_core.export.folder import require_nameable, require_replaceable, told_what_cannot_be_written
+from lvt_core.export.folder import require_replaceable
 from lvt_core.export.labelled import LABELLED, Labelled
 from lvt_core.export.labelled_panoptic import PanopticImages
 from lvt_core.export.open_model import open_model
@@ -63,7 +63,6 @@ def run_export(arguments: argparse.Namespace) -> None:
     if name not in LABELLED and (export.precision != "fp32" or arguments.data):
         raise UserError(f"{name} has no task to be judged by: --precision fp32 without --data alone")
     if not arguments.check:
-        require_nameable(folder)
         require_replaceable(folder)
     if arguments.search is not None:  # its minutes must not be for nothing
         require_writable_folder(folder.parent)
@@ -139,7 +138,7 @@ def _export_panoptic(arguments: argparse.Namespace) -> None:
         raise UserError("--size dynamic: a panoptic export takes one size")
     folder = _folder(arguments, NAME)
     if not arguments.check:
-        require_nameable(folder)
+        require_replaceable(folder)
     network = open_panoptic(arguments.config, arguments.source)
     settings = settings_of(network, size)
     data = None
@@ -160,8 +159,7 @@ def _export_panoptic(arguments: argparse.Namespace) -> None:
         for part, delegations in found.items():
             _print_delegates(arguments, f"{NAME}'s {part}", delegations)
         return
-    with told_what_cannot_be_written(folder):
-        checked = export_panoptic(network, size, RUNTIMES[to], folder, precision=precision, data=data)
+    checked = export_panoptic(network, size, RUNTIMES[to], folder, precision=precision, data=data)
     print(f"{folder}: {NAME} for {to}, {precision}; {checked}")
 
 

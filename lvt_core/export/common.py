@@ -18,7 +18,6 @@ from lvt_core.errors import UserError
 from lvt_core.export.delegates import Delegation
 from lvt_core.export.folder import (
     put_in_place,
-    require_nameable,
     require_replaceable,
     told_what_cannot_be_written,
 )
@@ -80,9 +79,8 @@ def export_model(
         UserError: The runtime is not installed, cannot do what is asked, or its outputs differ.
     """
     require_possible(export, runtime, judged=data is not None or check is not None)
-    require_nameable(folder)
-    require_writable_folder(folder.parent)
     require_replaceable(folder)
+    require_writable_folder(folder.parent)
     reference = Outputs(model.eval())
     job = make_job(model, export, runtime, data=data, recipe=recipe, calibration=calibration)
     with (
@@ -91,6 +89,7 @@ def export_model(
     ):
         work = Path(temporary) / folder.name
         work.mkdir()
+        # Asked here, too: a disk is no longer full once the temporary folder is gone.
         with told_what_is_missing(runtime), told_what_cannot_be_written(folder):
             write_file(job, runtime, work / runtime.file)
         write_manifest(work, export, runtime, None)

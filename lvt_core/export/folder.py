@@ -20,28 +20,6 @@ UNWRITABLE = (
 )
 
 
-def require_nameable(folder: Path) -> None:
-    """Refuse what cannot become an export's folder, before anything is converted.
-
-    Raises:
-        UserError: It is this folder or one around it, a link, not ours or not a name that can be written.
-    """
-    try:
-        if folder.is_symlink():
-            raise UserError(f"--output {folder}: is a link; name the folder itself, or another one")
-        if Path.cwd().is_relative_to(folder.resolve()):
-            raise UserError(f"--output {folder}: holds the folder that you are in; name another one")
-        if (length := len(os.fsencode(folder.name))) > LONGEST_NAME:
-            raise UserError(f"--output: its name has {length} bytes, allowed are {LONGEST_NAME}")
-        # Before `require_replaceable` walks through all that is in it.
-        if folder.is_dir() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
-            raise UserError(
-                f"--output {folder}: is there already and is no export alone; choose another folder"
-            )
-    except OSError as error:
-        raise UserError(f"--output {folder}: cannot be written ({error.strerror or error})") from error
-
-
 @contextmanager
 def told_what_cannot_be_written(folder: Path) -> Iterator[None]:
     """Turn a full disk, and the like, into a sentence; other errors are none of the user's.
@@ -63,25 +41,38 @@ def told_what_cannot_be_written(folder: Path) -> Iterator[None]:
 
 
 def require_replaceable(folder: Path) -> None:
-    """Refuse to write over anything but an earlier export.
+    """Refuse what cannot become an export's folder, or to write over anything but an earlier export.
 
     Raises:
-        UserError: The folder is a file, or holds what no export wrote.
+        UserError: It is this folder or one around it, a link, a file, no name that can be written, or holds
+            what no export wrote.
     """
-    if not folder.exists():
-        return
     why = ""
-    if folder.is_dir():
-        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    try:
+        _require_nameable(folder)
+        if not folder.exists():
+            return
         written: set[str] = set()
-        if MANIFEST in names:
+        if (folder / MANIFEST).exists():
             try:
                 written = {*read_manifest(folder)["sha256"], MANIFEST}
             except UserError as error:
                 why = f" ({error})"
-        if names <= written:
+        files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+        if folder.is_dir() and all(name in written for name in files):  # up to the first that is not ours
             return
+    except OSError as error:
+        raise UserError(f"--output {folder}: cannot be written ({error.strerror or error})") from error
     raise UserError(f"--output {folder}: is there already and is no export alone{why}; choose another folder")
+
+
+def _require_nameable(folder: Path) -> None:
+    if folder.is_symlink():
+        raise UserError(f"--output {folder}: is a link; name the folder itself, or another one")
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UserError(f"--output {folder}: holds the folder that you are in; name another one")
+    if (length := len(os.fsencode(folder.name))) > LONGEST_NAME:
+        raise UserError(f"--output: its name has {length} bytes, allowed are {LONGEST_NAME}")
 
 
 def put_in_place(work: Path, folder: Path, old: Path) -> None:

@@ -21,7 +21,7 @@ from lvt_core.errors import UserError
 from lvt_core.export import gate
 from lvt_core.export.common import check_delegates, export_model, versions
 from lvt_core.export.delegates import Delegation
-from lvt_core.export.folder import put_in_place, require_replaceable
+from lvt_core.export.folder import put_in_place, require_replaceable, told_what_cannot_be_written
 from lvt_core.export.gate import Scores, run_model
 from lvt_core.export.gate_panoptic import check_part, judge, require_good
 from lvt_core.export.graph import Outputs
@@ -73,8 +73,8 @@ def export_panoptic(
     """
     settings, exports = _plan(network, size, precision)
     require_possible(exports["trunk"], runtime, judged=data is not None)
-    require_writable_folder(folder.parent)
     require_replaceable(folder)
+    require_writable_folder(folder.parent)
     parts = split(network.model)
     calibration = _calibration(parts, settings, data) if precision == "int8" and data else {}
     samples = [photograph(1, *size, seed=seed) for seed in range(CHECKED_IMAGES)]
@@ -82,7 +82,10 @@ def export_panoptic(
         samples += gate.first_images(data, CHECKED_IMAGES)
     checked = {"trunk": samples, **_head_inputs(parts, settings, samples)}
     tolerance = gate.TOLERANCE if precision == "fp32" else gate.LOOSE
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+    with (
+        told_what_cannot_be_written(folder),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary,
+    ):
         work = Path(temporary) / folder.name
         work.mkdir()
         for name in reversed(PARTS):  # the small ones first: what fails, fails early

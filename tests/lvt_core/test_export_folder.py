@@ -13,7 +13,7 @@ from torch import nn
 from lvt_core import cli
 from lvt_core.errors import UserError
 from lvt_core.export import Export, Job, Runtime, command, export_model
-from lvt_core.export.folder import LONGEST_NAME, require_nameable, told_what_cannot_be_written
+from lvt_core.export.folder import LONGEST_NAME, require_replaceable, told_what_cannot_be_written
 
 
 def test_what_cannot_be_an_exports_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,9 +33,9 @@ def test_what_cannot_be_an_exports_folder(tmp_path: Path, monkeypatch: pytest.Mo
         ("full", "is there already and is no export alone"),
     ):
         with pytest.raises(UserError, match=message):
-            require_nameable(Path(name))
+            require_replaceable(Path(name))
     for name in ("folder", "new", "a" * LONGEST_NAME, "deep/new"):
-        require_nameable(Path(name))
+        require_replaceable(Path(name))
 
     def convert(*_: object, **__: object) -> None:
         raise AssertionError("it must be refused first")
