@@ -46,9 +46,9 @@ def _run_exported(folder: Path) -> None:
         absent: dict[str, Any] = dict.fromkeys(("torch", "torchvision", "timm"))
         sys.modules.update(absent)
     if manifest.get("task") == "panoptic":
-        from lvt_core.predict_panoptic import PanopticModel as Model
+        from lvt_predict.panoptic import PanopticModel as Model
     else:
-        from lvt_core.predict import ExportedModel as Model  # type: ignore[assignment]
+        from lvt_predict.model import ExportedModel as Model  # type: ignore[assignment]
     batch, channels, *size = manifest["input"]
     images = np.random.default_rng(0).normal(size=(batch, channels, *size)).astype(np.float32)
     model = Model(folder)

@@ -19,19 +19,19 @@ from demo.classification_run import BEST
 from demo.panoptic_run import CONFIG, MAX_EPOCHS
 from demo.segmentation_run import trained_segmentor
 from lvt_core.export import RUNTIMES, Export, Scores
-from lvt_core.export.common import export_model, make_job, write_file, write_manifest
-from lvt_core.export.delegates import Delegation
-from lvt_core.export.gate import check_scores, difference, photograph
-from lvt_core.export.gate_panoptic import predict_as_trained
-from lvt_core.export.graph import Outputs
-from lvt_core.export.labelled import LABELLED, Labelled
-from lvt_core.export.labelled_panoptic import PanopticImages
+from lvt_core.export.forms.graph import Outputs
+from lvt_core.export.gate.gate import check_scores, difference, photograph
+from lvt_core.export.gate.labelled import LABELLED, Labelled
 from lvt_core.export.open_model import open_model
-from lvt_core.export.open_panoptic import open_panoptic
-from lvt_core.export.panoptic import export_panoptic
-from lvt_core.export.panoptic_parts import settings_of
-from lvt_core.predict import load, read_manifest
-from lvt_core.predict_panoptic import PARTS, PanopticModel
+from lvt_core.export.panoptic.gate import predict_as_trained
+from lvt_core.export.panoptic.labelled import PanopticImages
+from lvt_core.export.panoptic.open import open_panoptic
+from lvt_core.export.panoptic.parts import settings_of
+from lvt_core.export.panoptic.write import export_panoptic
+from lvt_core.export.runtimes.delegates import Delegation
+from lvt_core.export.write import export_model, make_job, write_file, write_manifest
+from lvt_predict.model import load, read_manifest
+from lvt_predict.panoptic import PARTS, PanopticModel
 
 CALIBRATION_IMAGES = 8
 PANOPTIC_SIZE = (96, 96)  # of the demo's scenes

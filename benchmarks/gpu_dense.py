@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -66,7 +65,6 @@ def panoptic(scale: Scale) -> Iterator[Row]:
         UserError: mmdetection is not installed.
     """
     require("mmengine", "mmcv", "mmdet", extra="dense")
-    sys.path.insert(0, str(ROOT / "detection"))
     import lvt_det  # noqa: F401  (registers)
 
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from benchmarks import token_labels
 from benchmarks.gpu_scale import Scale, device, target
 from benchmarks.side_by_side import Row, side_by_side
 from lvt_core.errors import UserError
-from lvt_core.layers import csa_fused
+from lvt_core.layers.fast import csa_fused
 
 CHANNELS, HEADS = 64, 2
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lvt_core import CSA, RASA, SegFormerHead
-from lvt_core.export.graph import replace_layers
+from lvt_core.export.forms.graph import replace_layers
 from lvt_core.layers.mlp import DepthwiseMlp
 from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -32,15 +31,13 @@ from timm.data import (
 )
 from timm.data.auto_augment import RandAugment
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "classification"))
-
 from benchmarks.side_by_side import Row, line, record, side_by_side
-from loaders import train_loader
+from lvt_classify.data.loader import train_loader
+from lvt_classify.data.transforms import TrainTransform, mend_posterize
+from lvt_classify.options.groups import TrainOptions, option_names
+from lvt_classify.options.parser import parse_options
+from lvt_classify.runtime import Runtime
 from lvt_core.timing import hardware
-from option_parser import parse_options
-from options import TrainOptions, option_names
-from runtime import Runtime
-from transforms import TrainTransform, mend_posterize
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs/classification/lvt_imagenet.py"
 SIZES = ((500, 400), (2000, 1500))

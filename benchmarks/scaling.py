@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import json
 import os
-import sys
 import tempfile
 import warnings
 from functools import partial
@@ -26,15 +25,14 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "classification"))
-
 from benchmarks.scaling_model import LoaderModel, table
 from benchmarks.side_by_side import Call, Row, ratio, record, side_by_side
-from build import BUCKET_MB, build_ddp, build_training
-from data import IDENTITY, Labels
-from engine import Training
-from options import TrainOptions
-from runtime import Runtime
+from lvt_classify.data.dataset import IDENTITY
+from lvt_classify.options.groups import TrainOptions
+from lvt_classify.runtime import Runtime
+from lvt_classify.token_labels.labels import Labels
+from lvt_classify.training.build import BUCKET_MB, build_ddp, build_training
+from lvt_classify.training.engine import Training
 
 ONE_BUCKET_MB = 1000
 CPU = torch.device("cpu")

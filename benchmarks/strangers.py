@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lvt_core import cli
 from lvt_core.errors import UserError, run_command
-from lvt_core.predict import PACKAGES, read_manifest
+from lvt_predict.model import PACKAGES, read_manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,7 +41,7 @@ def main() -> None:
             python = fresh_environment(Path(temporary, runtime), PACKAGES[runtime])
             installed = _run(python, "-m", "pip", "list", "--format=freeze")
             print(f"{runtime}, in an environment of {', '.join(installed.split())}")
-            print(_run(python, "-m", "lvt_core.predict_sample", *map(str, written)), flush=True)
+            print(_run(python, "-m", "lvt_predict.sample", *map(str, written)), flush=True)
 
 
 def _exported(runtime: str, size: int, place: Path) -> Path:

@@ -11,7 +11,6 @@ forms run in turns; peak memory is what a call allocates beyond its inputs.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,12 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "classification"))
-
 from benchmarks.side_by_side import Row, line, record, side_by_side
-from loss import TokenLabelLoss
+from lvt_classify.token_labels.loss import TokenLabelLoss
+from lvt_classify.token_labels.maps import image_targets, smooth_soft
+from lvt_classify.token_labels.sparse import number_classes, sparse_targets
 from lvt_core import TokenLogits
 from lvt_core.timing import hardware
-from sparse_target import number_classes, sparse_targets
-from token_label import image_targets, smooth_soft
 
 CLASSES, CELLS, SIDE, KEPT, SMOOTHING = 1000, 18, 7, 5, 0.1
 NAMED = 40  # classes that a map names, of which each cell keeps five

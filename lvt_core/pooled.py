@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lvt_core.config import LVTConfig
 from lvt_core.layers.init import init_linear_
-from lvt_core.timm_contract import TimmClassifier
+from lvt_core.timm_classifier import TimmClassifier
 
 
 class LVTPooled(TimmClassifier):

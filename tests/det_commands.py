@@ -13,12 +13,12 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 import lvt_det  # noqa: F401  (registers)
-from commands import ROOT, run
 from lvt_core import save_checkpoint
-from lvt_core.checkpoint_keys import to_lvt
+from lvt_core.checkpoint.names import to_lvt
 from lvt_core.openmmlab.commands import load_config, without_pretrained
-from lvt_core.panoptic_quality import ids_to_rgb
+from lvt_core.panoptic.quality import ids_to_rgb
 from lvt_det.own_config import Split
+from tests.commands import ROOT, run
 
 TASK = ROOT / "detection"
 CONFIGS = ROOT / "configs" / "detection"

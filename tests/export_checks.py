@@ -18,9 +18,9 @@ from torch import nn
 
 from lvt_core import LVT, LVTConfig, SegFormer
 from lvt_core.errors import UserError
-from lvt_core.export.gate import photograph, run_model
-from lvt_core.export.graph import Outputs
-from lvt_core.predict import SESSIONS, ExportedModel, load, sha256
+from lvt_core.export.forms.graph import Outputs
+from lvt_core.export.gate.gate import photograph, run_model
+from lvt_predict.model import SESSIONS, ExportedModel, load, sha256
 
 SMALL: dict[str, Any] = {
     "embed_dims": (16, 16, 32, 32),
@@ -102,7 +102,7 @@ def check_as_a_stranger(
 OPENING = """
 import json
 import numpy as np
-from lvt_core.predict import load
+from lvt_predict.model import load
 
 print(json.dumps(load(sys.argv[1])(np.load(sys.argv[2]))[0].tolist()))
 """

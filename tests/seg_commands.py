@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from commands import ROOT, run
 from lvt_core import SegFormer, save_checkpoint
-from lvt_core.checkpoint_files import read_checkpoint
-from lvt_core.checkpoint_keys import to_lvt
+from lvt_core.checkpoint.names import to_lvt
+from lvt_core.checkpoint.read import read_checkpoint
 from lvt_core.config import LVTConfig
+from tests.commands import ROOT, run
 
 TASK = ROOT / "segmentation"
 TINY = LVTConfig(embed_dims=(8, 8, 16, 16), num_heads=(2, 2, 2, 2), depths=(1, 1, 1, 1), num_classes=3)

@@ -10,7 +10,7 @@ from mmdet.datasets import CocoPanopticDataset
 from mmdet.registry import DATASETS
 
 from lvt_core.errors import UserError
-from lvt_core.panoptic_annotations import AnnotatedImage, missing_file, read_images
+from lvt_core.panoptic.annotations import AnnotatedImage, missing_file, read_images
 
 
 @DATASETS.register_module()

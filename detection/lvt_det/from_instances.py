@@ -14,8 +14,8 @@ from pycocotools import mask as coco_mask
 
 from lvt_core.errors import UserError
 from lvt_core.files import write_text, write_whole
-from lvt_core.panoptic_annotations import field_of, file_name_of, list_of, read_json
-from lvt_core.panoptic_quality import VOID, ids_to_rgb
+from lvt_core.panoptic.annotations import field_of, file_name_of, list_of, read_json
+from lvt_core.panoptic.quality import VOID, ids_to_rgb
 
 NO_STUFF = (0, 255)  # in a map of stuff
 

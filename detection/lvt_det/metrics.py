@@ -19,8 +19,8 @@ from PIL import Image
 
 from lvt_core.errors import UserError
 from lvt_core.files import write_text, write_whole
-from lvt_core.panoptic_annotations import read_categories
-from lvt_core.panoptic_quality import (
+from lvt_core.panoptic.annotations import read_categories
+from lvt_core.panoptic.quality import (
     VOID,
     Segment,
     check_map,

@@ -10,7 +10,7 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.mask import BitmapMasks
 
 from lvt_core.errors import UserError
-from lvt_core.panoptic_quality import VOID, check_map, read_map
+from lvt_core.panoptic.quality import VOID, check_map, read_map
 
 IGNORED = 255
 TEST_KEYS = ("img_id", "img_path", "file_name", "ori_shape", "img_shape", "scale_factor")

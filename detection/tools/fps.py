@@ -5,14 +5,10 @@ are reported of the whole, of the network alone, and of each part. To see 100 in
 weights: --cfg-options model.test_cfg.rcnn.score_thr=0 model.test_cfg.rcnn.nms.iou_threshold=0.9
 """
 
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lvt_core.errors import run_command
 from lvt_core.frameworks import require

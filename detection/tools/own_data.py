@@ -8,13 +8,11 @@ class a line, and the maps have 1 for the first, and so on, and 0 or 255 where t
 import json
 import re
 import statistics
-import sys
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
 TASK = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TASK))
 
 from lvt_core.errors import run_command
 from lvt_core.frameworks import require
@@ -26,8 +24,8 @@ import lvt_det  # noqa: F401  (registers)
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text
 from lvt_core.openmmlab.own_data import VAL_EVERY, check_options, own_data_parser, read_names, train_and_test
-from lvt_core.panoptic_annotations import AnnotatedImage, read_categories, read_images
-from lvt_core.panoptic_quality import check_map, read_map
+from lvt_core.panoptic.annotations import AnnotatedImage, read_categories, read_images
+from lvt_core.panoptic.quality import check_map, read_map
 from lvt_det.from_instances import write_panoptic
 from lvt_det.own_config import OwnData, Split, write_own_config
 

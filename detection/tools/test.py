@@ -1,11 +1,8 @@
 """Test a panoptic segmentor: tools/test.py CONFIG CHECKPOINT [options]."""
 
-import sys
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lvt_core.errors import run_command
 from lvt_core.frameworks import require

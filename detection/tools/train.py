@@ -1,10 +1,6 @@
 """Train a panoptic segmentor: tools/train.py CONFIG [options]."""
 
-import sys
 from functools import partial
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lvt_core.errors import run_command
 from lvt_core.frameworks import require

@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from lvt_core.export import coreml, executorch, litert, onnx, openvino, pt2
-from lvt_core.export.common import check_delegates, export_model
-from lvt_core.export.gate import Parity, Scores
+from lvt_core.export.gate.gate import Parity, Scores
 from lvt_core.export.job import BFLOAT16, PRECISIONS, Export, Job, Runtime
+from lvt_core.export.runtimes import coreml, executorch, litert, onnx, openvino, pt2
+from lvt_core.export.write import check_delegates, export_model
 
 _RUNTIMES = (
     Runtime(

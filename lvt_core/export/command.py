@@ -10,17 +10,17 @@ from torch import nn
 
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, check_delegates, export_model
-from lvt_core.export.delegates import Delegation
 from lvt_core.export.folder import require_replaceable
-from lvt_core.export.labelled import LABELLED, Labelled
-from lvt_core.export.labelled_panoptic import PanopticImages
+from lvt_core.export.gate.labelled import LABELLED, Labelled
 from lvt_core.export.open_model import open_model
-from lvt_core.export.open_panoptic import open_panoptic
 from lvt_core.export.options import require_sensible, size_of
-from lvt_core.export.panoptic import NAME, check_panoptic, export_panoptic
-from lvt_core.export.panoptic_parts import settings_of
-from lvt_core.export.recipe import Recipe, read_recipe, write_recipe
-from lvt_core.export.sensitivity import search_recipe
+from lvt_core.export.panoptic.labelled import PanopticImages
+from lvt_core.export.panoptic.open import open_panoptic
+from lvt_core.export.panoptic.parts import settings_of
+from lvt_core.export.panoptic.write import NAME, check_panoptic, export_panoptic
+from lvt_core.export.recipe.recipe import Recipe, read_recipe, write_recipe
+from lvt_core.export.recipe.search import search_recipe
+from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.files import require_writable_folder
 from lvt_core.segformer import SegFormer, SegFormerLabels
 

@@ -13,9 +13,9 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lvt_core.config import MIN_INPUT_SIZE
 from lvt_core.errors import UserError
-from lvt_core.export.delegates import Delegation
-from lvt_core.export.recipe import ACTIVATIONS, Recipe
-from lvt_core.predict import missing
+from lvt_core.export.recipe.recipe import ACTIVATIONS, Recipe
+from lvt_core.export.runtimes.delegates import Delegation
+from lvt_predict.model import missing
 
 PRECISIONS = ("fp32", "fp16", "int8")
 BFLOAT16 = "bf16"  # no weights' type, but what a runtime may compute in, if the processor does
@@ -28,7 +28,7 @@ class Runtime:
     """What a runtime needs and can do.
 
     Attributes:
-        name: As `lvt_core.predict` knows it.
+        name: As `lvt_predict.model` knows it.
         file: Name of the file, or folder of files, that it reads.
         packages: What writes and runs it: distributions, for `pip install`.
         convert: Writes the file of a job; in float32, if there is a `quantize`.

@@ -12,8 +12,8 @@ from torch import nn
 
 from lvt_core.backbone import LVT
 from lvt_core.checkpoint import load_content
-from lvt_core.checkpoint_files import SUFFIXES, read_checkpoint, select_weights
-from lvt_core.checkpoint_keys import strip_wrappers, to_lvt
+from lvt_core.checkpoint.names import strip_wrappers, to_lvt
+from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint, select_weights
 from lvt_core.config import NUM_STAGES, LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.segformer import SegFormer

@@ -11,7 +11,7 @@ from typing import Any
 from lvt_core.errors import UserError
 from lvt_core.export import BFLOAT16, PRECISIONS, RUNTIMES
 from lvt_core.export.open_model import MODELS
-from lvt_core.export.recipe import ACTIVATIONS
+from lvt_core.export.recipe.recipe import ACTIVATIONS
 
 NOT_PANOPTIC = ("labels", "recipe", "before", "search", "use_ema", "model_kwargs", "crop_pct")
 

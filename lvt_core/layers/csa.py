@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lvt_core.layers.cache_blocking import in_pieces
-from lvt_core.layers.csa_fused import can_fuse, fused_mix
+from lvt_core.layers.fast.cache_blocking import in_pieces
+from lvt_core.layers.fast.csa_fused import can_fuse, fused_mix
 from lvt_core.layers.init import init_linear_
 from lvt_core.layers.window_attention import NUM_TAPS, STRIDE, window_attention
 

@@ -7,7 +7,7 @@ from typing import Any
 import timm.layers
 from torch import Tensor, nn
 
-from lvt_core.layers.cache_blocking import in_pieces
+from lvt_core.layers.fast.cache_blocking import in_pieces
 
 
 class Mlp(timm.layers.Mlp):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lvt_core.layers.depthwise import dilated_depthwise_conv
+from lvt_core.layers.fast.depthwise import dilated_depthwise_conv
 from lvt_core.layers.init import init_conv_, init_linear_
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lvt_core.layers.cache_blocking import is_in_pieces, piece_length
+from lvt_core.layers.fast.cache_blocking import is_in_pieces, piece_length
 
 KERNEL = 3
 STRIDE = 2

@@ -20,7 +20,7 @@ from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
 
 from lvt_core.checkpoint import load_content
-from lvt_core.checkpoint_files import CheckpointError, mmengine_globals, read_checkpoint
+from lvt_core.checkpoint.read import CheckpointError, mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.storage import write_files_whole

@@ -5,14 +5,10 @@ reported, for the network alone and with what follows it: resizing to the image'
 """
 
 import copy
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lvt_core.errors import run_command
 from lvt_core.frameworks import require

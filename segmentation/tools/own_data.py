@@ -4,7 +4,6 @@ IMAGES and MASKS are folders whose files have the same names; a mask is a one-ch
 numbers; CLASSES is a text file with one class name a line, in the order of their numbers.
 """
 
-import sys
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 TASK = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TASK))
 
 from lvt_core.errors import run_command
 from lvt_core.frameworks import require

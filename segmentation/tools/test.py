@@ -1,12 +1,9 @@
 """Test a segmentor: tools/test.py CONFIG CHECKPOINT [options]."""
 
-import sys
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lvt_core.errors import run_command
 from lvt_core.frameworks import require

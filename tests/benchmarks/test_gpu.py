@@ -14,7 +14,8 @@ from benchmarks import gpu, gpu_dense
 from benchmarks.gpu_scale import FULL, TINY
 from benchmarks.peers import PEERS
 from lvt_core.errors import UserError
-from lvt_core.layers import csa, csa_fused
+from lvt_core.layers import csa
+from lvt_core.layers.fast import csa_fused
 
 FORMS = {
     "csa": {"portable", "ours"},

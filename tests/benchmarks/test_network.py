@@ -10,8 +10,8 @@ import torch
 
 from benchmarks import network
 from benchmarks.literal import LiteralCSA, LiteralDepthwiseMlp, LiteralRASA, literal_copy
-from golden_values import assert_close, image, state_dict
 from lvt_core import LVT, load_checkpoint
+from tests.golden_values import assert_close, image, state_dict
 
 
 @torch.no_grad()

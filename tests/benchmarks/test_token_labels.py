@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.token_labels import CLASSES, SIDE, inputs, literal_targets, measure
-from sparse_target import number_classes, sparse_targets
+from lvt_classify.token_labels.sparse import number_classes, sparse_targets
 
 
 def test_both_forms_are_the_same() -> None:

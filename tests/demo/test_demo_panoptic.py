@@ -24,9 +24,9 @@ from demo.panoptic_run import CONFIG, MAX_EPOCHS, panoptic_commands, read_panopt
 from demo.run import finish
 from demo.scans import split_scans
 from demo.segmentation_run import trained_segmentor
-from det_commands import build
-from lvt_core.panoptic_annotations import read_images
-from lvt_core.panoptic_quality import check_map, read_map
+from lvt_core.panoptic.annotations import read_images
+from lvt_core.panoptic.quality import check_map, read_map
+from tests.det_commands import build
 
 TINY = PanopticData(train=3, val=2)
 

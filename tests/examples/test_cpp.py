@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 import lvt_core  # noqa: F401  (registers lvt_cls with timm)
 from lvt_core.export import RUNTIMES, Export, Job, export_model
-from lvt_core.export.common import make_program
-from lvt_core.export.gate import photograph
+from lvt_core.export.gate.gate import photograph
+from lvt_core.export.write import make_program
 
 pytest.importorskip("executorch")
 

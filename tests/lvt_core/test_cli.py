@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from golden_values import state_dict
 from lvt_core.cli import main
 from lvt_core.errors import UserError
+from tests.golden_values import state_dict
 
 
 def test_info(capsys) -> None:

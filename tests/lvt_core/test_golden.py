@@ -7,10 +7,10 @@ import pytest
 import timm
 import torch
 
-from golden_values import assert_close, case, expected, golden, image, state_dict
-from loss import TokenLabelLoss
+from lvt_classify.token_labels.loss import TokenLabelLoss
 from lvt_core import CSA, LVT, RASA, LVTClassifier, LVTConfig, LVTPooled, SegFormer, load_checkpoint
-from lvt_core.checkpoint_keys import to_lvt
+from lvt_core.checkpoint.names import to_lvt
+from tests.golden_values import assert_close, case, expected, golden, image, state_dict
 
 
 @pytest.fixture(scope="module")

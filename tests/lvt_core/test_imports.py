@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["lvt_core", "lvt_core.layers.csa", "lvt_core.checkpoint", "lvt_core.models"]
+    "module", ["lvt_core", "lvt_core.layers.csa", "lvt_core.checkpoint", "lvt_core.timm_models"]
 )
 def test_imports_in_a_fresh_interpreter(module: str) -> None:
     code = (

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lvt_core import LVT, CheckpointError, LVTConfig, SegFormer, SegFormerHead, complexity, load_checkpoint
-from lvt_core.checkpoint_keys import to_backbone, to_original
+from lvt_core.checkpoint.names import to_backbone, to_original
 
 SMALL = LVTConfig(embed_dims=(8, 8, 16, 16), num_heads=(2, 2, 4, 2), num_classes=5)
 

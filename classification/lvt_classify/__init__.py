@@ -1,0 +1,1 @@
+"""Image classification with token labels: options, data, token labels, training."""

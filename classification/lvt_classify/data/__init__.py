@@ -1,0 +1,1 @@
+"""Images from disk or stream to batches on the device."""

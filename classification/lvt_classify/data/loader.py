@@ -1,0 +1,271 @@
+"""Batches on the device: order, workers, collation, prefetching."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from timm.data import create_transform, resolve_data_config
+from timm.data.loader import PrefetchLoader
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, Sampler
+from torchvision.transforms import Compose
+
+from lvt_classify.data.dataset import Images, Sample
+from lvt_classify.data.decode import decoded
+from lvt_classify.data.stream import StreamedImages
+from lvt_classify.data.transforms import TrainTransform
+from lvt_classify.options.groups import DataOptions, TrainOptions
+from lvt_classify.runtime import Runtime
+from lvt_classify.seeds import mix_seeds
+from lvt_classify.token_labels.labels import Labels
+from lvt_classify.token_labels.sparse import number_classes
+from lvt_core.errors import UserError
+
+
+class EpochSampler(Sampler):
+    """This rank's part of each epoch's permutation, as keys ``(epoch, index)``.
+
+    All ranks draw the same permutation and take every ``world``-th entry, so the joint batch of a step
+    is the same for any number of ranks. What does not fill a joint batch is left for other epochs.
+
+    Args:
+        length: Samples in the dataset.
+        batch_size: Per rank.
+        rank: Of this process.
+        world: Number of processes.
+        seed: Of the permutations.
+    """
+
+    def __init__(self, length: int, *, batch_size: int, rank: int, world: int, seed: int) -> None:
+        self.length, self.batch_size, self.rank, self.world, self.seed = (
+            length,
+            batch_size,
+            rank,
+            world,
+            seed,
+        )
+        self.steps = length // (batch_size * world)
+        self.epoch, self.first_step = 0, 0
+
+    def set_position(self, epoch: int, first_step: int = 0) -> None:
+        """Choose the epoch, and how many of its steps to leave out because they are done."""
+        self.epoch, self.first_step = epoch, first_step
+
+    def __len__(self) -> int:
+        return (self.steps - self.first_step) * self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator().manual_seed(mix_seeds(self.seed, self.epoch, -1))
+        order = torch.randperm(self.length, generator=generator)[self.rank :: self.world]
+        for index in order[self.first_step * self.batch_size : self.steps * self.batch_size].tolist():
+            yield self.epoch, index
+
+
+class Loader:
+    """Batches on the device, normalised: timm's prefetcher over a DataLoader.
+
+    Args:
+        dataset: `Images` or `StreamedImages`.
+        batch_size: Per process.
+        sampler: Which samples, in which order; not for streams.
+        workers: Data-loading processes.
+        device: Where batches go.
+        mean: Pixel mean in 0..1.
+        std: Pixel deviation in 0..1.
+        drop_last: Leave out a last, smaller batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Images | StreamedImages,
+        *,
+        batch_size: int,
+        sampler: Any,
+        workers: int,
+        device: torch.device,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        drop_last: bool,
+    ) -> None:
+        self.dataset = dataset
+        self.sampler = sampler
+        workers = min(workers, os.cpu_count() or 1)  # more only wait
+        generator = None
+        if isinstance(dataset, StreamedImages):
+            workers = dataset.limit_workers(workers)
+            generator = torch.Generator().manual_seed(dataset.seed)  # of the seeds of its workers' shuffles
+        self.loader = DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=device.type == "cuda",
+            drop_last=drop_last,
+            persistent_workers=workers > 0,
+            generator=generator,
+        )
+        self.checked = _Checked(self.loader)
+        self.prefetch = PrefetchLoader(cast(Any, self.checked), mean=mean, std=std, device=device)
+
+    @property
+    def steps(self) -> int:
+        """Batches of a whole epoch; of a stream that is read once, an estimate."""
+        if isinstance(self.sampler, EpochSampler):
+            return self.sampler.steps
+        if isinstance(self.dataset, StreamedImages):  # DataLoader would check its own count, and warn
+            return -(-len(self.dataset) // cast(int, self.loader.batch_size))
+        return len(self.loader)
+
+    def set_position(self, epoch: int, first_step: int) -> None:
+        """Choose the epoch, and how many of its steps to leave out because they are done."""
+        if isinstance(self.dataset, StreamedImages):
+            self.dataset.set_epoch(epoch)
+            self.checked.skip = first_step  # a stream has to be read that far
+        else:
+            self.sampler.set_position(epoch, first_step)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
+        return iter(self.prefetch)
+
+
+class _Checked:
+    """Raises, in the main process, the mistakes that workers return.
+
+    Attributes:
+        skip: Batches to leave out.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.loader = loader
+        self.skip = 0
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
+        for batch in islice(self.loader, self.skip, None):
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+def collate(samples: list[Sample | UserError]) -> tuple[Tensor, Labels] | UserError:
+    """Samples to a batch; the first mistake among them instead, if there is one.
+
+    Label maps of a batch must have one size.
+    """
+    good = []
+    for sample in samples:
+        if isinstance(sample, UserError):
+            return sample
+        good.append(sample)
+    found = [sample.label_map for sample in good if sample.label_map is not None]
+    geometry = torch.stack([sample.geometry for sample in good])
+    maps = None
+    if found:
+        sizes = {tuple(label_map.shape) for label_map in found}
+        if len(sizes) > 1:
+            return UserError(f"token-label maps of several shapes, {sorted(sizes)}: they must be one")
+        maps = number_classes(torch.stack(found), geometry)
+    labels = Labels(torch.tensor([sample.target for sample in good]), geometry, maps)
+    return torch.stack([sample.image for sample in good]), labels
+
+
+def data_config(options: DataOptions, model: nn.Module) -> dict[str, Any]:
+    """Size, pixel statistics, interpolation and crop of validation, timm's way."""
+    given = {
+        "input_size": (3, options.img_size, options.img_size),
+        "crop_pct": options.crop_pct,
+        "interpolation": options.interpolation or None,
+    }
+    return resolve_data_config({k: v for k, v in given.items() if v is not None}, model=model)
+
+
+def train_loader(options: TrainOptions, runtime: Runtime, dataset: Any, config: dict[str, Any]) -> Loader:
+    """Augmented batches of an epoch, with label maps if there are any.
+
+    Raises:
+        UserError: Label maps are asked for and cannot be had, or there is not one whole batch.
+    """
+    transform = TrainTransform(options, mean=config["mean"], label_crop=options.token_label_crop)
+    label_root = options.token_label_data if options.token_label else ""
+    sampler = None
+    if isinstance(dataset, IterableDataset):
+        if label_root:
+            raise UserError("--token-label-data: needs a dataset of files, not a stream")
+        images: Images | StreamedImages = StreamedImages(
+            dataset,
+            transform,
+            training=True,
+            rank=runtime.rank,
+            world=runtime.world,
+            seed=options.seed,
+        )
+    else:
+        _require_one_batch(len(dataset), options.batch_size, runtime.world)
+        if label_root and not Path(label_root).is_dir():
+            raise UserError(f"--token-label-data {label_root}: no such folder")
+        images = Images(
+            dataset,
+            transform,
+            seed=options.seed,
+            label_root=label_root,
+            num_classes=options.num_classes or 0,
+        )
+        sampler = EpochSampler(
+            len(dataset),
+            batch_size=options.batch_size,
+            rank=runtime.rank,
+            world=runtime.world,
+            seed=options.seed,
+        )
+    return _loader(options, runtime, images, sampler, config, True)
+
+
+def validation_loader(options: DataOptions, runtime: Runtime, dataset: Any, config: dict[str, Any]) -> Loader:
+    """Every image of the set once, on exactly one rank."""
+    stages = create_transform(
+        config["input_size"],
+        interpolation=config["interpolation"],
+        crop_pct=config["crop_pct"],
+        use_prefetcher=True,
+    )
+    transform = Compose([decoded, stages])
+    if isinstance(dataset, IterableDataset):
+        images = StreamedImages(dataset, transform, training=False, rank=runtime.rank, world=runtime.world)
+        return _loader(options, runtime, images, None, config, False)
+    indices = range(runtime.rank, len(dataset), runtime.world)
+    return _loader(options, runtime, Images(dataset, transform), indices, config, False)
+
+
+def _loader(
+    options: DataOptions,
+    runtime: Runtime,
+    dataset: Images | StreamedImages,
+    sampler: Any,
+    config: dict[str, Any],
+    drop_last: bool,
+) -> Loader:
+    return Loader(
+        dataset,
+        batch_size=options.batch_size,
+        sampler=sampler,
+        workers=options.workers,
+        device=runtime.device,
+        mean=config["mean"],
+        std=config["std"],
+        drop_last=drop_last,
+    )
+
+
+def _require_one_batch(length: int, batch_size: int, world: int) -> None:
+    if length < batch_size * world:
+        raise UserError(
+            f"{length} training images do not fill one batch of -b {batch_size} on {world} processes"
+        )

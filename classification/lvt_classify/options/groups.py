@@ -1,0 +1,267 @@
+"""Every option of the classification commands, declared once.
+
+Names are timm's and VOLO's. Each class is a group; a command's options are its groups together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from lvt_classify.options.parser import option
+from lvt_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Data"""
+
+    data_dir: str = option(help="folder of the dataset, or what timm's readers of --dataset take")
+    dataset: str = option("", "timm dataset name: '' for folders and tars, wds/…, hfds/…, tfds/…")
+    val_split: str = option("validation", "name of the validation split")
+    class_map: str = option("", "file that maps class names to indices", flags=("--class_map",))
+    num_classes: int | None = option(None, "classes; default: the dataset's, or 1000", low=1)
+    img_size: int = option(224, "side of the square input, in pixels", low=32)
+    crop_pct: float | None = option(
+        None, "share of the image in the centre crop; default: the model's 0.96", low=0.01, high=1
+    )
+    interpolation: str = option(
+        "", "resampling of validation images", choices=("", "bilinear", "bicubic", "nearest")
+    )
+    batch_size: int = option(128, "images per process and step", flags=("-b",), low=1)
+    workers: int = option(4, "data-loading processes per process", flags=("-j",), low=0)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Model"""
+
+    model: str = option("lvt_cls", "timm model name: lvt_cls, lvt, or any other")
+    model_kwargs: dict[str, Any] = option({}, "more keywords of the model, e.g. num_recursions=1")
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """Device"""
+
+    device: str = option("auto", "auto (CUDA, else the CPU), cpu, cuda, cuda:1, mps …")
+    amp: bool = option(
+        False,
+        "native automatic mixed precision (all three names mean the same)",
+        flags=("--native-amp", "--apex-amp"),
+    )
+    amp_dtype: str = option(
+        "auto",
+        "auto: bfloat16 where the device has it, else float16",
+        choices=("auto", "bfloat16", "float16"),
+    )
+    channels_last: bool = option(False, "NHWC memory for images and convolutions")
+    compile: bool = option(False, "torch.compile the model", flags=("--torchcompile",))
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """Where to start from"""
+
+    resume: str = option("", "continue a run exactly from its checkpoint (last.pth.tar)")
+    finetune: str = option("", "start from a checkpoint's weights; a head of another shape is drawn afresh")
+    use_ema: bool = option(False, "take the moving average from --finetune's checkpoint")
+    quantization_aware: bool = option(
+        False, "fine-tune with weights and layers' inputs rounded to 8 bits, for int8 exports"
+    )
+
+
+@dataclass(frozen=True)
+class OptimOptions:
+    """Optimiser"""
+
+    opt: str = option("adamw", "timm optimiser name")
+    lr: float = option(1e-3, "peak learning rate, used as it is for any batch size", low=0)
+    weight_decay: float = option(0.05, "not on biases, norms and the class token", low=0)
+    momentum: float = option(0.9, "of optimisers that have one", low=0)
+    opt_eps: float | None = option(None, "epsilon; default: the optimiser's")
+    opt_betas: tuple[float, ...] | None = option(None, "betas; default: the optimiser's")
+    layer_decay: float | None = option(None, "learning-rate factor per layer towards the input")
+    clip_grad: float | None = option(None, "clip gradients at this value", low=0)
+    clip_mode: str = option("norm", "how --clip-grad clips", choices=("norm", "value", "agc"))
+    grad_accum_steps: int = option(1, "batches per update", low=1)
+    grad_checkpointing: bool = option(False, "recompute activations: less memory, more time")
+
+
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """Schedule"""
+
+    epochs: int = option(300, "epochs of the schedule, warm-up included", low=1)
+    sched: str = option("cosine", "timm scheduler name")
+    sched_on_updates: bool = option(False, "step the schedule per update instead of per epoch")
+    warmup_epochs: int = option(5, "epochs of linear warm-up", low=0)
+    warmup_lr: float = option(1e-6, "learning rate at its start", low=0)
+    min_lr: float = option(1e-5, "learning rate at the end", low=0)
+    cooldown_epochs: int = option(0, "epochs at the lowest rate behind the schedule", low=0)
+    decay_epochs: float = option(90.0, "epochs between decays of the step schedule", low=0)
+    decay_rate: float = option(0.1, "factor of the step and plateau schedules", low=0)
+    patience_epochs: int = option(10, "epochs without gain before plateau decays", low=0)
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """Augmentation and regularisation"""
+
+    aug: bool = option(True, "--no-aug: resize and centre crop only")
+    scale: tuple[float, ...] = option((0.08, 1.0), "area range of the random crop", low=0, high=1)
+    ratio: tuple[float, ...] = option((3 / 4, 4 / 3), "aspect range of the random crop", low=0)
+    hflip: float = option(0.5, "probability of a horizontal flip", low=0, high=1)
+    vflip: float = option(0.0, "probability of a vertical flip", low=0, high=1)
+    color_jitter: float = option(0.4, "colour jitter, where no --aa is on", low=0)
+    aa: str = option("", "timm auto-augment, e.g. rand-m9-mstd0.5-inc1; '' for none")
+    train_interpolation: str = option(
+        "random", "resampling of training crops", choices=("random", "bilinear", "bicubic")
+    )
+    reprob: float = option(0.0, "probability of random erasing", low=0, high=1)
+    remode: str = option("pixel", "fill of random erasing", choices=("pixel", "const", "rand"))
+    recount: int = option(1, "boxes of random erasing", low=1)
+    smoothing: float = option(0.1, "label smoothing", low=0, high=0.99)
+    mixup: float = option(0.0, "alpha of mixup; 0 for none", low=0)
+    cutmix: float = option(0.0, "alpha of cutmix; 0 for none", low=0)
+    mixup_prob: float = option(1.0, "probability of mixup or cutmix", low=0, high=1)
+    mixup_switch_prob: float = option(0.5, "share of cutmix where both are on", low=0, high=1)
+    mixup_mode: str = option("batch", "mix per", choices=("batch", "pair", "elem"))
+    mixup_off_epoch: int = option(0, "turn both off from this epoch on; 0 for never", low=0)
+    drop: float = option(0.0, "dropout", low=0, high=0.99)
+    attn_drop: float = option(0.0, "dropout on attention weights", low=0, high=0.99)
+    drop_path: float = option(0.0, "stochastic depth of the last block", low=0, high=0.99)
+    model_ema: bool = option(False, "keep a moving average of the weights, and validate it too")
+    model_ema_decay: float = option(0.99992, "its decay per update", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class TokenLabelOptions:
+    """Token labelling"""
+
+    token_label: bool = option(False, "train with a label per token and MixToken")
+    token_label_size: int | None = option(
+        None, "tokens per side; default: the model's grid. 1: soft labels of the image only", low=1
+    )
+    token_label_data: str = option("", "folder of label maps; '' : every token takes the image's")
+    token_label_crop: str = option(
+        "upright",
+        "original: transposed crops, as the release trained with",
+        choices=("upright", "original"),
+    )
+    token_label_teacher: str = option("", "timm model that labels each batch instead of stored maps")
+    teacher_checkpoint: str = option("", "its weights; '' for timm's pretrained ones")
+    mix_token: bool = option(True, "--no-mix-token: do not mix images")
+    dense_weight: float = option(0.5, "weight of the token loss", low=0)
+    cls_weight: float = option(1.0, "weight of the class loss", low=0)
+    ground_truth: bool = option(False, "correct the teacher's image label by the true one")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Run"""
+
+    output: str = option("./work_dirs", "runs are written to folders in it")
+    experiment: str = option("", "the run's folder; default: date, time, model and size")
+    seed: int = option(42, "all randomness follows from it", low=0)
+    log_interval: int = option(50, "updates between log lines", low=1)
+    recovery_interval: int = option(0, "also save last.pth.tar every so many updates", low=0)
+    checkpoint_hist: int = option(3, "how many of the best checkpoints to keep", low=1)
+    eval_metric: str = option("top1", "what is best", choices=("top1", "top5", "loss"))
+    tensorboard: bool = option(False, "write TensorBoard events")
+    wandb: bool = option(False, "log to Weights & Biases")
+    wandb_project: str = option("lvt", "its project")
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Checkpoints and results"""
+
+    checkpoint: str = option("", "checkpoint, folder of checkpoints, or exported .pt2 program")
+    use_ema: bool = option(False, "take the moving average of the weights")
+    test_pool: bool = option(False, "--no-test-pool is accepted: LVT has no test-time pooling")
+    results_file: str = option("", "write the results as .json or .csv")
+    predictions_file: str = option("", "write every image's prediction as .csv")
+    log_interval: int = option(50, "batches between log lines", low=1)
+
+
+@dataclass(frozen=True)
+class TrainOptions(
+    RunOptions,
+    TokenLabelOptions,
+    AugmentOptions,
+    ScheduleOptions,
+    OptimOptions,
+    StartOptions,
+    DeviceOptions,
+    ModelOptions,
+    DataOptions,
+):
+    """Train LVT, or any timm model, on image classification."""
+
+    train_split: str = option("train", "name of the training split")
+
+
+@dataclass(frozen=True)
+class ValidateOptions(EvaluateOptions, DeviceOptions, ModelOptions, DataOptions):
+    """Validate a classifier: accuracy, parameters, multiply-adds, throughput."""
+
+
+def option_names() -> set[str]:
+    """Names that a configuration file may hold: those of any command."""
+    return {item.name for cls in (TrainOptions, ValidateOptions) for item in fields(cls)}
+
+
+def check_train_options(options: TrainOptions) -> list[str]:
+    """Refuse options that contradict each other; name those that cannot act.
+
+    Raises:
+        UserError: Two options cannot be together.
+    """
+    o = options
+    if o.resume and o.finetune:
+        raise UserError("--resume and --finetune: a run either continues or starts afresh")
+    if o.quantization_aware and not (o.resume or o.finetune):
+        raise UserError("--quantization-aware: needs --finetune FILE, trained weights to start from")
+    if o.quantization_aware and o.compile:
+        raise UserError("--compile: not with --quantization-aware, which exchanges weights as layers run")
+    if len(o.scale) != 2 or o.scale[0] > o.scale[-1]:
+        raise UserError(f"--scale {o.scale}: must be a smallest and a largest share, in this order")
+    if len(o.ratio) != 2 or o.ratio[0] > o.ratio[-1] or o.ratio[0] <= 0:
+        raise UserError(f"--ratio {o.ratio}: must be a smallest and a largest ratio, in this order")
+    if o.warmup_epochs > o.epochs:
+        raise UserError(f"--warmup-epochs {o.warmup_epochs}: must not exceed --epochs {o.epochs}")
+    if o.token_label_data and o.token_label_teacher:
+        raise UserError("--token-label-data and --token-label-teacher: labels come from one of them")
+    dense = o.token_label and (o.token_label_data or o.token_label_teacher)
+    if o.token_label and o.cutmix > 0:
+        raise UserError(f"--cutmix {o.cutmix}: not with --token-label, whose MixToken cuts already")
+    if dense and o.mixup > 0 and o.mixup_mode != "batch":
+        raise UserError(f"--mixup-mode {o.mixup_mode}: token labels can be mixed per batch only")
+    if o.token_label_data and o.token_label and o.aa.startswith("augmix"):
+        raise UserError("--aa augmix: mixes several geometries, which no label map can follow")
+    if (o.mixup > 0 or o.cutmix > 0) and o.batch_size % 2:
+        raise UserError(f"-b {o.batch_size}: must be even for --mixup and --cutmix")
+    idle = [
+        (not o.token_label and o.token_label_size, "--token-label-size", "--token-label"),
+        (not o.token_label and o.token_label_data, "--token-label-data", "--token-label"),
+        (not o.token_label and o.token_label_teacher, "--token-label-teacher", "--token-label"),
+        (o.ground_truth and not dense, "--ground-truth", "token labels of a teacher"),
+        (o.teacher_checkpoint and not o.token_label_teacher, "--teacher-checkpoint", "a teacher"),
+        (o.use_ema and not o.finetune, "--use-ema", "--finetune"),
+        (o.amp_dtype != "auto" and not o.amp, "--amp-dtype", "--amp"),
+        (not o.aug and o.aa, "--aa", "augmentation (--no-aug is set)"),
+        (not o.aug and o.reprob, "--reprob", "augmentation (--no-aug is set)"),
+        (not o.token_label and not o.mix_token, "--no-mix-token", "--token-label"),
+        (not o.token_label and o.dense_weight != 0.5, "--dense-weight", "--token-label"),
+        (not o.token_label and o.cls_weight != 1.0, "--cls-weight", "--token-label"),
+        (not o.token_label_data and o.token_label_crop != "upright", "--token-label-crop", "label maps"),
+        (o.ground_truth and o.token_label_size == 1, "--ground-truth", "labels per token"),
+        (not o.aug and (o.hflip != 0.5 or o.vflip != 0), "--hflip, --vflip", "augmentation"),
+        (not o.reprob and o.recount != 1, "--recount", "--reprob"),
+        (not (o.mixup or o.cutmix) and o.mixup_prob != 1, "--mixup-prob", "mixup or cutmix"),
+        (bool(o.resume and o.experiment), "--experiment", "a new run: --resume stays in its folder"),
+        (o.mixup_off_epoch and not (o.mixup or o.cutmix), "--mixup-off-epoch", "mixup or cutmix"),
+        (o.clip_mode != "norm" and o.clip_grad is None, "--clip-mode", "--clip-grad"),
+    ]
+    return [f"{name} has no effect without {what}" for active, name, what in idle if active]

@@ -1,0 +1,130 @@
+"""The device, the processes, and the precision that a command runs with."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from lvt_classify.options.groups import DeviceOptions
+from lvt_core.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where this process runs.
+
+    Attributes:
+        device: Its device.
+        rank: Its number among all processes.
+        world: How many there are.
+        amp_dtype: Type of mixed precision, or ``None``.
+    """
+
+    device: torch.device
+    rank: int
+    world: int
+    amp_dtype: torch.dtype | None
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager:
+        """Mixed precision, if it is on."""
+        enabled = self.amp_dtype is not None
+        return torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=enabled)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Add up a tensor over all processes."""
+        if self.world > 1:
+            dist.all_reduce(values)
+        return values
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.world > 1:
+            dist.barrier()
+
+    def close(self) -> None:
+        """Leave the process group."""
+        if self.world > 1:
+            dist.destroy_process_group()
+
+
+class HostCopy:
+    """A number on its way from the device to the host.
+
+    Args:
+        value: One element.
+    """
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value.to("cpu", non_blocking=value.is_cuda)
+        self.arrived = torch.cuda.Event() if value.is_cuda else None
+        if self.arrived is not None:
+            self.arrived.record()
+
+    def read(self) -> float:
+        """Wait for the number, not for what the device was told to do since."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.value.item()
+
+
+def start_runtime(options: DeviceOptions) -> Runtime:
+    """Choose the device, join the processes that torchrun started, set up logging.
+
+    Raises:
+        UserError: The device does not exist or cannot do what is asked.
+    """
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    rank = int(os.environ.get("RANK", 0))
+    logging.basicConfig(format="%(message)s", level=logging.INFO if rank == 0 else logging.ERROR, force=True)
+    # A depthwise weight's gradient has two equally good memory layouts; DDP warns of the other one.
+    warnings.filterwarnings("ignore", message="Grad strides do not match")
+    device = _device(options.device, world)
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True
+    return Runtime(device, rank, world, _amp_dtype(options, device))
+
+
+def _device(name: str, world: int) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device {name}: no such kind of device") from error
+    if device.type == "cuda":
+        index = int(os.environ.get("LOCAL_RANK", 0)) if world > 1 else device.index or 0
+        found = torch.cuda.device_count()
+        if index >= found:
+            raise UserError(f"--device {name}: GPU {index} is asked for, {found} are there")
+        return torch.device("cuda", index)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps: not available here")
+    return device
+
+
+def _amp_dtype(options: DeviceOptions, device: torch.device) -> torch.dtype | None:
+    if not options.amp:
+        return None
+    if options.amp_dtype == "auto":
+        half = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.float16 if half else torch.bfloat16
+    dtype = getattr(torch, options.amp_dtype)
+    if dtype is torch.float16 and device.type == "cpu":
+        raise UserError("--amp-dtype float16: a CPU trains and validates in bfloat16 only")
+    return dtype

@@ -1,0 +1,1 @@
+"""Token labels: stored maps or a teacher to targets and their loss."""

@@ -1,0 +1,252 @@
+"""One epoch of training, and one pass of validation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.data import Mixup
+from timm.data.random_erasing import RandomErasing
+from timm.utils import ModelEmaV3, dispatch_clip_grad
+from torch import Tensor, nn
+
+from lvt_classify.data.loader import Loader
+from lvt_classify.options.groups import TrainOptions
+from lvt_classify.runtime import HostCopy, Runtime
+from lvt_classify.seeds import seed_everything
+from lvt_classify.token_labels.labels import Labels
+from lvt_classify.token_labels.targets import Targets
+from lvt_classify.training.metrics import AccuracyCounter
+from lvt_classify.training.run_log import Progress
+from lvt_core.errors import UserError
+
+
+class TokenForward(nn.Module):
+    """Makes a classifier's training pass its ``forward``, which DDP and ``torch.compile`` need.
+
+    Args:
+        model: Has `forward_tokens`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, box: Tensor) -> Any:
+        return self.model.forward_tokens(images, box)  # type: ignore[operator]
+
+
+@dataclass
+class Training:
+    """What an epoch of training works on.
+
+    Attributes:
+        options: The run's options.
+        runtime: Where it runs.
+        core: The bare model.
+        forward: The model as it is called in training: compiled, under DDP.
+        optimizer: Its optimiser.
+        scheduler: timm's scheduler, or ``None``.
+        scaler: Loss scaler of float16, or ``None``.
+        ema: Moving average of the weights, or ``None``.
+        targets: Makes the loss's targets from a batch's labels.
+        loss: The training loss.
+        mixup: timm's mixup, or ``None``.
+        erasing: Random erasing, or ``None``.
+    """
+
+    options: TrainOptions
+    runtime: Runtime
+    core: Any
+    forward: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+    scaler: torch.amp.GradScaler | None
+    ema: ModelEmaV3 | None
+    targets: Targets
+    loss: nn.Module
+    mixup: Mixup | None
+    erasing: RandomErasing | None
+
+    def compute_loss(self, images: Tensor, labels: Labels, step: int) -> Tensor:
+        """Loss of one batch. All randomness follows from the seed, the rank and the step."""
+        seed_everything(self.options.seed, self.runtime.rank, step)
+        with self.runtime.autocast():
+            target = self.targets(images, labels)  # a teacher sees the image before it is damaged
+        if self.erasing is not None:
+            images = self.erasing(images)
+        if self.mixup is not None:
+            images, target = self.targets.mix(self.mixup, images, labels, target)
+        if self.options.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with self.runtime.autocast():
+            if self.options.token_label:
+                height, width = images.shape[-2:]
+                if self.options.mix_token:
+                    box = self.core.sample_box(height, width)
+                else:
+                    box = torch.zeros(4, dtype=torch.int64)
+                output = self.forward(images, box.to(images.device, non_blocking=True))
+            else:
+                output = self.forward(images)
+            return self.loss(output, target)
+
+    def update(self, parameters: list[nn.Parameter]) -> None:
+        """One optimiser step on the gradients that stand."""
+        clip = self.options.clip_grad
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        if clip is not None:
+            dispatch_clip_grad(parameters, clip, mode=self.options.clip_mode)
+        if self.scaler is not None:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def train_epoch(
+    training: Training,
+    loader: Loader,
+    epoch: int,
+    first_batch: int,
+    batches: int,
+    save: Callable[[int], None],
+) -> dict[str, float]:
+    """Train one epoch, or what is left of it.
+
+    Args:
+        training: What to train.
+        loader: Gives the batches from ``first_batch`` on.
+        epoch: Its number.
+        first_batch: Batches that are done already.
+        batches: Batches of the whole epoch.
+        save: Called with the number of batches done, where `recovery_interval` asks for it.
+
+    Returns:
+        ``loss`` (mean over what this call trained and over all ranks), ``images_per_second``.
+
+    Raises:
+        UserError: The loss is not finite any more.
+    """
+    o, runtime = training.options, training.runtime
+    accumulate = o.grad_accum_steps
+    updates = math.ceil(batches / accumulate)
+    parameters = list(training.core.parameters())
+    sums = torch.zeros(2, device=runtime.device)  # loss, batches
+    training.core.train()
+    training.optimizer.zero_grad()
+    progress = Progress(f"epoch {epoch}", updates, o.log_interval, runtime.is_main)
+    start, images_seen = time.perf_counter(), 0
+    due: _LogLine | None = None
+    for number, (images, labels) in enumerate(loader, start=first_batch):
+        if number >= batches:
+            break
+        update = number // accumulate
+        group = min(accumulate, batches - update * accumulate)  # batches that share this update
+        is_last = (number + 1) % accumulate == 0 or number + 1 == batches
+        with _no_sync(training.forward, not is_last):
+            loss = training.compute_loss(images, labels, epoch * batches + number)
+            scaled = loss / group
+            (training.scaler.scale(scaled) if training.scaler else scaled).backward()
+        sums += torch.stack((loss.detach(), torch.ones_like(loss)))
+        images_seen += len(images) * runtime.world
+        if not is_last:
+            continue
+        training.update(parameters)
+        if training.ema is not None:
+            training.ema.update(training.core, step=epoch * updates + update)
+        if training.scheduler is not None:
+            training.scheduler.step_update(epoch * updates + update + 1)
+        if due is not None:  # of the update before: the device has this one to do meanwhile
+            due.show(progress, epoch)
+            due = None
+        if progress.is_due(update + 1):
+            rate = images_seen / (time.perf_counter() - start)
+            learning_rate = training.optimizer.param_groups[0]["lr"]
+            due = _LogLine(update, HostCopy(sums[0] / sums[1]), learning_rate, rate)
+        if o.recovery_interval and (update + 1) % o.recovery_interval == 0 and number + 1 < batches:
+            if due is not None:  # weights of a loss that is not finite must not replace good ones
+                due.show(progress, epoch)
+                due = None
+            save(number + 1)
+    if due is not None:
+        due.show(progress, epoch)
+    progress.close()
+    seconds = time.perf_counter() - start
+    total, count = runtime.sum(sums).tolist()
+    return {"loss": total / max(count, 1), "images_per_second": images_seen / seconds}
+
+
+@dataclass
+class _LogLine:
+    update: int
+    loss: HostCopy
+    learning_rate: float
+    rate: float
+
+    def show(self, progress: Progress, epoch: int) -> None:
+        mean = self.loss.read()
+        if not math.isfinite(mean):
+            raise UserError(
+                f"the loss is {mean} at epoch {epoch}, update {self.update}: lower --lr, clip with "
+                "--clip-grad, or leave --amp away"
+            )
+        progress.show(self.update + 1, loss=mean, lr=self.learning_rate, images_per_second=self.rate)
+
+
+@torch.inference_mode()
+def evaluate(
+    model: Callable[[Tensor], Tensor],
+    loader: Iterable[tuple[Tensor, Labels]],
+    runtime: Runtime,
+    *,
+    title: str,
+    log_interval: int,
+    channels_last: bool = False,
+    on_batch: Callable[[Tensor, Tensor], None] | None = None,
+) -> dict[str, float]:
+    """Accuracy over a set, every sample once on any number of ranks.
+
+    Args:
+        model: In evaluation mode.
+        loader: This rank's batches.
+        runtime: Where it runs.
+        title: For the log.
+        log_interval: Batches between log lines.
+        channels_last: NHWC memory for the images.
+        on_batch: Also given each batch's logits and classes.
+
+    Returns:
+        ``loss, top1, top5, samples`` over all ranks, and this rank's ``images_per_second``.
+    """
+    counter = AccuracyCounter(runtime.device)
+    progress = Progress(title, len(loader), log_interval, runtime.is_main)  # type: ignore[arg-type]
+    start, seen = time.perf_counter(), 0
+    for number, (images, labels) in enumerate(loader, start=1):
+        if channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with runtime.autocast():
+            logits = model(images)
+        counter.add(logits, labels.targets)
+        if on_batch is not None:
+            on_batch(logits, labels.targets)
+        seen += len(images)
+        if progress.is_due(number):
+            progress.show(number, images_per_second=seen / (time.perf_counter() - start))
+    progress.close()
+    if runtime.device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - start
+    return counter.result(runtime) | {"images_per_second": seen / seconds}
+
+
+def _no_sync(model: nn.Module, wanted: bool) -> Any:
+    """DDP, compiled or not, does without the sum over ranks; other models never make it."""
+    return getattr(model, "no_sync", nullcontext)() if wanted else nullcontext()

@@ -1,0 +1,189 @@
+"""Checkpoints of a run: the last one, and the best few; and how to continue from one."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lvt_classify.training.engine import Training
+from lvt_classify.training.quantization import input_ranges, load_input_ranges
+from lvt_core.checkpoint import save_checkpoint
+from lvt_core.checkpoint.read import CheckpointError, read_checkpoint
+from lvt_core.errors import UserError
+from lvt_core.files import write_text
+
+logger = logging.getLogger(__name__)
+
+LAST = "last.pth.tar"
+BEST = "model_best.pth.tar"
+# What the optimiser, the schedule and the randomness have built on; another value would be ignored.
+FIXED = (
+    "opt", "lr", "weight_decay", "momentum", "opt_eps", "opt_betas", "layer_decay", "epochs", "sched",
+    "sched_on_updates", "warmup_epochs", "warmup_lr", "min_lr", "cooldown_epochs", "decay_epochs",
+    "decay_rate", "grad_accum_steps", "seed", "quantization_aware",
+)  # fmt: skip
+
+
+@dataclasses.dataclass
+class Position:
+    """How far a run has come.
+
+    Attributes:
+        epoch: The epoch that is next or under way.
+        batch: Batches of it that are done.
+        history: One record per finished epoch.
+        best: ``(score, epoch)`` of the kept checkpoints, best first; a larger score is better.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    best: list[tuple[float, int]] = dataclasses.field(default_factory=list)
+
+
+class Saver:
+    """Writes a run's checkpoints, each whole or not at all.
+
+    Args:
+        folder: The run's folder.
+        training: What to save.
+        classes: Names of the classes, kept with the weights.
+    """
+
+    def __init__(self, folder: Path, training: Training, classes: list[str] | None) -> None:
+        self.folder = folder
+        self.training = training
+        self.classes = classes
+
+    def save(self, position: Position) -> None:
+        """Write ``last.pth.tar``: everything that continuing needs."""
+        t = self.training
+        extra: dict[str, Any] = {
+            "arch": t.options.model,
+            "options": plain(t.options),
+            "world": t.runtime.world,
+            "classes": self.classes,
+            "optimizer": t.optimizer.state_dict(),
+            "position": dataclasses.asdict(position),
+        }
+        if t.scheduler is not None:
+            extra["scheduler"] = t.scheduler.state_dict()
+        if t.scaler is not None:
+            extra["scaler"] = t.scaler.state_dict()
+        if t.ema is not None:
+            extra["state_dict_ema"] = t.ema.module.state_dict()
+        if t.options.quantization_aware:
+            extra["input_ranges"] = input_ranges(t.core)
+        save_checkpoint(t.core, self.folder / LAST, **extra)
+
+    def rank(self, position: Position, score: float) -> None:
+        """Enter the epoch just finished into the best few, if it belongs there."""
+        epoch = position.epoch - 1
+        keep = self.training.options.checkpoint_hist
+        position.best = sorted([*position.best, (score, epoch)], key=lambda e: (-e[0], e[1]))
+        dropped = [e for _, e in position.best[keep:]]
+        position.best = [(value, number) for value, number in position.best[:keep]]
+        self.save(position)
+        if epoch not in dropped:
+            _copy(self.folder / LAST, self._path(epoch))
+        for old in dropped:
+            self._path(old).unlink(missing_ok=True)
+        if position.best[0][1] == epoch:
+            _copy(self.folder / LAST, self.folder / BEST)
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"checkpoint-{epoch}.pth.tar"
+
+
+def restore(path: str, training: Training) -> Position:
+    """Put everything back as it stood when ``path`` was written.
+
+    Raises:
+        UserError: The checkpoint is not one of a run, or of a run that cannot be continued so.
+    """
+    content = read_checkpoint(path)
+    if "position" not in content or "optimizer" not in content:
+        raise UserError(f"--resume {path}: holds weights alone; start from them with --finetune")
+    position = Position(**content["position"])
+    position.best = [(score, number) for score, number in position.best]
+    _check_same_run(path, content, training, position)
+    try:
+        training.core.load_state_dict(content["state_dict"])
+        training.optimizer.load_state_dict(content["optimizer"])
+        if training.ema is not None:
+            training.ema.module.load_state_dict(content["state_dict_ema"])
+        if training.scaler is not None and "scaler" in content:
+            training.scaler.load_state_dict(content["scaler"])
+        if training.scheduler is not None and "scheduler" in content:
+            training.scheduler.load_state_dict(content["scheduler"])
+        if training.options.quantization_aware:
+            load_input_ranges(training.core, content["input_ranges"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"--resume {path}: does not fit this run: {reason}") from error
+    logger.info("resumed %s at epoch %d, batch %d", path, position.epoch, position.batch)
+    return position
+
+
+def _check_same_run(path: str, content: dict[str, Any], training: Training, position: Position) -> None:
+    """Name what differs; refuse what would make the position meaningless."""
+    before, now = {"quantization_aware": False, **content["options"]}, plain(training.options)
+    world = content["world"], training.runtime.world
+    if before["model"] != now["model"]:
+        raise UserError(f"--resume {path}: is a {before['model']}, not a {now['model']}")
+    if training.ema is not None and "state_dict_ema" not in content:
+        raise UserError(f"--resume {path}: has no moving average, which --model-ema needs")
+    joint = before["batch_size"] * world[0], now["batch_size"] * world[1]
+    if position.batch and joint[0] != joint[1]:
+        raise UserError(
+            f"--resume {path}: stands inside of an epoch of batches of {joint[0]} images (all "
+            f"processes together), this run has {joint[1]}"
+        )
+    changed = [name for name in FIXED if before.get(name) != now[name]]
+    if changed:
+        told = ", ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in changed)
+        raise UserError(
+            f"--resume {path}: a run is continued as it began, but {told}; to train on differently, start "
+            "from its weights with --finetune"
+        )
+    silent = {"resume", "output", "experiment", "workers", "log_interval", "data_dir"}
+    for name, value in now.items():
+        if name not in silent and before.get(name) != value:
+            logger.warning("--resume: %s was %s, is %s now", name, before.get(name), value)
+    if world[0] != world[1]:
+        logger.warning("--resume: %d processes then, %d now", *world)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a run that was killed while it wrote has left behind; finished files are safe."""
+    for path in folder.glob(".*.pth.tar.*"):
+        path.unlink()
+
+
+def plain(options: Any) -> dict[str, Any]:
+    """Options as plain values, for checkpoints and YAML."""
+    values = dataclasses.asdict(options)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def write_options(path: Path, options: Any) -> None:
+    """Save the options as a YAML that ``-c`` reads back."""
+    import yaml
+
+    values = {name: value for name, value in plain(options).items() if name != "data_dir"}
+    write_text(path, yaml.safe_dump(values, sort_keys=False))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or a copy where the file system has no links."""
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

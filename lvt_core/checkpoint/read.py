@@ -1,0 +1,153 @@
+"""Checkpoint files, read without running any code from them."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvt_core.checkpoint.names import StateDict
+from lvt_core.errors import UserError
+
+SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")
+_SHOWN_KEYS = 12
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be read, or does not fit the model.
+
+    Attributes:
+        missing: Keys of the model that the checkpoint lacks.
+        unexpected: Keys of the checkpoint that the model lacks.
+        mismatched: Keys of another shape, each with both shapes.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        missing: tuple[str, ...] = (),
+        unexpected: tuple[str, ...] = (),
+        mismatched: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.missing, self.unexpected, self.mismatched = missing, unexpected, mismatched
+
+
+class LogHistory:
+    """Stands in for mmengine's log history in its checkpoints, which no weights need."""
+
+    min = max = current = mean = None
+
+
+def mmengine_globals(history: type = LogHistory) -> list[Any]:
+    """What mmengine's checkpoints are made of besides tensors and plain values, for `read_checkpoint`.
+
+    Args:
+        history: What to make of its log history; mmengine's own class, to continue a run.
+    """
+
+    def statistic(owner: type, name: str) -> Any:
+        """`getattr`, for the one use that the log history makes of it."""
+        if owner is not history or name not in ("min", "max", "current", "mean"):
+            raise pickle.UnpicklingError(f"GLOBAL getattr {name}: no log history has it")
+        return getattr(owner, name)
+
+    dtypes = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4")]
+    array = np.empty(0)
+    named = [(history, "mmengine.logging.history_buffer.HistoryBuffer"), (statistic, "builtins.getattr")]
+    # Arrays and numbers are made by functions, whose home is another before numpy 2.
+    makers: list[Any] = [array.__reduce__()[0], np.float64(0).__reduce__()[0]]  # type: ignore[index]
+    for maker in makers:
+        named += [(maker, f"numpy.{home}.multiarray.{maker.__name__}") for home in ("core", "_core")]
+    return [*named, np.ndarray, np.dtype, *dtypes]
+
+
+def read_checkpoint(path: str | Path, *, allowed: Sequence[Any] | None = None) -> dict[str, Any]:
+    """Read a checkpoint's content to the CPU without running any code from it.
+
+    Args:
+        path: The file.
+        allowed: Classes and functions that its objects may be made of, besides tensors and plain values;
+            `mmengine_globals` if not given.
+
+    Raises:
+        CheckpointError: There is no such file, its kind is unknown, it is damaged, or it holds
+            more than tensors and plain values, or no mapping of names.
+    """
+    content = read_checkpoint_object(path, allowed=allowed)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
+    return content
+
+
+def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = None) -> Any:
+    """Like `read_checkpoint`, for a file that may hold any tensors and plain values."""
+    path = Path(path)
+    if not path.name.endswith(SUFFIXES):
+        raise CheckpointError(f"{path}: not a checkpoint's name, which ends in {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        # Files of timm's and VOLO's training scripts carry their options as a Namespace.
+        known = [argparse.Namespace, *(mmengine_globals() if allowed is None else allowed)]
+        with torch.serialization.safe_globals(known), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)", str(error))
+        if found is None:
+            raise CheckpointError(
+                f"{path}: not a readable checkpoint: damaged, or not made of tensors and plain values"
+            ) from error
+        raise CheckpointError(
+            f"{path}: refused, it holds {found[1]}; only tensors and plain values are allowed"
+        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes make torch and safetensors raise nearly anything
+        raise CheckpointError(f"{path}: not a readable checkpoint, damaged or cut off") from error
+
+
+def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool = False) -> StateDict:
+    """The state dict inside a checkpoint's content.
+
+    Args:
+        content: What `read_checkpoint` gave, or a state dict.
+        name: What to call it in errors.
+        use_ema: Take the moving average.
+
+    Raises:
+        CheckpointError: There is no (moving average of the) weights in it.
+    """
+    if use_ema:
+        if not isinstance(content.get("state_dict_ema"), Mapping):
+            raise CheckpointError(f"{name}: has no moving average (key 'state_dict_ema')")
+        content = content["state_dict_ema"]
+    else:
+        for wrapper in ("state_dict", "model"):
+            if isinstance(content.get(wrapper), Mapping):
+                content = content[wrapper]
+                break
+    if not content or not all(isinstance(value, Tensor) for value in content.values()):
+        keys = some(tuple(map(str, content)))
+        raise CheckpointError(f"{name}: holds no state dict; its keys are {keys}")
+    return dict(content)
+
+
+def some(keys: tuple[str, ...]) -> str:
+    """The first dozen of many names, and how many more there are."""
+    shown = ", ".join(keys[:_SHOWN_KEYS])
+    return shown + (f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else "")

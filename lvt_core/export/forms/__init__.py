@@ -1,0 +1,1 @@
+"""Other forms of the layers, made of operators that runtimes support well."""

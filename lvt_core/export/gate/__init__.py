@@ -1,0 +1,1 @@
+"""The gate: nothing is written unless the exported file gives the model's results."""

@@ -1,0 +1,1 @@
+"""Panoptic networks: three exported parts, with numpy between them."""

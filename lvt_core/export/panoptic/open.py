@@ -1,0 +1,93 @@
+"""A panoptic network from mmdetection's config and a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lvt_core.checkpoint import load_content
+from lvt_core.checkpoint.read import mmengine_globals, read_checkpoint
+from lvt_core.errors import UserError
+from lvt_core.frameworks import require
+
+
+@dataclass(frozen=True)
+class PanopticNetwork:
+    """A network and what its outputs mean.
+
+    Attributes:
+        model: mmdetection's, in evaluation.
+        classes: Names, things before stuff.
+        num_things: How many of them are things.
+        palette: A colour for each class, if the config has them.
+    """
+
+    model: nn.Module
+    classes: Sequence[str]
+    num_things: int
+    palette: Sequence[Sequence[int]] | None = None
+
+
+def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork:
+    """Build a config's network and load its weights, strictly.
+
+    Args:
+        config: The config file of the network.
+        checkpoint: A file of ours, of a training run, or of the original release.
+
+    Raises:
+        UserError: mmdetection is not installed, or a file is wrong or does not fit.
+    """
+    require("mmengine", "mmcv", "mmdet", extra="dense")
+    from mmengine.logging import HistoryBuffer
+    from mmengine.registry import init_default_scope
+
+    from lvt_core.openmmlab.commands import datasets_of, load_config, without_pretrained
+
+    cfg = load_config(config)
+    from mmdet.registry import DATASETS, MODELS  # after the config's imports, which prepare mmdetection
+
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    test_loader = _section(cfg, "test_dataloader", config)
+    dataset = datasets_of(_section(test_loader, "dataset", f"{config}: test_dataloader"))[0]
+    kind = DATASETS.get(str(dataset.get("type")))
+    meta = dataset.get("metainfo") or getattr(kind, "METAINFO", {})
+    try:
+        without_pretrained(_section(cfg, "model", config))
+        model = MODELS.build(cfg.model)
+    except UserError:
+        raise
+    except Exception as error:  # any class is called with anything
+        reason = " ".join(str(error.args[0] if error.args else error).split())
+        raise UserError(f"{config}: model: {type(error).__name__}: {reason}") from error
+    content = read_checkpoint(checkpoint, allowed=mmengine_globals(HistoryBuffer))
+    load_content(model, content, name=str(checkpoint))
+    classes, things = _names(meta, "classes", config), _names(meta, "thing_classes", config)
+    if classes[: len(things)] != things:
+        raise UserError(f"{config}: metainfo.classes must begin with metainfo.thing_classes; stuff follows")
+    palette = meta.get("palette")
+    return PanopticNetwork(
+        model.eval(), classes, len(things), [list(c) for c in palette] if palette else None
+    )
+
+
+def _section(cfg: Any, key: str, place: str | Path) -> Any:
+    """A config's part that has parts itself.
+
+    Raises:
+        UserError: It is not there, or is something else.
+    """
+    found = cfg.get(key)
+    if not isinstance(found, Mapping):
+        raise UserError(f"{place}: {key}={found!r}: must be a dict")
+    return found
+
+
+def _names(meta: Any, key: str, config: str | Path) -> tuple[str, ...]:
+    if not meta.get(key):
+        raise UserError(f"{config}: its test data set's metainfo has no {key}")
+    return tuple(meta[key])

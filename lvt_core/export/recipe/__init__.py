@@ -1,0 +1,1 @@
+"""Int8 recipes: which activations are quantised and which layers stay in float."""

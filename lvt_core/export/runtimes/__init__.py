@@ -1,0 +1,1 @@
+"""One module per runtime: conversion, quantisation, and what accelerators support."""

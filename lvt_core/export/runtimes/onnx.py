@@ -1,0 +1,169 @@
+"""ONNX, by PyTorch's exporter; runs in ONNX Runtime, whose own tools make int8 of it.
+
+Nodes are named after the modules they come from, ``stages.0.blocks.0.attn.proj/MatMul_7``: recipes, profiles
+and error messages then speak of layers.
+"""
+
+from __future__ import annotations
+
+import ast
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lvt_core.export.job import Job
+from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.runtimes.delegates import Delegation
+
+OPSET = 20  # GELU is one operator from there on
+LARGEST = 2**31  # elements of a tensor
+# Products with weights. Products of two activations stay in float: attention is little work and sensitive.
+QUANTIZED = {"static": ["Conv", "MatMul", "Gemm"], "dynamic": ["MatMul", "Gemm"]}
+
+
+def convert(job: Job, file: Path) -> None:
+    """Write a job as ``.onnx`` in float32, weights inside.
+
+    Raises:
+        ImportError: The exporter's packages are not installed.
+    """
+    import onnx
+    import onnxruntime  # noqa: F401  (missing packages are told before any work)
+    import onnxscript.optimizer
+
+    exported = torch.onnx.export(
+        job.program, (), dynamo=True, opset_version=OPSET, optimize=True, verbose=False
+    )
+    assert exported is not None  # what a program gives
+    # Large weights are turned and reshaped now, too: the quantiser passes over those that come out of a node.
+    onnxscript.optimizer.optimize(exported.model, input_size_limit=LARGEST, output_size_limit=LARGEST)
+    graph = exported.model_proto
+    _name_nodes(graph)
+    onnx.save(graph, file)
+
+
+def quantize(job: Job, source: Path, file: Path) -> None:
+    """Write a float32 file in the job's precision."""
+    import onnx
+
+    graph = onnx.load(source)
+    if job.export.precision == "fp16":
+        onnx.save(half(graph), file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        onnx.save(quantized(graph, job.calibration, job.recipe, Path(folder)), file)
+
+
+def delegation(file: Path, *, estimate: str, **options: str) -> Delegation:
+    """What an accelerator takes of a file, by ONNX Runtime's own estimate for phones.
+
+    Args:
+        file: What was written.
+        estimate: Its name in ``onnxruntime.tools.mobile_helpers.usability_checker``.
+        options: Of the estimate.
+
+    Raises:
+        ImportError: ONNX or its runtime is not installed.
+    """
+    import onnx
+    from onnxruntime.tools.mobile_helpers import usability_checker
+
+    graph = onnx.shape_inference.infer_shapes(onnx.load(file))
+    found = getattr(usability_checker, estimate)(graph, require_fixed_input_sizes=True, **options)
+    taken = {node.name for group in found.supported_groups for node in group}
+    outside = Counter(node.op_type for node in graph.graph.node if node.name not in taken)
+    return Delegation(found.num_partitions, dict(outside))
+
+
+def _name_nodes(graph: Any) -> None:
+    """Name nodes after their modules."""
+    for place, node in enumerate(graph.graph.node):
+        scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "[]")
+        modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]  # the last is the call's own
+        module = modules[-1].removeprefix("model").removeprefix(".") if modules else ""
+        node.name = f"{module}/{node.op_type}_{place}"
+        del node.metadata_props[:]  # PyTorch's own: call stacks, larger than the weights of a small network
+
+
+def half(graph: Any) -> Any:
+    """Weights and arithmetic in float16; images and outputs stay float32."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    written = OnnxModel(convert_float_to_float16(graph, keep_io_types=True))
+    written.topological_sort()  # the images' cast comes last
+    return written.model
+
+
+def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, folder: Path) -> Any:
+    """Weights in int8 by channel; activations as the recipe says."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
+
+    del graph.graph.value_info[:]  # the quantiser infers shapes anew and stumbles over what is there
+    onnx.helper.set_model_props(graph, {"onnx.quant.pre_process": "onnxruntime.quant"})  # no advice
+    floats = [node.name for node in graph.graph.node if _stays_float(node, graph, recipe)]
+    floats += [f"{name}_MatMul" for name in floats]  # as a Gemm is called once its sum stands apart
+    source, target = folder / "float.onnx", folder / "int8.onnx"
+    onnx.save(graph, source)
+    options: dict[str, Any] = {
+        "op_types_to_quantize": QUANTIZED[recipe.activations],
+        "nodes_to_exclude": floats,
+        "per_channel": True,
+        # Sums of products of full 8 bits saturate on processors without VNNI (docs/deploy.md).
+        "reduce_range": True,
+    }
+    if recipe.activations == "dynamic":
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8, **options)
+    else:
+        quantize_static(
+            source,
+            target,
+            _reader(calibration, graph.graph.input[0].name),
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            **options,
+        )
+    written = onnx.load(target)
+    _read_unrounded(written, recipe)
+    return written
+
+
+def _read_unrounded(graph: Any, recipe: Recipe) -> None:
+    """Let what the recipe keeps in float read its inputs as they were before rounding.
+
+    ONNX Runtime rounds the weights of layers between rounded tensors itself, as it loads a file.
+    """
+    rounded = {node.output[0]: node.input[0] for node in graph.graph.node if node.op_type == "QuantizeLinear"}
+    for node in graph.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in rounded:
+            rounded[node.output[0]] = rounded[node.input[0]]
+    for node in graph.graph.node:
+        if recipe.keeps(node.name.split("/")[0]):
+            for place, name in enumerate(node.input):
+                node.input[place] = rounded.get(name, name)
+
+
+def _stays_float(node: Any, graph: Any, recipe: Recipe) -> bool:
+    weights = {value.name for value in graph.graph.initializer}
+    return recipe.keeps(node.name.split("/")[0]) or not any(name in weights for name in node.input)
+
+
+def _reader(calibration: Sequence[np.ndarray], name: str) -> Any:
+    """Calibration images as ONNX Runtime reads them."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.images: Iterator[np.ndarray] = iter(calibration)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            images = next(self.images, None)
+            return None if images is None else {name: images}
+
+    return Reader()

@@ -1,0 +1,1 @@
+"""Panoptic annotations in COCO's format, and panoptic quality."""

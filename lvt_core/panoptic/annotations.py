@@ -1,0 +1,224 @@
+"""COCO's panoptic annotation files, read with every reference in them checked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lvt_core.errors import UserError
+from lvt_core.panoptic.quality import VOID, Segment
+
+
+@dataclass(frozen=True)
+class Category:
+    """A class as an annotation file has it: its number there, its name, and whether it has instances."""
+
+    id: int
+    name: str
+    is_thing: bool
+
+
+@dataclass(frozen=True)
+class AnnotatedSegment(Segment):
+    """A segment with its box: left, top, width, height, in pixels."""
+
+    box: tuple[float, float, float, float] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """One image of an annotation file.
+
+    Attributes:
+        id: Its number there.
+        file_name: Of the image, inside of the image folder.
+        height: In pixels.
+        width: In pixels.
+        map_name: Of the map, inside of the map folder; ``None`` if the file has no truth about this image.
+        segments: What the map shows.
+    """
+
+    id: int
+    file_name: str
+    height: int
+    width: int
+    map_name: str | None
+    segments: tuple[AnnotatedSegment, ...]
+
+
+def read_categories(path: str | Path) -> list[Category]:
+    """The classes that an annotation file names.
+
+    Raises:
+        UserError: The file is no COCO panoptic file.
+    """
+    return _categories(read_json(Path(path)), Path(path))
+
+
+def read_images(
+    path: str | Path,
+    classes: Sequence[str],
+    thing_classes: Sequence[str],
+    *,
+    image_info: str | Path | None = None,
+) -> list[AnnotatedImage]:
+    """Every image of an annotation file, with segments labelled by the classes' positions.
+
+    Args:
+        path: The file.
+        classes: Names, things before stuff. The file's own order and numbers do not matter.
+        thing_classes: Those that have instances.
+        image_info: File with the images to take instead, of which nothing more is known.
+
+    Raises:
+        UserError: The file is no COCO panoptic file, or something in it refers to nothing.
+    """
+    path = Path(path)
+    content = read_json(path)
+    labels = _labels(_categories(content, path), classes, thing_classes, path)
+    if image_info is not None:
+        path = Path(image_info)
+        content = {"images": list_of(read_json(path), "images", path)}
+    maps: dict[int, Mapping] = {}
+    for entry in list_of(content, "annotations", path) if "annotations" in content else []:
+        image_id = field_of(entry, "image_id", "an annotation", path)
+        if image_id in maps:
+            raise UserError(f"{path}: image_id={image_id} has two annotations")
+        maps[image_id] = entry
+    images: dict[int, AnnotatedImage] = {}
+    for entry in list_of(content, "images", path):
+        image_id, height, width = (
+            field_of(entry, field, "an image", path) for field in ("id", "height", "width")
+        )
+        if image_id in images:
+            raise UserError(f"{path}: two images have id={image_id}")
+        annotation = maps.pop(image_id, None)
+        place = f"{path}: image {image_id}"
+        images[image_id] = AnnotatedImage(
+            id=image_id,
+            file_name=file_name_of(entry, "an image", path),
+            height=height,
+            width=width,
+            map_name=None if annotation is None else file_name_of(annotation, "an annotation", path),
+            segments=() if annotation is None else tuple(_segments(annotation, labels, place)),
+        )
+    if maps:
+        raise UserError(f"{path}: an annotation has image_id={next(iter(maps))}, but there is no such image")
+    if not images:
+        raise UserError(f"{path}: names no image")
+    return list(images.values())
+
+
+def file_name_of(entry: Mapping, what: str, place: Path | str) -> str:
+    """A file's name, which must lie inside of its folder.
+
+    Raises:
+        UserError: There is none, or it leads elsewhere.
+    """
+    name = field_of(entry, "file_name", what, place)
+    if not isinstance(name, str) or not name or os.path.isabs(name) or ".." in Path(name).parts:
+        raise UserError(f"{place}: {what} has file_name={name!r}; it must be a name inside of its folder")
+    return name
+
+
+def missing_file(folder: str | Path, names: Sequence[str]) -> str | None:
+    """The first of the files that is not in a folder, or ``None``; the folder is listed once."""
+    there = {
+        os.path.relpath(os.path.join(root, name), folder)
+        for root, _, files in os.walk(folder, followlinks=True)
+        for name in files
+    }
+    return next((name for name in names if os.path.normpath(name) not in there), None)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An annotation file's content.
+
+    Raises:
+        UserError: It cannot be read or is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: is no COCO file: holds a {type(content).__name__}, not an object")
+    return content
+
+
+def _categories(content: Mapping, path: Path) -> list[Category]:
+    found = []
+    for entry in list_of(content, "categories", path):
+        number, name, is_thing = (
+            field_of(entry, field, "a category", path) for field in ("id", "name", "isthing")
+        )
+        found.append(Category(number, name, bool(is_thing)))
+    columns: dict[str, list] = {"id": [c.id for c in found], "name": [c.name for c in found]}
+    for what, values in columns.items():
+        if len(set(values)) != len(values):
+            double = next(value for value in values if values.count(value) > 1)
+            raise UserError(f"{path}: two categories have {what}={double!r}")
+    if not found:
+        raise UserError(f"{path}: names no category")
+    return found
+
+
+def _labels(
+    categories: Sequence[Category], classes: Sequence[str], thing_classes: Sequence[str], path: Path
+) -> dict[int, int]:
+    """The label of each category of the file."""
+    by_name = {category.name: category for category in categories}
+    for name in classes:
+        if name not in by_name:
+            raise UserError(f"{path}: has no category {name!r}, which the config's classes name")
+        if by_name[name].is_thing != (name in thing_classes):
+            kind = "a thing" if name in thing_classes else "stuff"
+            raise UserError(
+                f"{path}: category {name!r} has isthing={int(by_name[name].is_thing)}, "
+                f"but the config says that it is {kind}"
+            )
+    return {by_name[name].id: label for label, name in enumerate(classes)}
+
+
+def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> list[AnnotatedSegment]:
+    found: list[AnnotatedSegment] = []
+    seen = {VOID}
+    for entry in list_of(annotation, "segments_info", place):
+        number, category, box = (
+            field_of(entry, field, "a segment", place) for field in ("id", "category_id", "bbox")
+        )
+        if number in seen or not isinstance(number, int):
+            raise UserError(
+                f"{place}: segment id={number!r}; ids are positive numbers, each once in an image"
+            )
+        if category not in labels:
+            raise UserError(
+                f"{place}: segment {number} has category_id={category!r}, which is no class of the config"
+            )
+        if not isinstance(box, list) or len(box) != 4:
+            raise UserError(f"{place}: segment {number} has bbox={box!r}, not [left, top, width, height]")
+        seen.add(number)
+        crowd = bool(entry.get("iscrowd", 0))
+        found.append(AnnotatedSegment(number, labels[category], crowd, tuple(box)))
+    return found
+
+
+def list_of(content: Mapping, field: str, place: Path | str) -> list[Mapping]:
+    """A field that must be a list of objects; `place` says where, for the message."""
+    entries = content.get(field)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UserError(f"{place}: {field!r} is no list of objects")
+    return entries
+
+
+def field_of(entry: Mapping, field: str, what: str, place: Path | str) -> Any:
+    """A field that must be there; `what` and `place` say of what and where, for the message."""
+    if field not in entry:
+        raise UserError(f"{place}: {what} has no {field!r}: {str(dict(entry))[:80]}")
+    return entry[field]

@@ -1,0 +1,80 @@
+"""timm entry points: after ``import lvt_core``, ``timm.create_model('lvt')`` and ``'lvt_cls'`` work."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import nn
+
+from lvt_core.checkpoint import timm_filter
+from lvt_core.classifier import LVTClassifier
+from lvt_core.config import LVTConfig
+from lvt_core.pooled import LVTPooled
+from lvt_core.timm_classifier import TimmClassifier
+
+__all__ = ["lvt", "lvt_cls"]
+
+
+def _cfg(**kwargs: Any) -> dict[str, Any]:
+    return {
+        "num_classes": 1000,
+        "input_size": (3, 224, 224),
+        "min_input_size": (3, 32, 32),
+        "pool_size": (7, 7),
+        "crop_pct": 0.96,
+        "interpolation": "bicubic",
+        "fixed_input_size": False,
+        "mean": IMAGENET_DEFAULT_MEAN,
+        "std": IMAGENET_DEFAULT_STD,
+        "first_conv": "backbone.stages.0.patch_embed.proj",
+        "paper_ids": "arXiv:2112.10809",
+        "paper_name": "Lite Vision Transformer with Enhanced Self-Attention",
+        **kwargs,
+    }
+
+
+# No `url`: the published weights are under their owner's licence and are not ours to distribute.
+default_cfgs = generate_default_cfgs(
+    {
+        "lvt.untrained": _cfg(classifier="head"),
+        "lvt_cls.in1k": _cfg(classifier=("head", "aux_head")),
+    }
+)
+
+
+@register_model
+def lvt(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """LVT with a pooled head. Keywords: the fields of `LVTConfig`, ``global_pool``, and timm's own."""
+    return _create("lvt", LVTPooled, pretrained, **kwargs)
+
+
+@register_model
+def lvt_cls(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """The published classifier. Keywords: the fields of `LVTConfig`, ``global_pool``, timm's own."""
+    return _create("lvt_cls", LVTClassifier, pretrained, **kwargs)
+
+
+def _create(variant: str, model_cls: type[TimmClassifier], pretrained: bool, **kwargs: Any) -> nn.Module:
+    out_indices = kwargs.pop("out_indices", (0, 1, 2, 3))
+    return build_model_with_cfg(
+        partial(_build, variant, model_cls),
+        variant,
+        pretrained,
+        pretrained_filter_fn=timm_filter,
+        feature_cfg={"out_indices": out_indices, "feature_cls": "getter"},
+        **kwargs,
+    )
+
+
+def _build(variant: str, model_cls: type[TimmClassifier], **kwargs: Any) -> TimmClassifier:
+    """Split timm's flat keywords into the architecture and the head's pooling."""
+    names = LVTConfig.field_names()
+    unknown = sorted(set(kwargs) - set(names) - {"global_pool"})
+    if unknown:
+        raise TypeError(f"{variant} takes no {', '.join(unknown)}: the fields are {', '.join(names)}")
+    config = LVTConfig(**{name: kwargs[name] for name in names if name in kwargs})
+    pool = {"global_pool": kwargs["global_pool"]} if "global_pool" in kwargs else {}
+    return model_cls(config, **pool)

@@ -1,0 +1,1 @@
+"""A numpy interpreter of Core ML programs, for systems without Core ML."""

@@ -1,0 +1,290 @@
+"""Run an exported panoptic network with numpy and its runtime alone.
+
+    model = PanopticModel("exports/panoptic-onnx-fp32")
+    found = model(model.normalize(images))       # uint8 (1, H, W, 3) in
+    found.ids, found.segments                    # (H, W) and what each id is
+
+The networks are three files: the trunk from the image to maps, and the heads of boxes and of masks on
+features of boxes. What lies between them, and the making of one map of their outputs, is here: the same
+decisions as mmdetection's with our `PanopticFusionHead`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvt_predict import boxes as ops
+from lvt_predict.errors import UserError
+from lvt_predict.images import normalize, require_input, sides
+from lvt_predict.manifest import MANIFEST, read_manifest, require_unchanged
+from lvt_predict.model import ExportedModel
+from lvt_predict.panoptic_manifest import PARTS, require_settings
+
+__all__ = ["PARTS", "Instances", "PanopticMap", "PanopticModel", "PanopticPipeline", "PanopticSegment"]
+
+VOID = 0
+
+Part = Callable[[np.ndarray], Sequence[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class PanopticSegment:
+    """A segment of a map.
+
+    Attributes:
+        id: Its pixels' value in the map; not `VOID`.
+        label: Its class, a position in the classes: things, then stuff.
+        score: Of a thing 0..1; ``None`` for stuff.
+        is_thing: Whether it is one instance of its class.
+    """
+
+    id: int
+    label: int
+    score: float | None
+    is_thing: bool
+
+
+@dataclass(frozen=True)
+class PanopticMap:
+    """What an image shows.
+
+    Attributes:
+        ids: ``(H, W)`` int32: the segment of each pixel, `VOID` where there is none.
+        segments: Things by falling score, then stuff by label; ids rise from 1 on.
+    """
+
+    ids: np.ndarray
+    segments: list[PanopticSegment]
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Boxes ``(N, 4)`` in pixels of the network's input, with scores and labels ``(N,)``, best first."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+class PanopticPipeline:
+    """The networks and what lies between them.
+
+    Args:
+        settings: What ``model.json`` has: the fields of `predict_panoptic_settings.RULES`.
+        parts: `PARTS`, each from its input to its outputs.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], parts: Mapping[str, Part]) -> None:
+        self.settings = settings
+        self.trunk, self.box_head, self.mask_head = (parts[name] for name in PARTS)
+        self._anchors: dict[tuple[int, ...], np.ndarray] = {}
+
+    def __call__(
+        self,
+        images: np.ndarray,
+        *,
+        extent: tuple[int, int] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> PanopticMap:
+        """What an image shows.
+
+        Args:
+            images: ``(1, 3, H, W)``, float32, normalised; the image lies at its left top, the rest is
+                ``pad_value``.
+            extent: The image's height and width therein; by default all.
+            size: The map's height and width; by default those of `extent`. Give the image's own, if it was
+                resized.
+
+        Raises:
+            UserError: The image has a type or size that the file was not exported for, or does not hold
+                `extent`, or a size is none.
+        """
+        require_input(images)
+        if len(images) != 1:
+            raise UserError(f"images are {images.shape}: must be one at a time")
+        height, width = images.shape[2:]
+        extent = sides("extent", (height, width) if extent is None else extent)
+        if extent[0] > height or extent[1] > width:
+            raise UserError(f"extent {extent}: must lie in the images, {(height, width)}")
+        size = extent if size is None else sides("size", size)
+        scores, deltas, maps, stuff = self._split(self.trunk(images))
+        proposals = self.propose(scores, deltas, extent)
+        found = self.classify(maps, proposals, extent)
+        masks = self.segment(maps, found)
+        ratio = np.array([extent[1] / size[1], extent[0] / size[0]] * 2, np.float32)
+        return self.fuse(found, masks, found.boxes / ratio, self.stuff_labels(stuff, images, extent, size))
+
+    def _split(
+        self, outputs: Sequence[np.ndarray]
+    ) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray], Sequence[np.ndarray], np.ndarray]:
+        levels, maps = len(self.settings["proposals"]["strides"]), len(self.settings["roi"]["strides"])
+        *rest, stuff = (value[0] for value in outputs)
+        if len(rest) != 2 * levels + maps:
+            raise UserError(f"the trunk gives {len(rest) + 1} outputs, not {2 * levels + maps + 1}")
+        return rest[:levels], rest[levels : 2 * levels], rest[2 * levels :], stuff
+
+    def propose(
+        self, scores: Sequence[np.ndarray], deltas: Sequence[np.ndarray], extent: tuple[int, int]
+    ) -> np.ndarray:
+        """Boxes ``(K, 4)`` that may hold a thing, best first.
+
+        Args:
+            scores: Logits ``(A, H_i, W_i)`` of each level.
+            deltas: ``(4 A, H_i, W_i)`` of each level.
+            extent: The image's height and width.
+        """
+        options = self.settings["proposals"]
+        boxes, probabilities, levels = [], [], []
+        for level, (score, delta) in enumerate(zip(scores, deltas, strict=True)):
+            flat = ops.sigmoid(score.transpose(1, 2, 0).reshape(-1))  # as anchors are
+            chosen = ops.best(flat, options["nms_pre"])
+            delta = delta.transpose(1, 2, 0).reshape(-1, 4)[chosen]
+            anchors = self._level_anchors(level, *score.shape[1:])[chosen]
+            boxes.append(ops.decode(anchors, delta, **_coder(options), size=extent))
+            probabilities.append(flat[chosen])
+            levels.append(np.full(len(chosen), level))
+        box, probability, level_of = (np.concatenate(each) for each in (boxes, probabilities, levels))
+        if options["min_size"] >= 0:
+            large = ((box[:, 2:] - box[:, :2]) > options["min_size"]).all(axis=1)
+            box, probability, level_of = box[large], probability[large], level_of[large]
+        kept = ops.suppress_groups(box, probability, level_of, options["nms"], options["count"])
+        return box[kept]
+
+    def classify(
+        self, maps: Sequence[np.ndarray], proposals: np.ndarray, extent: tuple[int, int]
+    ) -> Instances:
+        """What the proposals hold, moved to where it lies."""
+        options, things = self.settings["boxes"], self.settings["num_things"]
+        logits, deltas = self._run(self.box_head, maps, proposals, "boxes")
+        scores = ops.softmax(logits)[:, :things]
+        row, label = np.nonzero(scores > options["score"])
+        delta = deltas.reshape(-1, things, 4)[row, label]
+        boxes = ops.decode(proposals[row], delta, **_coder(options), size=extent)
+        score = scores[row, label]
+        groups = np.zeros_like(label) if options["class_agnostic"] else label
+        kept = ops.suppress_groups(boxes, score, groups, options["nms"], options["count"])
+        return Instances(boxes[kept], score[kept], label[kept])
+
+    def segment(self, maps: Sequence[np.ndarray], found: Instances) -> np.ndarray:
+        """The instances' masks, each in its box: ``(N, M, M)``, 0..1."""
+        if not len(found.boxes):
+            return np.zeros((0, 1, 1), np.float32)
+        (logits,) = self._run(self.mask_head, maps, found.boxes, "masks")
+        return ops.sigmoid(logits[np.arange(len(logits)), found.labels])
+
+    def stuff_labels(
+        self, logits: np.ndarray, images: np.ndarray, extent: tuple[int, int], size: tuple[int, int]
+    ) -> np.ndarray:
+        """Logits of stuff and, last, of things to each pixel's best class, from 0 on: ``(H, W)``."""
+        rows, columns = (
+            ops.resize_matrix(logits.shape[1 + i], images.shape[2 + i], extent[i], size[i]) for i in (0, 1)
+        )
+        return ops.largest_resized(logits, rows, columns)
+
+    def fuse(self, found: Instances, masks: np.ndarray, boxes: np.ndarray, stuff: np.ndarray) -> PanopticMap:
+        """Instances over each other by falling score, stuff where there is none.
+
+        Args:
+            found: Scores and labels.
+            masks: ``(N, M, M)``.
+            boxes: ``(N, 4)`` in the map's pixels.
+            stuff: ``(H, W)``.
+        """
+        options, num_things = self.settings["fusion"], self.settings["num_things"]
+        height, width = stuff.shape
+        ids = np.zeros((height, width), np.int32)
+        segments: list[PanopticSegment] = []
+        for index in np.argsort(-found.scores, kind="stable"):
+            rows, columns, soft = ops.paste(masks[index], boxes[index], (height, width))
+            mask, under = soft >= self.settings["masks"]["threshold"], ids[rows, columns]
+            free = mask & (under == VOID)
+            area = int(mask.sum())
+            if not area or (area - free.sum()) / (area + 1e-5) > options["mask_overlap"]:
+                continue
+            label, score = int(found.labels[index]), float(found.scores[index])
+            segments.append(PanopticSegment(len(segments) + 1, label, score, True))
+            under[free] = len(segments)
+        bare = ids == VOID
+        pixels = np.bincount(stuff[bare], minlength=self.settings["num_stuff"] + 1)
+        for label in range(self.settings["num_stuff"]):
+            if pixels[label] and pixels[label] >= options["stuff_area_limit"]:
+                segments.append(PanopticSegment(len(segments) + 1, num_things + label, None, False))
+                ids[bare & (stuff == label)] = len(segments)
+        return PanopticMap(ids, segments)
+
+    def _run(self, head: Part, maps: Sequence[np.ndarray], boxes: np.ndarray, kind: str) -> list[np.ndarray]:
+        """A head's outputs for boxes; its input has a fixed number of them, the rest is zeros."""
+        options, roi = self.settings[kind], self.settings["roi"]
+        count, size = options["batch"], options["roi_size"]
+        features = np.zeros((len(boxes), maps[0].shape[0], size, size), np.float32)
+        levels = ops.roi_levels(boxes, len(maps), roi["finest_scale"])
+        for level, (values, stride) in enumerate(zip(maps, roi["strides"], strict=True)):
+            chosen = np.flatnonzero(levels == level)
+            features[chosen] = ops.roi_align(values, boxes[chosen], size, 1 / stride, roi["sampling_ratio"])
+        found = []
+        for start in range(0, max(len(boxes), 1), count):
+            part = features[start : start + count]
+            filled = np.zeros((count, *features.shape[1:]), np.float32)
+            filled[: len(part)] = part
+            found.append([value[: len(part)] for value in head(filled)])
+        return [np.concatenate(values) for values in zip(*found, strict=True)]
+
+    def _level_anchors(self, level: int, height: int, width: int) -> np.ndarray:
+        """A level's anchors, made once."""
+        key, options = (level, height, width), self.settings["proposals"]
+        if key not in self._anchors:
+            base = np.asarray(options["anchors"][level], np.float32)
+            self._anchors[key] = ops.grid_anchors(base, options["strides"][level], height, width)
+        return self._anchors[key]
+
+
+class PanopticModel(PanopticPipeline):
+    """An exported panoptic network.
+
+    Args:
+        folder: What `lvt export --task panoptic` wrote.
+
+    Attributes:
+        manifest: What ``model.json`` says: sizes, classes, preprocessing, thresholds, versions, parity.
+
+    Raises:
+        UserError: A part is missing or not the one that was exported, or the runtime is not installed or
+            refuses it.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        if self.manifest.get("task") != "panoptic":
+            raise UserError(f"{self.folder}: is of no panoptic network; lvt_predict.model opens it")
+        require_settings(self.folder / MANIFEST, self.manifest)
+        require_unchanged(self.folder, self.manifest)
+        super().__init__(self.manifest, {name: ExportedModel(self.folder / name) for name in PARTS})
+
+    def normalize(self, images: np.ndarray) -> np.ndarray:
+        """Bytes ``(1, H, W, 3)``, RGB, to what the network takes: padded to its size, right and below.
+
+        Raises:
+            UserError: They are something else, or larger than the network's input.
+        """
+        pixels = normalize(images, self.manifest["mean"], self.manifest["std"])
+        height, width = self.manifest["input"][2:]
+        if len(images) != 1:
+            raise UserError(f"images are {images.shape}: must be one at a time")
+        if images.shape[1] > height or images.shape[2] > width:
+            raise UserError(
+                f"images are {images.shape[1]} x {images.shape[2]}: this network takes up to "
+                f"{height} x {width}; resize them"
+            )
+        padded = np.full((1, 3, height, width), self.manifest["pad_value"], np.float32)
+        padded[:, :, : images.shape[1], : images.shape[2]] = pixels
+        return padded
+
+
+def _coder(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"means": options["means"], "stds": options["stds"]}

@@ -1,0 +1,68 @@
+"""Label maps made by a teacher are what training reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+import lvt_core
+from lvt_classify.token_labels.teacher import dense_teacher_logits
+from lvt_core.errors import UserError
+from tests.commands import run, sentence, train
+
+
+def test_labels_are_made_resumed_and_trained_with(folder: Path, tmp_path: Path) -> None:
+    teacher = timm.create_model("lvt_cls", num_classes=3)
+    lvt_core.save_checkpoint(teacher, tmp_path / "teacher.pth")
+    command = [
+        *["generate_labels.py", folder, "--model", "lvt_cls", "--checkpoint", tmp_path / "teacher.pth"],
+        *["--num-classes", 3, "--img-size", 96, "--map-size", 6, "--labels", tmp_path / "labels"],
+        *["-b", 5, "--workers", 0],
+    ]
+    run(*command)
+    maps = sorted((tmp_path / "labels").rglob("*.pt"))
+    assert len(maps) == 24
+    label = torch.load(maps[0], weights_only=True)
+    assert label.shape == (2, 3, 6, 6)  # three classes: fewer than five are kept
+    assert label.dtype == torch.float16
+    assert maps[0].stat().st_size < 4000  # its own values, not the batch
+    assert (label[0].diff(dim=0) <= 0).all()
+    maps[3].unlink()
+    before = [path.stat().st_mtime_ns for path in maps[:3]]
+    assert "1 images to label, 23 done before" in run(*command).stderr
+    assert [path.stat().st_mtime_ns for path in maps[:3]] == before
+    train(folder, tmp_path, "--epochs", 1, "--token-label", "--token-label-data", tmp_path / "labels")
+
+
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "test_convnext", "test_efficientnet", "swin_tiny_patch4_window7_224", "lvt"]
+)
+def test_any_map_of_features_can_teach(name: str) -> None:
+    """The mean over places of a linear head's logits is the head of the mean."""
+    model = timm.create_model(name, num_classes=7).eval()
+    size = model.default_cfg["input_size"][-1]
+    with torch.no_grad():
+        images = torch.randn(1, 3, size, size)
+        dense = dense_teacher_logits(model, images)
+    assert dense.shape[:2] == (1, 7)
+    assert dense.shape[2] > 1
+    if name in ("test_resnet", "lvt"):
+        torch.testing.assert_close(dense.mean((2, 3)), model(images).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_plain_transformers_that_average_can_teach() -> None:
+    model = timm.create_model("test_vit", num_classes=7, global_pool="avg").eval()
+    size = model.default_cfg["input_size"][-1]
+    with torch.no_grad():
+        dense = dense_teacher_logits(model, torch.randn(2, 3, size, size))
+    assert dense.shape[:2] == (2, 7)
+    with pytest.raises(UserError, match="has no map of features"):
+        dense_teacher_logits(timm.create_model("test_vit").eval(), torch.randn(1, 3, size, size))
+
+
+def test_a_teacher_without_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    done = run("generate_labels.py", folder, "--model", "lvt_cls", "--labels", tmp_path, ok=False)
+    assert "No pretrained weights exist" in sentence(done)

@@ -1,0 +1,128 @@
+"""Options: where values come from, and what is refused or said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lvt_classify.options.groups import TrainOptions, ValidateOptions, check_train_options, option_names
+from lvt_classify.options.parser import parse_options
+from lvt_core.errors import UserError
+
+MISSION = (
+    "--model lvt_cls --img-size 224 -b 128 --lr 1.6e-3 --drop-path 0.1 --apex-amp --token-label "
+    "--token-label-size 7 --token-label-data /data/label_top5_train_nfnet"
+).split()
+RECIPE = Path(__file__).parents[3] / "configs" / "classification" / "lvt_imagenet.py"
+
+
+def parse(*argv: str) -> TrainOptions:
+    return parse_options(TrainOptions, ["/data", *argv], shared=option_names())
+
+
+def test_the_missions_command_is_the_published_recipe() -> None:
+    options = parse(*MISSION, "--cfg", str(RECIPE), "--output", "./work_dirs/")
+    assert check_train_options(options) == []
+    assert (options.batch_size, options.lr, options.weight_decay) == (128, 1.6e-3, 0.05)
+    assert (options.epochs, options.warmup_epochs, options.cooldown_epochs) == (300, 20, 10)
+    assert (options.warmup_lr, options.min_lr, options.sched) == (1e-6, 1e-5, "cosine")
+    assert (options.aa, options.reprob, options.remode) == ("rand-m9-mstd0.5-inc1", 0.25, "pixel")
+    assert (options.smoothing, options.mixup, options.cutmix) == (0.1, 0, 0)
+    assert (options.drop_path, options.opt, options.amp) == (0.1, "adamw", True)
+    assert options.token_label
+    assert options.token_label_size == 7
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text('"""Docs."""\nlr = 1\nepochs = 5\nseed = 1\n')
+    (tmp_path / "b.yaml").write_text("epochs: 6\nseed: 2\nscale: [0.2, 1]\n")
+    options = parse("--cfg", str(tmp_path / "a.py"), "-c", str(tmp_path / "b.yaml"), "--seed", "3")
+    assert (options.lr, options.epochs, options.seed) == (1.0, 6, 3)
+    assert options.scale == (0.2, 1.0)
+
+
+@pytest.mark.parametrize("flag", ["--amp", "--apex-amp", "--native-amp"])
+def test_three_names_of_mixed_precision(flag: str) -> None:
+    assert parse(flag).amp
+
+
+def test_validation_reads_the_same_configuration() -> None:
+    argv = ["/data", "--cfg", str(RECIPE), "--no-test-pool", "--apex-amp"]
+    options = parse_options(ValidateOptions, argv, shared=option_names())
+    assert (options.crop_pct, options.img_size, options.test_pool) == (0.96, 224, False)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--learning-rate", "1"], "unrecognized arguments: --learning-rate 1"),
+        (["--lr", "fast"], "argument --lr: invalid float value: 'fast'"),
+        (["--lr", "-1"], "lr=-1.0 in the command line: must be at least 0"),
+        (["--hflip", "2"], "hflip=2.0 in the command line: must be at most 1"),
+        (["--remode", "snow"], "must be one of pixel, const, rand"),
+        (["--model-kwargs", "depths"], "'depths' must be name=value"),
+        (["--cfg", "missing.py"], "cannot read the configuration missing.py"),
+    ],
+)
+def test_bad_command_lines_are_sentences(argv: list[str], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(*argv)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.py", "lr = 1\nimport os\n", "a.py, line 2: only 'name = literal' is allowed"),
+        ("a.py", "lr = open('x')\n", "a.py, line 1: lr must be a literal"),
+        ("a.py", "lr = = 1\n", "a.py, line 1: invalid syntax"),
+        ("a.py", "speed = 1\n", "a.py: unknown option 'speed'"),
+        ("a.py", "epochs = 'ten'\n", "epochs='ten' in"),
+        ("a.yaml", "epochs: [1]\n", "must be of type int"),
+        ("a.yaml", "amp: 1\n", "must be of type bool"),
+        ("a.yaml", "- 1\n", "must hold 'name: value' lines"),
+        ("a.yaml", "a: [\n", "not valid YAML"),
+    ],
+)
+def test_bad_files_are_sentences(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError) as caught:
+        parse("--cfg" if name.endswith(".py") else "-c", str(tmp_path / name))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--resume", "a.pth", "--finetune", "b.pth"], "either continues or starts afresh"),
+        (["--scale", "1", "0.5"], "--scale (1.0, 0.5)"),
+        (["--ratio", "1"], "--ratio (1.0,)"),
+        (["--warmup-epochs", "400"], "must not exceed --epochs 300"),
+        (["--token-label", "--cutmix", "1"], "not with --token-label"),
+        (["--token-label", "--token-label-data", "x", "--aa", "augmix-m5"], "--aa augmix"),
+        (["--token-label-data", "x", "--token-label-teacher", "lvt"], "labels come from one of them"),
+        (["--mixup", "0.2", "-b", "3"], "must be even"),
+    ],
+)
+def test_contradictions_are_refused(argv: list[str], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_train_options(parse(*argv))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--token-label-size", "7"], "--token-label-size has no effect without --token-label"),
+        (["--ground-truth", "--token-label"], "--ground-truth has no effect without token labels"),
+        (["--amp-dtype", "bfloat16"], "--amp-dtype has no effect without --amp"),
+        (["--no-aug", "--reprob", "0.1"], "--reprob has no effect without augmentation"),
+        (["--use-ema"], "--use-ema has no effect without --finetune"),
+    ],
+)
+def test_idle_options_say_so(argv: list[str], words: str) -> None:
+    (note,) = check_train_options(parse(*argv))
+    assert words in note

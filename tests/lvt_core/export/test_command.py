@@ -1,0 +1,206 @@
+"""``lvt export``: what its options do, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lvt_core import cli, save_checkpoint
+from lvt_core.errors import UserError
+from lvt_core.export import RUNTIMES, Export, command
+from lvt_core.export.gate.gate import check_runs
+from lvt_core.export.open_model import open_model
+from lvt_core.export.options import size_of
+from lvt_predict.model import PACKAGES, SESSIONS, installed_version
+from lvt_predict.sample import check_sample
+from tests.export_checks import SMALL, small_models
+
+KWARGS = ["--model-kwargs", *(f"{key}={SMALL[key]}".replace(" ", "") for key in ("embed_dims", "num_heads"))]
+INT8 = ["--precision", "int8"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lvt", "--recipe", "a.json"], "--search, --recipe and --before: need --precision int8"),
+        (["lvt", "--search", "a.json"], "--search, --recipe and --before: need --precision int8"),
+        (["lvt_cls", "--precision", "int8", "--search", "a.json", "--check"], "--search: not with --recipe"),
+        (
+            ["lvt_cls", "--precision", "int8", "--search", "a.json"],
+            "--search a.json: must be a file to write",
+        ),
+        (["lvt", "--activations", "static"], "--activations: is of --search"),
+        (["lvt", "--check", "--output", "a"], "--check: writes nothing, so it takes no --output"),
+        (["lvt", "--limit", "3"], "--limit: is of --data"),
+        (["lvt", "--data", ".", "--limit", "0"], "--limit: 0: must be an integer, at least 1"),
+        (["lvt", "--data", ".", "--limit", "abc"], "--limit: abc: must be an integer, at least 1"),
+        *(
+            (["lvt_cls", f"--crop-pct={part}"], rf"--crop-pct: {part}: must be a number in \(0, 1\]")
+            for part in ("0", "-1", "3", "nan", "inf", "all")
+        ),
+        (["lvt", "--size", "²"], "--size ²: must be a side, height and width, or 'dynamic'"),
+        (["lvt", "--size"], "--size: expected at least one argument"),
+        (["lvt", "--model-kwargs", "num_heads"], "--model-kwargs: num_heads: must be KEY=VALUE"),
+        (["lvt", "--model-kwargs", "pretrained=True"], "--model-kwargs pretrained: lvt has in_chans, num_"),
+        (["lvt", "--model-kwargs", "embed_dim=8"], "--model-kwargs embed_dim: lvt has in_chans, num_"),
+        (["segformer", "--model-kwargs", "embed_dim=-3"], "--model-kwargs: embed_dim=-3: must be an integer"),
+        (["segformer", "--model-kwargs", "embed_dim=x"], "--model-kwargs: embed_dim='x': must be an integer"),
+        (
+            ["segformer", "--model-kwargs", "in_chans=1", "--data", "."],
+            "--data .: its images have 3 channels, the network takes 1",
+        ),
+        (
+            ["lvt_cls", "--before", "", "--data", "."],
+            "--search, --recipe and --before: need --precision int8",
+        ),
+        (["lvt", "--use-ema"], "--use-ema: lvt is no checkpoint"),
+        (
+            ["segformer", "--data", ".", "--crop-pct", "1"],
+            "--crop-pct: is of a classifier; this is segformer",
+        ),
+        (["lvt", *INT8], "lvt has no task to be judged by: --precision fp32"),
+        (["lvt", "--labels"], "--labels: lvt has no pixels' classes"),
+        (["a.pth", "--task", "panoptic"], "--task panoptic and --config FILE: must be given together"),
+        (["a.pth", "--task", "panoptic", "--config", "a.py", "--use-ema"], "--use-ema: not for a panoptic"),
+        (["a.pth", "--task", "panoptic", "--config", "a.py", "--crop-pct", "1"], "--crop-pct: not for a pan"),
+        (["a.pth", "--task", "panoptic", "--config", "a.py", "--labels"], "--labels: not for a panoptic"),
+    ],
+)
+def test_options_that_could_not_act_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        cli.main(["export", *words, "--to", "onnx"])
+
+
+def test_sizes_that_are_not_given_are_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert size_of(None, default=512) == ((512, 512), False)
+    assert size_of(["dynamic"], default=512) == ((512, 512), True)
+    assert size_of(["64"], default=512) == ((64, 64), False)
+    assert size_of(["64", "96"], default=512) == ((64, 96), False)
+    sizes = []
+
+    def check(model: nn.Module, export: Export, *_: object, **__: object) -> dict:
+        sizes.append(export.size)
+        return {}
+
+    monkeypatch.setattr(command, "check_delegates", check)
+    for name in ("segformer", "lvt_cls", "lvt"):
+        cli.main(["export", name, "--to", "onnx", "--check"])
+    assert sizes == [(512, 512), (224, 224), (224, 224)]
+
+
+@pytest.mark.parametrize(("size", "runtime"), [("32", "pt2"), ("dynamic", "onnx")])
+def test_images_of_other_channels(size: str, runtime: str, tmp_path: Path) -> None:
+    words = ["export", "lvt", "--to", runtime, "--size", size, "--output", str(tmp_path / "a")]
+    cli.main([*words, *KWARGS, "depths=(1,1,1,1)", "in_chans=1"])
+    manifest = json.loads((tmp_path / "a" / "model.json").read_text())
+    assert manifest["input"][1] == 1 and (manifest["mean"], manifest["std"]) == ([0.0], [1.0])
+    assert manifest["preprocessing"]["colours"] is None
+
+
+def test_the_part_that_a_crop_keeps_is_for_users_too(tmp_path: Path) -> None:
+    save_checkpoint(small_models()["lvt_cls"], tmp_path / "a.pth")
+    words = ["export", str(tmp_path / "a.pth"), "--to", "pt2", "--size", "32", *KWARGS]
+    for given, expected in (([], command.CROP_PCT), (["--crop-pct", "0.5"], 0.5)):
+        folder = tmp_path / f"{expected}"
+        cli.main([*words, *given, "--output", str(folder)])
+        manifest = json.loads((folder / "model.json").read_text())
+        assert manifest["preprocessing"]["crop_pct"] == expected
+
+
+def test_checkpoints_that_mean_something_else(tmp_path: Path) -> None:
+    model, kwargs = small_models()["lvt"], {key: SMALL[key] for key in ("embed_dims", "num_heads")}
+    weights = {f"backbone.{key}": value for key, value in model.state_dict().items()}
+    file = str(tmp_path / "a.pth")
+    for meta in (5, None, {"dataset_meta": None}, {"dataset_meta": 5}):
+        torch.save({"state_dict": weights, "meta": meta}, file)
+        assert open_model(file, model_kwargs=kwargs).classes is None
+    for head in ("neck.conv.weight", "rpn_head.conv.weight", "roi_head.bbox_head.fc.weight"):
+        torch.save({"state_dict": {**weights, head: torch.zeros(1)}}, file)
+        with pytest.raises(
+            UserError, match="a.pth: is a panoptic network, which needs --task panoptic --con"
+        ):
+            open_model(file, model_kwargs=kwargs)
+
+
+def test_check_prints_what_delegates_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["export", "lvt", "--to", "onnx", "--size", "64", "--check"]
+    cli.main([*words, *KWARGS, "depths=(1,1,1,1)"])
+    printed = capsys.readouterr().out
+    assert "lvt for onnx, fp32: NNAPI takes " in printed and "leaves 1" in printed
+    assert "lvt for onnx, fp32: Core ML takes " in printed
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
+
+
+def test_a_segmentors_classes_colours_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = small_models()["segformer"]
+    names, palette = list("abcde"), [[i, 2 * i, 3 * i] for i in range(5)]
+    save_checkpoint(model, "a.pth")
+    content = torch.load("a.pth", weights_only=True)
+    meaning = {"classes": names, "palette": palette}
+    torch.save({"state_dict": content, "meta": {"dataset_meta": meaning}}, "a.pth")
+    opened = open_model("a.pth", model_kwargs={key: SMALL[key] for key in ("embed_dims", "num_heads")})
+    assert opened.name == "segformer" and opened.classes == names and opened.palette == palette
+    assert opened.first_class == 1
+    torch.save({"state_dict": content, "meta": {"dataset_meta": {"reduce_zero_label": False}}}, "b.pth")
+    other = open_model("b.pth", model_kwargs={key: SMALL[key] for key in ("embed_dims", "num_heads")})
+    assert other.first_class == 0 and other.classes is None
+    cli.main(["export", "a.pth", "--to", "pt2", "--size", "64", "--labels", *KWARGS])
+    (folder,) = Path("exports").iterdir()
+    assert folder.name == "segformer-labels-pt2-fp32"
+    manifest = json.loads((folder / "model.json").read_text())
+    assert manifest["outputs"] == "labels" and manifest["classes"] == names and manifest["palette"] == palette
+    assert manifest["preprocessing"]["colours"] == "RGB"
+    assert manifest["sample"]["outputs"][0]["shape"] == [1, 64, 64]
+
+
+class Given:
+    """An exported model that gives what it is told."""
+
+    folder = Path("a")
+
+    def __init__(self, *outputs: np.ndarray) -> None:
+        self.outputs = list(outputs)
+        self.manifest = {"runtime": "onnx", "precision": "int8", "input": [1, 3, 32, 32]}
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        return self.outputs
+
+
+def test_what_fails_in_another_size_is_not_written() -> None:
+    class Mean(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+            return (x.square().mean(dim=(2, 3)),)
+
+    ones = np.ones((1, 3), np.float32)
+    check_runs(Mean(), Given(ones), [(1, 32, 32)])  # type: ignore[arg-type]
+    for wrong, message in (
+        (ones * np.nan, "differs from the model by inf"),
+        (ones[:, :2], r"gives \[\(1, 2\)"),
+    ):
+        with pytest.raises(UserError, match=message):
+            check_runs(Mean(), Given(wrong), [(1, 32, 32)])  # type: ignore[arg-type]
+
+
+def test_values_that_are_no_numbers_are_no_sample() -> None:
+    given = Given(np.full((1, 3), np.nan, np.float32))
+    expected = {"shape": [1, 3], "largest": 1.0, "values": [1.0, 1.0, 1.0]}
+    given.manifest |= {"sample": {"seed": 0, "input": [1, 3, 32, 32], "outputs": [expected]}}  # type: ignore
+    with pytest.raises(UserError, match="differs from the recorded outputs by inf"):
+        check_sample(given)  # type: ignore[arg-type]
+    given.outputs *= 2
+    with pytest.raises(UserError, match=r"gives \[\[1, 3\], \[1, 3\]\], where \[\[1, 3\]\] are recorded"):
+        check_sample(given)  # type: ignore[arg-type]
+
+
+def test_versions_of_what_is_not_installed_are_unknown() -> None:
+    assert installed_version("no-such-runtime") == "unknown" and installed_version("torch") != "unknown"
+    assert set(PACKAGES) == set(SESSIONS) == set(RUNTIMES)
