@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from demo import atomic
+from lvt_core.files import new_folder
 
 SETTINGS_FILE = "dataset.json"
 
@@ -42,7 +42,7 @@ def make_once(root: Path, settings: Any, write: Callable[[Path], None]) -> bool:
             raise ValueError(f"root={root}: exists without a {SETTINGS_FILE}; name a new folder")
         if json.loads((root / SETTINGS_FILE).read_text(encoding="utf-8")) == wanted:
             return False
-    with atomic.new_folder(root) as filling:
+    with new_folder(root) as filling:
         write(filling)
         (filling / SETTINGS_FILE).write_text(json.dumps(wanted), encoding="utf-8")
     return True

@@ -1,10 +1,11 @@
-"""Files are written whole or not at all."""
+"""Files and folders are written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,6 +46,33 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text with `write_whole`."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder to fill, which becomes `path` when the block ends without an exception.
+
+    An earlier folder at `path` stays until the new one is complete, and comes back if the change fails.
+
+    Args:
+        path: The folder to make; its parents are made if needed.
+
+    Yields:
+        The empty folder to fill, on the same file system and with the same name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
+        work, old = Path(temporary, path.name), Path(temporary, "old")
+        work.mkdir()
+        yield work
+        if path.exists():
+            path.rename(old)
+        try:
+            work.rename(path)
+        except BaseException:  # also an interrupt: the earlier folder lies where it would be deleted
+            if old.exists():
+                old.rename(path)
+            raise
 
 
 def require_writable_folder(path: str | Path) -> Path:

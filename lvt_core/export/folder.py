@@ -73,16 +73,3 @@ def _require_nameable(folder: Path) -> None:
         raise UserError(f"--output {folder}: holds the folder that you are in; name another one")
     if (length := len(os.fsencode(folder.name))) > LONGEST_NAME:
         raise UserError(f"--output: its name has {length} bytes, allowed are {LONGEST_NAME}")
-
-
-def put_in_place(work: Path, folder: Path, old: Path) -> None:
-    """Rename a finished folder; an earlier export goes to `old`, and comes back if that fails."""
-    if not folder.exists():
-        work.rename(folder)
-        return
-    folder.rename(old)
-    try:
-        work.rename(folder)
-    except BaseException:  # the keyboard's, too: the earlier export lies where it would be deleted
-        old.rename(folder)
-        raise

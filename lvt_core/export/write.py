@@ -16,7 +16,6 @@ from torch import nn
 
 from lvt_core.errors import UserError
 from lvt_core.export.folder import (
-    put_in_place,
     require_replaceable,
     told_what_cannot_be_written,
 )
@@ -35,7 +34,7 @@ from lvt_core.export.job import (
 )
 from lvt_core.export.recipe.recipe import Recipe, read_recipe
 from lvt_core.export.runtimes.delegates import Delegation
-from lvt_core.files import require_writable_folder
+from lvt_core.files import new_folder, require_writable_folder
 from lvt_predict.model import MANIFEST, ExportedModel, installed_version, sha256
 from lvt_predict.sample import record_sample
 
@@ -83,12 +82,7 @@ def export_model(
     require_writable_folder(folder.parent)
     reference = Outputs(model.eval())
     job = make_job(model, export, runtime, data=data, recipe=recipe, calibration=calibration)
-    with (
-        told_what_cannot_be_written(folder),
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary,
-    ):
-        work = Path(temporary) / folder.name
-        work.mkdir()
+    with told_what_cannot_be_written(folder), new_folder(folder) as work:
         # Asked here, too: a disk is no longer full once the temporary folder is gone.
         with told_what_is_missing(runtime), told_what_cannot_be_written(folder):
             write_file(job, runtime, work / runtime.file)
@@ -110,7 +104,6 @@ def export_model(
         sample = record_sample(exported, (batch, export.channels, *export.size))
         del exported  # some runtimes keep the file open
         write_manifest(work, export, runtime, checked, sample)
-        put_in_place(work, folder, Path(temporary) / "old")
     return checked
 
 

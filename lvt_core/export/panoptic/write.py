@@ -7,7 +7,6 @@ own maps.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -18,7 +17,7 @@ import numpy as np
 from torch import nn
 
 from lvt_core.errors import UserError
-from lvt_core.export.folder import put_in_place, require_replaceable, told_what_cannot_be_written
+from lvt_core.export.folder import require_replaceable, told_what_cannot_be_written
 from lvt_core.export.forms.graph import Outputs
 from lvt_core.export.gate import gate
 from lvt_core.export.gate.gate import Scores, run_model
@@ -30,7 +29,7 @@ from lvt_core.export.panoptic.open import PanopticNetwork
 from lvt_core.export.panoptic.parts import part_inputs, settings_of, split
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.export.write import check_delegates, export_model, versions
-from lvt_core.files import require_writable_folder
+from lvt_core.files import new_folder, require_writable_folder
 from lvt_predict.model import MANIFEST, sha256
 from lvt_predict.panoptic import PARTS, PanopticModel, PanopticPipeline
 from lvt_predict.sample import photograph
@@ -82,12 +81,7 @@ def export_panoptic(
         samples += gate.first_images(data, CHECKED_IMAGES)
     checked = {"trunk": samples, **_head_inputs(parts, settings, samples)}
     tolerance = gate.TOLERANCE if precision == "fp32" else gate.LOOSE
-    with (
-        told_what_cannot_be_written(folder),
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary,
-    ):
-        work = Path(temporary) / folder.name
-        work.mkdir()
+    with told_what_cannot_be_written(folder), new_folder(folder) as work:
         for name in reversed(PARTS):  # the small ones first: what fails, fails early
             export_model(
                 parts[name],
@@ -104,7 +98,6 @@ def export_panoptic(
         require_good(scores, precision, runtime.name)
         del exported  # some runtimes keep the files open
         write(scores)
-        put_in_place(work, folder, Path(temporary) / "old")
     return scores
 
 
