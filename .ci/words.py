@@ -64,7 +64,9 @@ def check_python(path: Path) -> Iterator[Finding]:
             yield from _check_words(path, token.start[0], text)
 
 
-def _check_docstring(path: Path, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Finding]:
+def _check_docstring(
+    path: Path, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+) -> Iterator[Finding]:
     text = ast.get_docstring(node)
     if not text:
         return
@@ -100,7 +102,9 @@ def _check_words(path: Path, line: int, text: str) -> Iterator[Finding]:
 
 def main() -> int:
     """Check the given files and folders, or all tracked ones; print findings; return how many."""
-    listed = subprocess.run(["git", "ls-files", "-z", *sys.argv[1:]], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", *sys.argv[1:]], capture_output=True, text=True, check=True
+    )
     count = 0
     for name in listed.stdout.split("\0"):
         path = Path(name)
