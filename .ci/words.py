@@ -50,8 +50,7 @@ def check_python(path: Path) -> Iterator[Finding]:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             yield from _check_docstring(path, node)
         if isinstance(node, ast.keyword) and node.arg == "help" and isinstance(node.value, ast.Constant):
-            if OPENER.match(str(node.value.value)):
-                yield path, node.value.lineno, f"help text opens with {str(node.value.value).split()[0]!r}"
+            yield from _check_help(path, node.value)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield from _check_words(path, node.lineno, node.value)
     previous = -1  # only the first line of a block of comments opens a sentence
@@ -81,6 +80,11 @@ def _check_docstring(
             inside = False
         elif inside and (entry := ENTRY.match(line)) and ENTRY_OPENER.match(entry[1]):
             yield path, start + number, f"entry opens with {entry[1].split()[0]!r}: {line.strip()[:60]}"
+
+
+def _check_help(path: Path, node: ast.Constant) -> Iterator[Finding]:
+    if OPENER.match(str(node.value)):
+        yield path, node.lineno, f"help text opens with {str(node.value).split()[0]!r}"
 
 
 def check_text(path: Path) -> Iterator[Finding]:
