@@ -63,7 +63,7 @@ def to_rgb(image: Image.Image, *, exif: bool = True) -> Image.Image:
     """Decode an opened picture to upright RGB.
 
     Raises:
-        UserError: Its values have an unknown range (floating point, 32-bit integers).
+        UserError: The values have an unknown range (floating point, 32-bit integers).
     """
     image.load()
     turned = orientation(image) if exif else UPRIGHT
