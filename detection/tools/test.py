@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from lvt_core.errors import run_command
-from lvt_core.frameworks import require
+from lvt_core.frameworks import require_installed
 
 if __name__ == "__main__":
-    run_command(partial(require, "mmengine", "mmcv", "mmdet", extra="dense"))
+    run_command(partial(require_installed, "mmengine", "mmcv", "mmdet", extra="dense"))
 
 from mmengine.config import Config
 

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 from lvt_core.errors import run_command
-from lvt_core.frameworks import require
+from lvt_core.frameworks import require_installed
 
 if __name__ == "__main__":
-    run_command(partial(require, "mmengine", "mmcv", "mmseg", extra="dense"))
+    run_command(partial(require_installed, "mmengine", "mmcv", "mmseg", extra="dense"))
 
 import torch
 from mmengine.config import Config

@@ -13,10 +13,10 @@ from PIL import Image, ImageOps
 TASK = Path(__file__).resolve().parents[1]
 
 from lvt_core.errors import run_command
-from lvt_core.frameworks import require
+from lvt_core.frameworks import require_installed
 
 if __name__ == "__main__":
-    run_command(partial(require, "mmengine", "mmcv", "mmseg", extra="dense"))
+    run_command(partial(require_installed, "mmengine", "mmcv", "mmseg", extra="dense"))
 
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text

@@ -3,10 +3,10 @@
 from functools import partial
 
 from lvt_core.errors import run_command
-from lvt_core.frameworks import require
+from lvt_core.frameworks import require_installed
 
 if __name__ == "__main__":
-    run_command(partial(require, "mmengine", "mmcv", "mmseg", extra="dense"))
+    run_command(partial(require_installed, "mmengine", "mmcv", "mmseg", extra="dense"))
 
 import lvt_seg  # noqa: F401  (registers)
 from lvt_core.openmmlab.commands import run_training

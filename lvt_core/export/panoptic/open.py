@@ -12,7 +12,7 @@ from torch import nn
 from lvt_core.checkpoint import load_content
 from lvt_core.checkpoint.read import mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.frameworks import require
+from lvt_core.frameworks import require_installed
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork
     Raises:
         UserError: mmdetection is not installed, or a file is wrong or does not fit.
     """
-    require("mmengine", "mmcv", "mmdet", extra="dense")
+    require_installed("mmengine", "mmcv", "mmdet", extra="dense")
     from mmengine.logging import HistoryBuffer
     from mmengine.registry import init_default_scope
 

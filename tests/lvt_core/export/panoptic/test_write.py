@@ -210,7 +210,9 @@ def test_mistakes_are_told_in_a_sentence(
         model(photograph(1, 64, 64, seed=0))
     with pytest.raises(UserError, match=r"extent \(65, 96\): must not exceed the images"):
         model(photograph(1, *SIZE, seed=0), extent=(65, 96))
-    with pytest.raises(UserError, match="images are 65 x 96: this network supports up to 64 x 96; resize them"):
+    with pytest.raises(
+        UserError, match="images are 65 x 96: this network supports up to 64 x 96; resize them"
+    ):
         model.normalize(np.zeros((1, 65, 96, 3), np.uint8))
     with pytest.raises(UserError, match="holds a panoptic network; open it with lvt_predict.panoptic"):
         load(folder)
