@@ -1,4 +1,4 @@
-"""A panoptic network from mmdetection's config and a checkpoint."""
+"""Opening a panoptic network from mmdetection's config and a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from lvt_core.frameworks import require_installed
 
 @dataclass(frozen=True)
 class PanopticNetwork:
-    """A network and what its outputs mean.
+    """A panoptic network and the meaning of its outputs.
 
     Attributes:
-        model: mmdetection's, in evaluation.
+        model: mmdetection's model, in evaluation mode.
         classes: Names, things before stuff.
         num_things: How many of them are things.
         palette: A colour for each class, if the config has them.
@@ -76,10 +76,10 @@ def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork
 
 
 def _section(cfg: Any, key: str, place: str | Path) -> Any:
-    """A config's part that has parts itself.
+    """Return a section of a config.
 
     Raises:
-        UserError: It is not there, or is something else.
+        UserError: The section is missing, or is not a dict.
     """
     found = cfg.get(key)
     if not isinstance(found, Mapping):

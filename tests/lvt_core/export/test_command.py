@@ -13,7 +13,7 @@ from torch import nn
 from lvt_core import cli, save_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, command
-from lvt_core.export.gate.gate import check_runs
+from lvt_core.export.gate.parity import check_runs
 from lvt_core.export.open_model import open_model
 from lvt_core.export.options import size_of
 from lvt_predict.manifest import PACKAGES

@@ -18,11 +18,12 @@ from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Runtime, check_delegates, export_model
 from lvt_core.export import write as common
 from lvt_core.export.forms.graph import Outputs, exportable
-from lvt_core.export.gate.gate import photograph, run_model
+from lvt_core.export.gate.parity import run_model
 from lvt_core.export.open_model import open_model
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_predict import sample as predict_sample
 from lvt_predict.model import ExportedModel, load
+from lvt_predict.sample import photograph
 from tests.export_checks import SMALL, check_as_a_stranger, check_refused, small_models
 
 FORBIDDEN = ("im2col", "col2im", "gather", "scatter", "index", "unfold", "fold")

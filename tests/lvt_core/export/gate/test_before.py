@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from lvt_core import cli, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export.gate.gate import check_scores, run_model
 from lvt_core.export.gate.labelled import ClassifiedImages
+from lvt_core.export.gate.parity import run_model
+from lvt_core.export.gate.scores import check_scores
 
 SMALL = {"embed_dims": (16, 16, 32, 32), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1)}
 KWARGS = ["--model-kwargs", *(f"{key}={SMALL[key]}".replace(" ", "") for key in ("embed_dims", "num_heads"))]

@@ -17,13 +17,14 @@ from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job, Runtime, export_model
 from lvt_core.export import write as common
 from lvt_core.export.forms.graph import Outputs
-from lvt_core.export.gate.gate import photograph, run_model
 from lvt_core.export.gate.labelled import ClassifiedImages, LabelMaps
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.gate.parity import run_model
+from lvt_core.export.recipe.file import Recipe
 from lvt_core.export.runtimes import onnx as onnx_export
 from lvt_core.export.runtimes import openvino as openvino_export
 from lvt_predict.model import load
 from lvt_predict.runtimes import SESSIONS
+from lvt_predict.sample import photograph
 from tests.export_checks import small_models, two_stages, write_pictures
 
 SIZE = (64, 96)

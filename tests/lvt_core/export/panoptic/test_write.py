@@ -16,7 +16,7 @@ from lvt_core import cli
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Job, Runtime
 from lvt_core.export.forms.graph import Outputs
-from lvt_core.export.gate.gate import photograph, run_model
+from lvt_core.export.gate.parity import run_model
 from lvt_core.export.panoptic.gate import judge, predict_as_trained
 from lvt_core.export.panoptic.labelled import PanopticImages, same_segments, score_maps, to_truth
 from lvt_core.export.panoptic.open import PanopticNetwork, open_panoptic
@@ -27,6 +27,7 @@ from lvt_core.export.runtimes import pt2
 from lvt_det.own_config import OwnData, Split, write_own_config
 from lvt_predict.model import load
 from lvt_predict.panoptic import PARTS, PanopticModel, PanopticPipeline
+from lvt_predict.sample import photograph
 from tests.det_commands import TINY_MODEL, build, write_panoptic_data
 from tests.export_checks import CONVERTERS, attending, run_without
 

@@ -11,7 +11,7 @@ from lvt_core import LVTConfig, SegFormer
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job
 from lvt_core.export.job import require_activations, require_modules
-from lvt_core.export.recipe.recipe import RECIPES, Recipe, read_recipe
+from lvt_core.export.recipe.file import RECIPES, Recipe, read_recipe
 from lvt_core.export.write import make_program
 from tests.export_checks import small_models
 

@@ -17,11 +17,12 @@ from lvt_core import LVTConfig, cli
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job, Runtime, command
 from lvt_core.export import write as common
-from lvt_core.export.gate.gate import MIN_AGREEMENT, Scores
 from lvt_core.export.gate.labelled import CALIBRATION_IMAGES, ClassifiedImages, LabelMaps
+from lvt_core.export.gate.parity import MIN_AGREEMENT
+from lvt_core.export.gate.scores import Scores
 from lvt_core.export.open_model import Opened
 from lvt_core.export.recipe import search as sensitivity
-from lvt_core.export.recipe.recipe import Recipe, read_recipe
+from lvt_core.export.recipe.file import Recipe, read_recipe
 from lvt_core.export.recipe.search import MIN_INT8, fewest_floats, noise_to_signal, parts, search_recipe
 from lvt_core.export.runtimes import onnx as onnx_export
 from lvt_core.export.runtimes import pt2

@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, export_model
 from lvt_core.export import write as common
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.recipe.file import Recipe
 from lvt_predict.coreml_interpreter.program import read_content, read_program
 from lvt_predict.model import ExportedModel, load
 from tests.export_checks import check_export, check_refused, largest_error

@@ -17,13 +17,14 @@ from torch.export import ExportedProgram
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job, export_model
 from lvt_core.export.forms.graph import Outputs
-from lvt_core.export.gate.gate import photograph, run_model
+from lvt_core.export.gate.parity import run_model
 from lvt_core.export.panoptic import gate as gate_panoptic
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.recipe.file import Recipe
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.export.write import make_program
 from lvt_core.layers import DepthwiseMlp, PatchEmbed
 from lvt_predict.model import load
+from lvt_predict.sample import photograph
 from tests.export_checks import SIZE, check_export, check_refused, largest_error, two_stages
 
 pytest.importorskip("executorch")

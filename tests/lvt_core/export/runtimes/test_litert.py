@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from lvt_core.export import Export, Job
-from lvt_core.export.gate.gate import photograph
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.recipe.file import Recipe
+from lvt_predict.sample import photograph
 from tests.export_checks import SIZE, check_export, check_refused, largest_error
 
 pytest.importorskip("litert_torch")
