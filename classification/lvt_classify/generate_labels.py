@@ -30,7 +30,7 @@ from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.token_labels.maps import label_path
 from lvt_classify.token_labels.teacher import create_teacher, dense_teacher_logits
 from lvt_classify.training.run_log import Progress
-from lvt_core.errors import UserError
+from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder, write_whole
 
 logger = logging.getLogger(__name__)
@@ -143,3 +143,7 @@ class View:
 
     def __call__(self, image: Image.Image) -> Any:
         return self.steps(decoded(image))
+
+
+if __name__ == "__main__":
+    run_command(main)

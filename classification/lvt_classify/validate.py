@@ -28,7 +28,7 @@ from lvt_classify.training.engine import evaluate
 from lvt_classify.training.run_log import write_csv
 from lvt_core import complexity
 from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint, select_weights
-from lvt_core.errors import UserError
+from lvt_core.errors import UserError, run_command
 from lvt_core.files import write_text
 
 logger = logging.getLogger(__name__)
@@ -224,3 +224,7 @@ def write_results(path: str, results: list[dict[str, Any]]) -> None:
         write_csv(path, results)
     else:
         write_text(path, json.dumps([dict(row) for row in results], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run_command(main)

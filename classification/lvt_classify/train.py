@@ -25,7 +25,7 @@ from lvt_classify.training.build import build_scheduler, build_training, count_c
 from lvt_classify.training.engine import Training, evaluate, train_epoch
 from lvt_classify.training.run_log import RunLog
 from lvt_classify.training.saver import LAST, Position, Saver, remove_leftovers, restore, write_options
-from lvt_core.errors import UserError
+from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder
 
 logger = logging.getLogger(__name__)
@@ -188,3 +188,7 @@ def describe(
         options.grad_accum_steps,
         folder,
     )
+
+
+if __name__ == "__main__":
+    run_command(main)
