@@ -25,6 +25,7 @@ from lvt_classify.training.build import build_scheduler, build_training, count_c
 from lvt_classify.training.engine import Training, evaluate, train_epoch
 from lvt_classify.training.run_log import RunLog
 from lvt_classify.training.saver import LAST, Position, Saver, remove_leftovers, restore, write_options
+from lvt_classify.training.tasks import task_type
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder
 
@@ -33,10 +34,10 @@ logger = logging.getLogger(__name__)
 
 def main() -> None:
     options = parse_options(TrainOptions, shared=option_names())
-    warnings = check_train_options(options)
+    notes = check_train_options(options) + task_type(options).check_options(options)
     runtime = start_runtime(options)
-    for warning in warnings:
-        logger.warning("note: %s", warning)
+    for note in notes:
+        logger.warning("note: %s", note)
     try:
         run(options, runtime)
     finally:
@@ -51,8 +52,8 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
     classes = class_names(train_set)
     options = dataclasses.replace(options, num_classes=count_classes(options, classes, val_set))
     training = build_training(options, runtime)
-    config = data_config(options, training.core)
-    loader = train_loader(options, runtime, train_set, config)
+    config = data_config(options, training.model)
+    loader = train_loader(options, runtime, train_set, config, label_root=training.task.label_root)
     val_loader = validation_loader(options, runtime, val_set, config)
     batches = loader.steps
     updates = -(-batches // options.grad_accum_steps)
@@ -64,7 +65,7 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
         remove_leftovers(folder)
         write_options(folder / "options.yaml", options)
         log = RunLog(folder, options, position.history)
-        describe(options, runtime, training.core, len(train_set), len(val_set), epochs, folder)
+        describe(options, runtime, training.model, len(train_set), len(val_set), epochs, folder)
     if training.scheduler is not None and not position.epoch and not position.batch:
         training.scheduler.step_update(0)
     while position.epoch < epochs:
@@ -95,8 +96,7 @@ def train_and_validate(
     options, runtime, epoch = training.options, training.runtime, position.epoch
     start = time.perf_counter()
     loader.set_position(epoch, position.batch)
-    if training.mixup is not None and options.mixup_off_epoch:
-        training.mixup.mixup_enabled = epoch < options.mixup_off_epoch
+    training.task.start_epoch(epoch)
 
     def save(done: int) -> None:
         if runtime.is_main:
@@ -108,7 +108,7 @@ def train_and_validate(
         "lr": training.optimizer.param_groups[0]["lr"],
         "train_loss": trained["loss"],
     }
-    models = {"eval": training.core}
+    models = {"eval": training.model}
     if training.ema is not None:
         models["ema"] = training.ema.module
     for prefix, model in models.items():

@@ -187,14 +187,23 @@ def data_config(options: DataOptions, model: nn.Module) -> dict[str, Any]:
     return resolve_data_config({k: v for k, v in given.items() if v is not None}, model=model)
 
 
-def train_loader(options: TrainOptions, runtime: Runtime, dataset: Any, config: dict[str, Any]) -> Loader:
-    """Augmented batches of an epoch, with label maps if there are any.
+def train_loader(
+    options: TrainOptions, runtime: Runtime, dataset: Any, config: dict[str, Any], *, label_root: str = ""
+) -> Loader:
+    """Return a loader of augmented batches.
+
+    Args:
+        options: Options of the run.
+        runtime: Device and processes.
+        dataset: From `open_dataset`.
+        config: From `data_config`.
+        label_root: Folder of label maps that go with the images; ``''`` for none.
 
     Raises:
-        UserError: Label maps are asked for and cannot be had, or there is not one whole batch.
+        UserError: The label maps are missing or the data set cannot have any, or the images do not fill a
+            batch.
     """
     transform = TrainTransform(options, mean=config["mean"], label_crop=options.token_label_crop)
-    label_root = options.token_label_data if options.token_label else ""
     sampler = None
     if isinstance(dataset, IterableDataset):
         if label_root:

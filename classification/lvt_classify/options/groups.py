@@ -101,7 +101,6 @@ class ScheduleOptions:
     cooldown_epochs: int = option(0, "epochs at the lowest rate behind the schedule", low=0)
     decay_epochs: float = option(90.0, "epochs between decays of the step schedule", low=0)
     decay_rate: float = option(0.1, "factor of the step and plateau schedules", low=0)
-    patience_epochs: int = option(10, "epochs without gain before plateau decays", low=0)
 
 
 @dataclass(frozen=True)
@@ -207,61 +206,51 @@ class ValidateOptions(EvaluateOptions, DeviceOptions, ModelOptions, DataOptions)
     """Validate a classifier: accuracy, parameters, multiply-adds, throughput."""
 
 
+# Options of earlier versions, which the options.yaml of a run from then still holds.
+# --patience-epochs belonged to --sched plateau, which cannot be resumed and is rejected.
+RETIRED = {"patience_epochs"}
+
+
 def option_names() -> set[str]:
-    """Names that a configuration file may hold: those of any command."""
-    return {item.name for cls in (TrainOptions, ValidateOptions) for item in fields(cls)}
+    """Return the names that a configuration file may hold: the options of all commands."""
+    return {item.name for cls in (TrainOptions, ValidateOptions) for item in fields(cls)} | RETIRED
 
 
 def check_train_options(options: TrainOptions) -> list[str]:
-    """Refuse options that contradict each other; name those that cannot act.
+    """Name the options that have no effect; `TrainingTask.check_options` adds those of its task.
 
     Raises:
-        UserError: Two options cannot be together.
+        UserError: Two options contradict each other.
     """
     o = options
     if o.resume and o.finetune:
-        raise UserError("--resume and --finetune: a run either continues or starts afresh")
+        raise UserError("--resume and --finetune: choose one; a run either continues or starts afresh")
     if o.quantization_aware and not (o.resume or o.finetune):
         raise UserError("--quantization-aware: needs --finetune FILE, trained weights to start from")
     if o.quantization_aware and o.compile:
         raise UserError("--compile: not with --quantization-aware, which exchanges weights as layers run")
     if len(o.scale) != 2 or o.scale[0] > o.scale[-1]:
-        raise UserError(f"--scale {o.scale}: must be a smallest and a largest share, in this order")
+        raise UserError(f"--scale {o.scale}: must be the smallest and the largest share, in this order")
     if len(o.ratio) != 2 or o.ratio[0] > o.ratio[-1] or o.ratio[0] <= 0:
-        raise UserError(f"--ratio {o.ratio}: must be a smallest and a largest ratio, in this order")
+        raise UserError(f"--ratio {o.ratio}: must be the smallest and the largest ratio, in this order")
     if o.warmup_epochs > o.epochs:
         raise UserError(f"--warmup-epochs {o.warmup_epochs}: must not exceed --epochs {o.epochs}")
     if o.token_label_data and o.token_label_teacher:
-        raise UserError("--token-label-data and --token-label-teacher: labels come from one of them")
-    dense = o.token_label and (o.token_label_data or o.token_label_teacher)
-    if o.token_label and o.cutmix > 0:
-        raise UserError(f"--cutmix {o.cutmix}: not with --token-label, whose MixToken cuts already")
-    if dense and o.mixup > 0 and o.mixup_mode != "batch":
-        raise UserError(f"--mixup-mode {o.mixup_mode}: token labels can be mixed per batch only")
-    if o.token_label_data and o.token_label and o.aa.startswith("augmix"):
-        raise UserError("--aa augmix: mixes several geometries, which no label map can follow")
-    if (o.mixup > 0 or o.cutmix > 0) and o.batch_size % 2:
+        raise UserError("--token-label-data and --token-label-teacher: choose one source of labels")
+    mixing = o.mixup > 0 or o.cutmix > 0
+    if mixing and o.batch_size % 2:
         raise UserError(f"-b {o.batch_size}: must be even for --mixup and --cutmix")
+    augmentation = "augmentation (--no-aug is set)"
     idle = [
-        (not o.token_label and o.token_label_size, "--token-label-size", "--token-label"),
-        (not o.token_label and o.token_label_data, "--token-label-data", "--token-label"),
-        (not o.token_label and o.token_label_teacher, "--token-label-teacher", "--token-label"),
-        (o.ground_truth and not dense, "--ground-truth", "token labels of a teacher"),
-        (o.teacher_checkpoint and not o.token_label_teacher, "--teacher-checkpoint", "a teacher"),
+        (bool(o.resume and o.experiment), "--experiment", "a new run: --resume stays in its folder"),
         (o.use_ema and not o.finetune, "--use-ema", "--finetune"),
         (o.amp_dtype != "auto" and not o.amp, "--amp-dtype", "--amp"),
-        (not o.aug and o.aa, "--aa", "augmentation (--no-aug is set)"),
-        (not o.aug and o.reprob, "--reprob", "augmentation (--no-aug is set)"),
-        (not o.token_label and not o.mix_token, "--no-mix-token", "--token-label"),
-        (not o.token_label and o.dense_weight != 0.5, "--dense-weight", "--token-label"),
-        (not o.token_label and o.cls_weight != 1.0, "--cls-weight", "--token-label"),
-        (not o.token_label_data and o.token_label_crop != "upright", "--token-label-crop", "label maps"),
-        (o.ground_truth and o.token_label_size == 1, "--ground-truth", "labels per token"),
-        (not o.aug and (o.hflip != 0.5 or o.vflip != 0), "--hflip, --vflip", "augmentation"),
-        (not o.reprob and o.recount != 1, "--recount", "--reprob"),
-        (not (o.mixup or o.cutmix) and o.mixup_prob != 1, "--mixup-prob", "mixup or cutmix"),
-        (bool(o.resume and o.experiment), "--experiment", "a new run: --resume stays in its folder"),
-        (o.mixup_off_epoch and not (o.mixup or o.cutmix), "--mixup-off-epoch", "mixup or cutmix"),
         (o.clip_mode != "norm" and o.clip_grad is None, "--clip-mode", "--clip-grad"),
+        (not o.aug and o.aa, "--aa", augmentation),
+        (not o.aug and o.reprob, "--reprob", augmentation),
+        (not o.aug and (o.hflip != 0.5 or o.vflip != 0), "--hflip, --vflip", augmentation),
+        (not o.reprob and o.recount != 1, "--recount", "--reprob"),
+        (not mixing and o.mixup_prob != 1, "--mixup-prob", "--mixup or --cutmix"),
+        (not mixing and o.mixup_off_epoch, "--mixup-off-epoch", "--mixup or --cutmix"),
     ]
     return [f"{name} has no effect without {what}" for active, name, what in idle if active]

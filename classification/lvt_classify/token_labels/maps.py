@@ -45,33 +45,6 @@ def read_label_map(path: Path, num_classes: int) -> Tensor:
     return label
 
 
-def token_targets(
-    maps: Tensor, geometry: Tensor, truth: Tensor, *, num_classes: int, size: int, smoothing: float
-) -> Tensor:
-    """Soft labels of a batch.
-
-    Classes that a map does not name have logit 0, as in the original release. Each place averages the
-    logits of the map region that the geometry gives it, then softmax and label smoothing.
-
-    Args:
-        maps: ``(B, 2, k, h, w)``, as `read_label_map` gives them.
-        geometry: ``(B, 2, 3)``, from the crop's fractions to the image's (`transforms`).
-        truth: True classes ``(B,)``.
-        num_classes: ``K``.
-        size: ``S``; with 1 there is no plane per token: the result is ``(B, K)``, the image's label.
-        smoothing: Label smoothing.
-
-    Returns:
-        ``(B, K, 2 + P)``: the truth, the image's label, then the tokens, row-major.
-    """
-    span = crop_span(maps.shape[-2:], geometry)
-    image = dense_logits(maps, region_weights(maps.shape[-2:], geometry, 1, span), num_classes)
-    if size == 1:
-        return smooth_soft(image.softmax(dim=-1), smoothing)[:, 0]
-    tokens = dense_logits(maps, region_weights(maps.shape[-2:], geometry, size, span), num_classes)
-    return assemble(truth, image, tokens, smoothing)
-
-
 def assemble(truth: Tensor, image: Tensor, tokens: Tensor, smoothing: float) -> Tensor:
     """True classes, image logits ``(B, 1, K)`` and token logits ``(B, P, K)`` to ``(B, K, 2 + P)``."""
     one_hot = image_targets(truth, image.shape[-1], smoothing)[:, None]  # (B, 1, K)
@@ -147,14 +120,4 @@ def region_weights(map_size: Sequence[int], geometry: Tensor, size: int, span: f
             part = weight * (1 - (u - column).abs()) * (1 - (v - row).abs())
             cell = row.clamp(max=h - 1) * w + column.clamp(max=w - 1)
             result.scatter_add_(2, cell.long().flatten(3).flatten(1, 2), part.flatten(3).flatten(1, 2))
-    return result
-
-
-def dense_logits(maps: Tensor, weights: Tensor, num_classes: int) -> Tensor:
-    """Average maps over places: ``(B, 2, k, h, w)`` and ``(B, P, h * w)`` to ``(B, P, K)``."""
-    logits, classes = maps.flatten(3).unbind(1)  # (B, k, h * w) each
-    result = weights.new_zeros(*weights.shape[:2], num_classes)
-    for kept in range(logits.shape[1]):  # one kept class at a time: never a dense map of all classes
-        index = classes[:, kept, None].long().expand_as(weights)
-        result.scatter_add_(2, index, weights * logits[:, kept, None].float())
     return result

@@ -77,8 +77,8 @@ class Saver:
         if t.ema is not None:
             extra["state_dict_ema"] = t.ema.module.state_dict()
         if t.options.quantization_aware:
-            extra["input_ranges"] = input_ranges(t.core)
-        save_checkpoint(t.core, self.folder / LAST, **extra)
+            extra["input_ranges"] = input_ranges(t.model)
+        save_checkpoint(t.model, self.folder / LAST, **extra)
 
     def rank(self, position: Position, score: float) -> None:
         """Enter the epoch just finished into the best few, if it belongs there."""
@@ -112,7 +112,7 @@ def restore(path: str, training: Training) -> Position:
     position.best = [(score, number) for score, number in position.best]
     _check_same_run(path, content, training, position)
     try:
-        training.core.load_state_dict(content["state_dict"])
+        training.model.load_state_dict(content["state_dict"])
         training.optimizer.load_state_dict(content["optimizer"])
         if training.ema is not None:
             training.ema.module.load_state_dict(content["state_dict_ema"])
@@ -121,7 +121,7 @@ def restore(path: str, training: Training) -> Position:
         if training.scheduler is not None and "scheduler" in content:
             training.scheduler.load_state_dict(content["scheduler"])
         if training.options.quantization_aware:
-            load_input_ranges(training.core, content["input_ranges"])
+            load_input_ranges(training.model, content["input_ranges"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"--resume {path}: does not fit this run: {reason}") from error

@@ -54,8 +54,10 @@ def stream(folder: Path, *argv: str, rank: int = 0, world: int = 1, training: bo
     words = [str(folder), "--dataset", "wds/x", "--train-split", split, "--val-split", split, "-b", "4"]
     o = parse_options(TrainOptions, [*words, "--img-size", "32", *argv], shared=option_names())
     runtime = Runtime(torch.device("cpu"), rank, world, None)
-    make = train_loader if training else validation_loader
-    return make(o, runtime, open_dataset(o, split, training=training), CONFIG)
+    dataset = open_dataset(o, split, training=training)
+    if training:
+        return train_loader(o, runtime, dataset, CONFIG, label_root=o.token_label_data)
+    return validation_loader(o, runtime, dataset, CONFIG)
 
 
 def epoch(loader: Loader, number: int, first_step: int = 0) -> tuple[list[int], torch.Tensor]:

@@ -8,6 +8,7 @@ import pytest
 
 from lvt_classify.options.groups import TrainOptions, ValidateOptions, check_train_options, option_names
 from lvt_classify.options.parser import parse_options
+from lvt_classify.training.tasks import TokenLabelTask
 from lvt_core.errors import UserError
 
 MISSION = (
@@ -24,6 +25,7 @@ def parse(*argv: str) -> TrainOptions:
 def test_the_missions_command_is_the_published_recipe() -> None:
     options = parse(*MISSION, "--cfg", str(RECIPE), "--output", "./work_dirs/")
     assert check_train_options(options) == []
+    assert TokenLabelTask.check_options(options) == []
     assert (options.batch_size, options.lr, options.weight_decay) == (128, 1.6e-3, 0.05)
     assert (options.epochs, options.warmup_epochs, options.cooldown_epochs) == (300, 20, 10)
     assert (options.warmup_lr, options.min_lr, options.sched) == (1e-6, 1e-5, "cosine")
@@ -101,9 +103,7 @@ def test_bad_files_are_sentences(tmp_path: Path, name: str, text: str, words: st
         (["--scale", "1", "0.5"], "--scale (1.0, 0.5)"),
         (["--ratio", "1"], "--ratio (1.0,)"),
         (["--warmup-epochs", "400"], "must not exceed --epochs 300"),
-        (["--token-label", "--cutmix", "1"], "not with --token-label"),
-        (["--token-label", "--token-label-data", "x", "--aa", "augmix-m5"], "--aa augmix"),
-        (["--token-label-data", "x", "--token-label-teacher", "lvt"], "labels come from one of them"),
+        (["--token-label-data", "x", "--token-label-teacher", "lvt"], "choose one source of labels"),
         (["--mixup", "0.2", "-b", "3"], "must be even"),
     ],
 )
@@ -116,8 +116,6 @@ def test_contradictions_are_refused(argv: list[str], words: str) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--token-label-size", "7"], "--token-label-size has no effect without --token-label"),
-        (["--ground-truth", "--token-label"], "--ground-truth has no effect without token labels"),
         (["--amp-dtype", "bfloat16"], "--amp-dtype has no effect without --amp"),
         (["--no-aug", "--reprob", "0.1"], "--reprob has no effect without augmentation"),
         (["--use-ema"], "--use-ema has no effect without --finetune"),

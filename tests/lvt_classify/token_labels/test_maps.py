@@ -12,14 +12,14 @@ from torchvision.ops import roi_align
 from lvt_classify.data.transforms import FLIP_X, OP_MATRICES, crop_matrix, transposed
 from lvt_classify.token_labels.maps import (
     crop_span,
-    dense_logits,
     image_targets,
     read_label_map,
     region_weights,
-    token_targets,
 )
+from lvt_classify.token_labels.sparse import number_classes, sparse_targets
 from lvt_core.errors import UserError
 from tests.golden_values import assert_close, case, expected
+from tests.lvt_classify.token_labels.dense import dense_logits, token_targets
 
 
 def golden_maps() -> torch.Tensor:
@@ -33,15 +33,17 @@ def test_golden_targets(crop: str) -> None:
     boxes = [crop_matrix(*box) for box in entry["crop_top_left_height_width"]]
     if crop == "original":
         boxes = [transposed(box) for box in boxes]
-    targets = token_targets(
-        golden_maps(),
-        torch.from_numpy(np.stack(boxes)[:, :2]).float(),
-        torch.tensor(entry["ground_truth"]),
-        num_classes=entry["classes"],
-        size=entry["label_size"],
-        smoothing=entry["smoothing"],
-    )
-    assert_close(targets[:, :: entry["class_stride"]], f"token_label_target_{crop}")
+    maps, geometry = golden_maps(), torch.from_numpy(np.stack(boxes)[:, :2]).float()
+    truth = torch.tensor(entry["ground_truth"])
+    options = {
+        "num_classes": entry["classes"],
+        "size": entry["label_size"],
+        "smoothing": entry["smoothing"],
+    }
+    dense = token_targets(maps, geometry, truth, **options)
+    sparse = sparse_targets(number_classes(maps, geometry), geometry, truth, **options).dense()
+    for targets in (dense, sparse):
+        assert_close(targets[:, :: entry["class_stride"]], f"token_label_target_{crop}")
 
 
 @pytest.mark.parametrize(("h", "w", "size"), [(18, 18, 7), (9, 13, 1), (12, 5, 2)])

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lvt_classify.token_labels.loss import TokenLabelLoss
-from lvt_classify.token_labels.maps import token_targets
 from lvt_classify.token_labels.sparse import SparseTarget, number_classes, sparse_targets
 from lvt_core import TokenLogits
+from tests.lvt_classify.token_labels.dense import token_targets
 
 BATCH, KEPT, SIZE = 4, 5, 3
 

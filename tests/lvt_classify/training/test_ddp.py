@@ -27,12 +27,12 @@ def group(tmp_path) -> Iterator[None]:
 
 def test_gradients_travel_in_buckets_while_the_backward_pass_runs(group) -> None:
     training = build_training(OPTIONS, RUNTIME)
-    ddp = training.forward = build_ddp(OPTIONS, RUNTIME, training.forward)
-    training.core.train()
+    ddp = training.task.trainable_module = build_ddp(OPTIONS, RUNTIME, training.task.trainable_module)
+    training.model.train()
     labels = Labels(torch.zeros(2, dtype=torch.int64), torch.eye(2, 3).repeat(2, 1, 1), None)
     for step in range(6):  # the third lays out the buckets, in the order that the second found
         training.compute_loss(torch.randn(2, 3, 32, 32), labels, step).backward()
-        training.update(list(training.core.parameters()))
+        training.update(list(training.model.parameters()))
     found = ddp._get_ddp_logging_data()
     assert found["static_graph"] and found["gradient_as_bucket_view"]
     sizes = [int(size) for size in found["rebuilt_bucket_sizes"].split(",")]

@@ -20,7 +20,7 @@ from lvt_classify.options.groups import TrainOptions
 from lvt_classify.runtime import Runtime
 from lvt_classify.token_labels.labels import Labels
 from lvt_classify.token_labels.sparse import number_classes
-from lvt_classify.token_labels.targets import Targets
+from lvt_classify.token_labels.targets import TokenTargets
 from lvt_classify.training.build import build_training
 from lvt_classify.training.engine import evaluate
 from lvt_classify.training.metrics import AccuracyCounter
@@ -97,13 +97,15 @@ def test_a_step_of_training_waits_for_nothing(kind: str) -> None:
     training = build_training(options, MetaRuntime(META, 0, 1, None))
     if kind == "teacher":
         teacher = timm.create_model("test_resnet", num_classes=10).to(META).eval()
-        training.targets = Targets(options, student=training.core, num_classes=10, size=2, teacher=teacher)
+        training.task.targets = TokenTargets(
+            student=training.model, num_classes=10, size=2, smoothing=0.1, teacher=teacher
+        )
     images = torch.empty(4, 3, 64, 64, device=META)
     with waiting_refused():
         batch = labels(stored=kind.startswith("stored")).to(META, non_blocking=True)
         training.compute_loss(images, batch, 0).backward()
-        training.update(list(training.core.parameters()))
-    assert all(parameter.grad is None for parameter in training.core.parameters())
+        training.update(list(training.model.parameters()))
+    assert all(parameter.grad is None for parameter in training.model.parameters())
 
 
 def test_an_update_looks_at_no_value() -> None:
@@ -121,8 +123,8 @@ def test_an_update_looks_at_no_value() -> None:
     assert training.ema is not None
     training.compute_loss(torch.randn(4, 3, 64, 64), labels(), 0).backward()
     with RefuseReading():
-        training.update(list(training.core.parameters()))
-        training.ema.update(training.core, step=1)
+        training.update(list(training.model.parameters()))
+        training.ema.update(training.model, step=1)
 
 
 def test_a_batch_of_validation_waits_for_nothing(monkeypatch) -> None:
