@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Make token-label maps with a teacher; ``python generate_labels.py --help`` lists the options."""
+"""Generation of token-label maps; ``python generate_labels.py --help`` lists the options."""
 
 from lvt_classify.generate_labels import main
 from lvt_core.errors import run_command

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train an image classifier; ``python main.py --help`` lists the options."""
+"""Training of an image classifier; ``python main.py --help`` lists the options."""
 
 from lvt_classify.train import main
 from lvt_core.errors import run_command

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Validate a classifier; ``python validate.py --help`` lists the options."""
+"""Validation of an image classifier; ``python validate.py --help`` lists the options."""
 
 from lvt_classify.validate import main
 from lvt_core.errors import run_command

@@ -1,7 +1,8 @@
-"""Train an image classifier; ``python main.py --help`` lists the options.
+"""Training of an image classifier; ``--help`` lists the options.
 
-python main.py DATA --cfg ./configs/lvt_imagenet.py
-./distributed_train.sh 8 DATA --cfg ./configs/lvt_imagenet.py --token-label …
+python main.py DATA --cfg ./configs/lvt_imagenet.py                            in classification/
+./distributed_train.sh 8 DATA --cfg ./configs/lvt_imagenet.py --token-label …  in classification/
+python -m lvt_classify.train DATA …                                            in any folder
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def run(options: TrainOptions, runtime: Runtime) -> None:
-    """A whole run, from data to curves."""
+    """Run all of training, from the data to the curves."""
     folder = run_folder(options, runtime)
     train_set = open_dataset(options, options.train_split, training=True)
     val_set = open_dataset(options, options.val_split, training=False)
@@ -92,7 +93,7 @@ def train_and_validate(
     batches: int,
     saver: Saver,
 ) -> dict[str, Any]:
-    """One epoch; returns its record."""
+    """Train and validate one epoch; return its record."""
     options, runtime, epoch = training.options, training.runtime, position.epoch
     start = time.perf_counter()
     loader.set_position(epoch, position.batch)
@@ -129,10 +130,10 @@ def train_and_validate(
 
 
 def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
-    """The run's folder, writable; a resumed run stays in its own.
+    """Return the folder of the run; a resumed run stays in its folder.
 
     Raises:
-        UserError: It holds another run, or cannot be written.
+        UserError: The folder holds another run, or cannot be written.
     """
     if options.resume:
         if not Path(options.resume).is_file():
@@ -144,15 +145,15 @@ def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
     if runtime.is_main:
         if (folder / LAST).exists():
             raise UserError(
-                f"{folder} holds a run: continue it with --resume {folder / LAST}, or choose "
-                "another --experiment"
+                f"--experiment {name}: {folder} already holds a run; continue it with "
+                f"--resume {folder / LAST}, or choose another name"
             )
         require_writable_folder(folder)
     return folder
 
 
 def best_column(options: TrainOptions) -> str:
-    """The column of the record that decides what is best."""
+    """Return the column of the record that decides which checkpoint is best."""
     return f"{'ema' if options.model_ema else 'eval'}_{options.eval_metric}"
 
 
@@ -165,7 +166,7 @@ def describe(
     epochs: int,
     folder: Path,
 ) -> None:
-    """Say what is about to happen."""
+    """Log the model, the data and the length of the run."""
     precision = str(runtime.amp_dtype or torch.float32).removeprefix("torch.")
     params = sum(p.numel() for p in model.parameters())
     logger.info(

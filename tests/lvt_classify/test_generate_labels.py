@@ -1,4 +1,4 @@
-"""Label maps made by a teacher are what training reads."""
+"""generate_labels.py: label maps of a teacher, which training reads."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_plain_transformers_that_average_can_teach() -> None:
     with torch.no_grad():
         dense = dense_teacher_logits(model, torch.randn(2, 3, size, size))
     assert dense.shape[:2] == (2, 7)
-    with pytest.raises(UserError, match="has no map of features"):
+    with pytest.raises(UserError, match="teacher .*: has no feature map"):
         dense_teacher_logits(timm.create_model("test_vit").eval(), torch.randn(1, 3, size, size))
 
 

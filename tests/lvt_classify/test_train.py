@@ -1,4 +1,4 @@
-"""main.py as a user runs it: outputs, resuming, fine-tuning, several processes."""
+"""main.py, run as a user runs it: outputs, resuming, fine-tuning, several processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def same(a: Path, b: Path, key: str = "state_dict") -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_a_run_leaves_what_it_should(folder: Path, tmp_path: Path) -> None:
+def test_a_run_writes_its_results(folder: Path, tmp_path: Path) -> None:
     out = train(
         folder, tmp_path, *EVERYTHING, "--token-label-data", folder / "labels", "--tensorboard", "--amp"
     )
@@ -45,7 +45,7 @@ def test_a_run_leaves_what_it_should(folder: Path, tmp_path: Path) -> None:
     assert (options["img_size"], options["num_classes"]) == (32, 3)
     content = torch.load(out / "last.pth.tar", weights_only=True)
     assert content["classes"] == ["class_0", "class_1", "class_2"]
-    # The saved options are a configuration.
+    # The saved options are a configuration file.
     run(
         *["main.py", folder, "-c", out / "options.yaml", "--experiment", "again", "--epochs", 1],
         *["--output", tmp_path],
@@ -70,7 +70,7 @@ def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -
     last = tmp_path / "cut" / "last.pth.tar"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if last.exists():  # always whole: it is replaced in one step
+        if last.exists():  # never unfinished: it is replaced in one step
             position = torch.load(last, weights_only=True)["position"]
             if position["epoch"] >= 1 and position["batch"] > 0:
                 break
@@ -105,8 +105,10 @@ def test_weights_that_are_not_finite_replace_no_good_ones(folder: Path, tmp_path
     "parts", [["-b", 12], ["-b", 6, "--grad-accum-steps", 2, "--token-label", "--no-mix-token"]]
 )
 def test_two_processes_train_and_validate_as_one(folder: Path, tmp_path: Path, parts: list) -> None:
-    """A step of plain SGD moves the weights by the gradient of the joint batch; DDP's graph is static from
-    the second on."""
+    """Compare weights: a step of plain SGD moves them by the gradient of the joint batch.
+
+    Three steps, because DDP's graph is static from the second on.
+    """
     step = ["--opt", "momentum", "--momentum", 0, "--weight-decay", 0, "--lr", 0.3, "--sched", "none"]
     step += ["--epochs", 3, "--no-aug", *parts[4:]]
     one = train(folder, tmp_path, *step, "-b", 24, name="one")

@@ -114,8 +114,8 @@ def build_scheduler(
     """
     if options.sched == "plateau":
         raise UserError(
-            "--sched plateau: timm does not save its counters, so the run could not be resumed; choose another "
-            "schedule"
+            "--sched plateau: timm does not save its counters, so the run could not be resumed; choose "
+            "another schedule"
         )
     try:
         return create_scheduler_v2(

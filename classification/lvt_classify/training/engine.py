@@ -1,4 +1,4 @@
-"""One epoch of training, and one pass of validation."""
+"""Epochs of training and passes of validation."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Training:
         return self.task(images, labels)
 
     def update(self, parameters: list[nn.Parameter]) -> None:
-        """One optimiser step on the gradients that stand."""
+        """Update the weights by the gradients that have accumulated, and clear these."""
         clip = self.options.clip_grad
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
@@ -79,21 +79,21 @@ def train_epoch(
     batches: int,
     save: Callable[[int], None],
 ) -> dict[str, float]:
-    """Train one epoch, or what is left of it.
+    """Train one epoch, or the rest of it.
 
     Args:
-        training: What to train.
-        loader: Gives the batches from ``first_batch`` on.
-        epoch: Its number.
-        first_batch: Batches that are done already.
-        batches: Batches of the whole epoch.
-        save: Called with the number of batches done, where `recovery_interval` asks for it.
+        training: Model, optimiser and what belongs to them.
+        loader: Loader of the batches from ``first_batch`` on.
+        epoch: Number of the epoch, from 0.
+        first_batch: Number of batches that are done already.
+        batches: Number of batches in the whole epoch.
+        save: Function that saves the run, called with the number of batches done every `recovery_interval`.
 
     Returns:
-        ``loss`` (mean over what this call trained and over all ranks), ``images_per_second``.
+        ``loss``, the mean over the batches of this call and over all ranks, and ``images_per_second``.
 
     Raises:
-        UserError: The loss is not finite any more.
+        UserError: The loss is NaN or infinite.
     """
     o, runtime = training.options, training.runtime
     accumulate = o.grad_accum_steps
@@ -124,7 +124,7 @@ def train_epoch(
             training.ema.update(training.model, step=epoch * updates + update)
         if training.scheduler is not None:
             training.scheduler.step_update(epoch * updates + update + 1)
-        if due is not None:  # of the update before: the device has this one to do meanwhile
+        if due is not None:  # it belongs to the update before: the device is busy with this one meanwhile
             due.show(progress, epoch)
             due = None
         if progress.is_due(update + 1):
@@ -132,7 +132,7 @@ def train_epoch(
             learning_rate = training.optimizer.param_groups[0]["lr"]
             due = _LogLine(update, HostCopy(sums[0] / sums[1]), learning_rate, rate)
         if o.recovery_interval and (update + 1) % o.recovery_interval == 0 and number + 1 < batches:
-            if due is not None:  # weights of a loss that is not finite must not replace good ones
+            if due is not None:  # raises for a loss that is not finite, before its weights replace good ones
                 due.show(progress, epoch)
                 due = None
             save(number + 1)
@@ -156,7 +156,7 @@ class _LogLine:
         if not math.isfinite(mean):
             raise UserError(
                 f"the loss is {mean} at epoch {epoch}, update {self.update}: lower --lr, clip with "
-                "--clip-grad, or leave --amp away"
+                "--clip-grad, or train without --amp"
             )
         progress.show(self.update + 1, loss=mean, lr=self.learning_rate, images_per_second=self.rate)
 
@@ -172,16 +172,16 @@ def evaluate(
     channels_last: bool = False,
     on_batch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> dict[str, float]:
-    """Accuracy over a set, every sample once on any number of ranks.
+    """Measure the accuracy over a data set; each sample counts once, on any number of ranks.
 
     Args:
-        model: In evaluation mode.
-        loader: This rank's batches.
-        runtime: Where it runs.
-        title: For the log.
+        model: Model in evaluation mode.
+        loader: Loader of this rank's batches.
+        runtime: Device, processes and precision.
+        title: Title of the log lines.
         log_interval: Batches between log lines.
-        channels_last: NHWC memory for the images.
-        on_batch: Also given each batch's logits and classes.
+        channels_last: Put the images into NHWC memory.
+        on_batch: Function that also receives the logits and classes of each batch.
 
     Returns:
         ``loss, top1, top5, samples`` over all ranks, and this rank's ``images_per_second``.

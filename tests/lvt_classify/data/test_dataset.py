@@ -1,4 +1,4 @@
-"""Samples follow from seed, epoch and index; ranks share an epoch without overlap."""
+"""Samples follow from seed, epoch and index, and carry their geometry."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_sample_is_a_function_of_its_key(folder: Path) -> None:
     first, second = images(folder), images(folder)
     for key in ((0, 5), (1, 5), (0, 6)):
         a = first[key]
-        torch.rand(3)  # what happens between samples does not matter
+        torch.rand(3)  # random numbers drawn between samples do not matter
         b = second[key]
         assert torch.equal(a.image, b.image)
         assert torch.equal(a.geometry, b.geometry)
@@ -59,7 +59,7 @@ def test_ranks_share_each_epoch_without_overlap() -> None:
 
 
 def test_geometry_maps_the_crop_back_onto_the_image(tmp_path: Path) -> None:
-    """The colour at a place of the crop is the colour at the place that the geometry names."""
+    """Compare the colour at each place of the crop with the image at the place that the geometry names."""
     y, x = np.mgrid[:120, :160]
     ramp = np.stack((x * 255 / 159, y * 255 / 119, np.zeros_like(x)), axis=-1).astype(np.uint8)
     image = Image.fromarray(ramp)
@@ -69,7 +69,7 @@ def test_geometry_maps_the_crop_back_onto_the_image(tmp_path: Path) -> None:
     random.seed(0)
     transform = TrainTransform(o, mean=(0.5, 0.5, 0.5))
     for step in transform.steps:
-        if hasattr(step, "ops"):  # geometry alone, so that colours can be read
+        if hasattr(step, "ops"):  # only geometry, so that colours can be read
             step.ops = [op for op in step.ops if op.name in ("Rotate", "ShearX", "ShearY", "TranslateXRel")]
     checked = 0
     for _ in range(60):
@@ -94,7 +94,7 @@ def test_batches_of_one_kind_of_maps(folder: Path) -> None:
     assert labels.maps.scores.shape == labels.maps.slots.shape == (3, 5, 6, 6)
     assert labels.maps.classes.shape[0] == 3
     other = samples[0]._replace(label_map=torch.zeros(2, 5, 4, 4))
-    assert "of several shapes" in str(collate([*samples, other]))
+    assert "token-label maps have several shapes" in str(collate([*samples, other]))
     error = UserError("a mistake")
     assert collate([*samples, error]) is error
 

@@ -1,4 +1,4 @@
-"""Shears and translations are Pillow's, to one level."""
+"""Shears and translations equal Pillow's, to one level of 255."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOTH = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("resample", [*BOTH, BOTH])
-def test_operations_are_those_of_pillow(name: str, resample) -> None:
+def test_operations_equal_pillows(name: str, resample) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (61, 83, 3)).astype(np.uint8)
     image, (timms, level) = Image.fromarray(pixels), OPERATIONS[name]
     how = {"resample": resample, "fillcolor": (7, 130, 250)}

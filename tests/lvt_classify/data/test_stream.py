@@ -1,4 +1,4 @@
-"""Tar files: as folders of images, and as streams of WebDataset shards, read through our loader."""
+"""Tar files, read as folders of images and as streams of WebDataset shards."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPLIT = f"train-{{0000..{SHARDS - 1:04}}}.tar"
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory) -> Path:
-    """Grey images whose level is their class, twelve to a shard."""
+    """Write grey images whose level is their class, twelve per shard."""
     pytest.importorskip("webdataset", reason="WebDataset's package is not installed")
     root = tmp_path_factory.mktemp("shards")
     for shard in range(SHARDS):
@@ -76,7 +76,7 @@ def test_an_epoch_follows_from_the_seed_and_its_number(shards: Path, workers: st
     assert one.steps == SAMPLES // 4
     assert sorted(first[0]) == sorted(second[0]) == list(range(SAMPLES))
     assert first[0] != second[0] != sorted(second[0])
-    torch.rand(3)  # what happens elsewhere does not matter
+    torch.rand(3)  # random numbers drawn elsewhere do not matter
     resumed = fresh()
     again = epoch(resumed, 1)
     assert again[0] == second[0] and torch.equal(again[1], second[1])
@@ -101,12 +101,12 @@ def test_validation_sees_every_sample_once(shards: Path, recwarn) -> None:
     assert not [w for w in recwarn if "Length of IterableDataset" in str(w.message)]
 
 
-def test_mistakes_end_in_one_sentence(shards: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="4 WebDataset shards cannot be shared by 5 processes"):
+def test_rejects_streams_that_cannot_be_used(shards: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="5 processes cannot share 4 WebDataset shards: write more shards"):
         stream(shards, world=5)
     with pytest.raises(UserError, match=r"train-0000.tar: no such WebDataset shard"):
         stream(folder)
-    with pytest.raises(UserError, match="needs a dataset of files, not a stream"):
+    with pytest.raises(UserError, match="--token-label-data: needs a data set of files, not a stream"):
         stream(shards, "--token-label", "--token-label-data", str(folder / "labels"))
 
 
@@ -136,7 +136,7 @@ def test_training_on_tar_files(folder: Path, tmp_path: Path) -> None:
     assert all(torch.equal(tarred[key], plain[key]) for key in plain)
 
 
-def test_a_missing_package_is_named(tmp_path: Path, monkeypatch) -> None:
+def test_names_a_missing_package(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("timm.data.readers.reader_wds.wds", None)
     done = run(*train_command(tmp_path, tmp_path, "--dataset", "wds/x"), ok=False)
     assert "webdataset" in sentence(done)

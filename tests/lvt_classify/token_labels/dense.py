@@ -5,7 +5,6 @@ Legend: B batch, K classes, k kept classes per cell, h w the map's cells, P plac
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from lvt_classify.token_labels.maps import assemble, crop_span, region_weights, smooth_soft

@@ -1,4 +1,4 @@
-"""Token labels: equal to the original release, to RoIAlign, and glued to the image."""
+"""Token-label maps: equal to the original release and to RoIAlign, and they follow the image."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_upright_boxes_equal_roi_align(h: int, w: int, size: int) -> None:
     ],
 )
 def test_operation_matrices_follow_pil(name: str, value: float) -> None:
-    """A blob lands where the matrix says that it comes from."""
+    """Move a blob, and find its source by the matrix."""
     w, h = 120, 80
     y, x = np.mgrid[:h, :w] + 0.5
     spot = (52.0, 31.0)
@@ -105,7 +105,7 @@ def test_a_flip_mirrors_the_tokens() -> None:
     torch.testing.assert_close(flipped[:, :, 2:].unflatten(2, (3, 3)), grid.flip(-1))
 
 
-def test_cells_outside_of_the_image_have_no_opinion() -> None:
+def test_places_outside_of_the_image_have_logit_0() -> None:
     maps = torch.zeros(1, 2, 5, 4, 4)
     maps[:, 0, 0] = 9.0  # class 0 everywhere
     shifted = torch.tensor([[[1.0, 0, 1.5], [0, 1, 0]]])  # the crop lies right of the image
@@ -126,7 +126,7 @@ def test_image_targets() -> None:
     torch.testing.assert_close(target, torch.tensor([[0.05, 0.05, 0.85, 0.05]]))
 
 
-def test_bad_label_files_are_named(tmp_path) -> None:
+def test_rejects_bad_label_files(tmp_path) -> None:
     def message(path) -> str:
         with pytest.raises(UserError) as caught:
             read_label_map(path, 10)
@@ -136,6 +136,10 @@ def test_bad_label_files_are_named(tmp_path) -> None:
     torch.save(torch.zeros(3, 5, 4, 4), tmp_path / "b.pt")
     assert "(2, 5, height, width)" in message(tmp_path / "b.pt")
     torch.save(torch.full((2, 5, 4, 4), 12.0), tmp_path / "c.pt")
-    assert "names class 12; there are 10 classes" in message(tmp_path / "c.pt")
+    assert "names class 12, but the data set has 10 classes" in message(tmp_path / "c.pt")
+    torch.save(torch.full((2, 5, 4, 4), -1.0), tmp_path / "e.pt")
+    assert "names class -1, but the data set has 10 classes" in message(tmp_path / "e.pt")
+    torch.save(torch.full((2, 5, 4, 4), torch.nan), tmp_path / "f.pt")
+    assert "holds NaN or infinity" in message(tmp_path / "f.pt")
     (tmp_path / "d.pt").write_bytes((tmp_path / "c.pt").read_bytes()[:200])
     assert "not a readable token-label file" in message(tmp_path / "d.pt")
