@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import multiprocessing
 import os
 import runpy
+import socket
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +76,29 @@ def run_script(words: list[str], task: Path) -> subprocess.CompletedProcess:
         sys.argv = argv
         logging.getLogger().handlers.clear()
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def run_ranks(count: int, *command: object, task: Path = TASK) -> None:
+    """Run a script on several processes as torchrun does, but fork them from a server with PyTorch loaded."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lvt_classify.train"])
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+    shared = {"WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+    words = [str(word) for word in command]
+    with ProcessPoolExecutor(count, context) as pool:
+        ranks = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in range(count)]
+        for running in [pool.submit(run_rank, rank, words, task) for rank in ranks]:
+            done = running.result(timeout=300)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run_rank(environment: dict[str, object], words: list[str], task: Path) -> subprocess.CompletedProcess:
+    """Run a script as one of several processes."""
+    os.environ.update({name: str(value) for name, value in environment.items()})
+    torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # as in a process that no server forked
+    return run_script(words, task)
 
 
 def train(folder: Path, output: Path, *options: object, name: str = "run", **kwargs) -> Path:

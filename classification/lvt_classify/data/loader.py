@@ -151,7 +151,10 @@ class _Checked:
     def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
         for batch in islice(self.loader, self.skip, None):
             if isinstance(batch, UserError):
-                raise batch
+                try:
+                    raise batch
+                finally:
+                    del batch  # the error holds this frame: both, and the workers, would live until collected
             yield batch
 
 

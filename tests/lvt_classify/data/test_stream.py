@@ -19,7 +19,7 @@ from lvt_classify.options.groups import TrainOptions, option_names
 from lvt_classify.options.parser import parse_options
 from lvt_classify.runtime import Runtime
 from lvt_core.errors import UserError
-from tests.commands import run, sentence, train_command, weights
+from tests.commands import run, run_ranks, sentence, train_command, weights
 
 CONFIG = {
     "input_size": (3, 32, 32),
@@ -116,7 +116,7 @@ def test_training_on_shards_by_one_and_two_processes(shards: Path, tmp_path: Pat
         *["--train-split", f"{SPLIT}|{SAMPLES}", "--val-split", f"{SPLIT}|{SAMPLES}"],
     )
     run(*command, "--experiment", "one")
-    run("./distributed_train.sh", 2, *command[1:], "--experiment", "two")
+    run_ranks(2, *command, "--experiment", "two")
     for name in ("one", "two"):
         with open(tmp_path / name / "summary.csv", newline="") as file:
             assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]

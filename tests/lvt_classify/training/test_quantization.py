@@ -19,7 +19,7 @@ from lvt_classify.training.quantization import (
 )
 from lvt_core import load_checkpoint
 from lvt_core.layers import CSA
-from tests.commands import run, sentence, train, train_command, weights
+from tests.commands import run, run_ranks, sentence, train, train_command, weights
 
 SMALL = {"embed_dims": (8, 8, 16, 16), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1), "num_classes": 3}
 
@@ -142,7 +142,7 @@ def test_two_processes(folder: Path, tmp_path: Path) -> None:
     first = train(folder, tmp_path, "--epochs", 1, name="first") / "last.pth.tar"
     options = ["--quantization-aware", "--finetune", first, "--epochs", 1, "-b", 8]
     command = train_command(folder, tmp_path, *options, name="two")
-    run("./distributed_train.sh", 2, *command[1:])
+    run_ranks(2, *command)
     assert all(value.isfinite().all() for value in weights(tmp_path / "two" / "last.pth.tar").values())
 
 
