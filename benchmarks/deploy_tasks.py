@@ -30,7 +30,8 @@ from lvt_core.export.panoptic.parts import settings_of
 from lvt_core.export.panoptic.write import export_panoptic
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.export.write import export_model, make_job, write_file, write_manifest
-from lvt_predict.model import load, read_manifest
+from lvt_predict.manifest import read_manifest
+from lvt_predict.model import load
 from lvt_predict.panoptic import PARTS, PanopticModel
 
 CALIBRATION_IMAGES = 8

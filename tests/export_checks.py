@@ -20,7 +20,9 @@ from lvt_core import LVT, LVTConfig, SegFormer
 from lvt_core.errors import UserError
 from lvt_core.export.forms.graph import Outputs
 from lvt_core.export.gate.gate import photograph, run_model
-from lvt_predict.model import SESSIONS, ExportedModel, load, sha256
+from lvt_predict.manifest import sha256
+from lvt_predict.model import ExportedModel, load
+from lvt_predict.runtimes import SESSIONS
 
 SMALL: dict[str, Any] = {
     "embed_dims": (16, 16, 32, 32),

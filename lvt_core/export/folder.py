@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lvt_core.errors import UserError
-from lvt_predict.model import MANIFEST, read_manifest
+from lvt_predict.manifest import MANIFEST, read_manifest
 
 LONGEST_NAME = 240  # bytes: file systems have 255, and the folder's name has an ending while it is written
 FULL = 2**20  # bytes that are free, or fewer

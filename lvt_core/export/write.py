@@ -35,7 +35,8 @@ from lvt_core.export.job import (
 from lvt_core.export.recipe.recipe import Recipe, read_recipe
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.files import new_folder, require_writable_folder
-from lvt_predict.model import MANIFEST, ExportedModel, installed_version, sha256
+from lvt_predict.manifest import MANIFEST, sha256
+from lvt_predict.model import ExportedModel, installed_version
 from lvt_predict.sample import record_sample
 
 # Of the example that stands for all sizes: a map of one row or column would be taken to have one always.

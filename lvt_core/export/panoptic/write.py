@@ -30,7 +30,7 @@ from lvt_core.export.panoptic.parts import part_inputs, settings_of, split
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.export.write import check_delegates, export_model, versions
 from lvt_core.files import new_folder, require_writable_folder
-from lvt_predict.model import MANIFEST, sha256
+from lvt_predict.manifest import MANIFEST, sha256
 from lvt_predict.panoptic import PARTS, PanopticModel, PanopticPipeline
 from lvt_predict.sample import photograph
 

@@ -14,7 +14,7 @@ from lvt_core.errors import UserError
 from lvt_core.export.job import BFLOAT16, Job
 from lvt_core.export.recipe.recipe import Recipe
 from lvt_core.export.runtimes import onnx
-from lvt_predict.model import ARITHMETIC, import_openvino, openvino_core
+from lvt_predict.runtimes import ARITHMETIC, import_openvino, openvino_core
 
 
 def convert(job: Job, file: Path) -> None:

@@ -16,7 +16,9 @@ from lvt_core.export import RUNTIMES, Export, command
 from lvt_core.export.gate.gate import check_runs
 from lvt_core.export.open_model import open_model
 from lvt_core.export.options import size_of
-from lvt_predict.model import PACKAGES, SESSIONS, installed_version
+from lvt_predict.manifest import PACKAGES
+from lvt_predict.model import installed_version
+from lvt_predict.runtimes import SESSIONS
 from lvt_predict.sample import check_sample
 from tests.export_checks import SMALL, small_models
 

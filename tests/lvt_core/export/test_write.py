@@ -74,7 +74,7 @@ def test_runtimes_give_what_the_model_gives(runtime: str, dynamic: bool, tmp_pat
     (found,) = exported(images)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
     if not dynamic:
-        with pytest.raises(UserError, match="images have height 65: this file takes 64"):
+        with pytest.raises(UserError, match="images have height 65: this file supports 64"):
             exported(photograph(1, 65, 96, seed=0))
     if runtime == "onnx":
         check_as_a_stranger(folder, images, found)
@@ -88,7 +88,7 @@ def refuses_another_opset(folder: Path) -> None:
     graph = onnx.load(folder / "model.onnx")
     graph.opset_import[0].version = 99
     broken = [graph.SerializeToString()]
-    check_refused(folder, "model.onnx", broken, "model.onnx: onnx refuses it: .*opset")
+    check_refused(folder, "model.onnx", broken, "model.onnx: onnx rejects it: .*opset")
 
 
 def test_backbones_give_four_maps_and_heads_their_logits(tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     export_model(model, Export("lvt", (32, 32)), RUNTIMES["pt2"], folder)
     broken = [(folder / "model.pt2").read_bytes()[:-100]]
     check_refused(folder, "model.pt2", broken, "not the file that was exported", renew=False)
-    check_refused(folder, "model.pt2", broken, "model.pt2: pt2 refuses it")
+    check_refused(folder, "model.pt2", broken, "model.pt2: pt2 rejects it")
     manifest = json.loads((folder / "model.json").read_text())
     manifest["versions"]["torch"] = "1.0"
     (folder / "model.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"pt2 refuses it: .* \(written for torch 1.0, here is 2"):
+    with pytest.raises(UserError, match=r"pt2 rejects it: .* \(written for torch 1.0, installed is 2"):
         ExportedModel(folder)
     (folder / "model.json").write_text("{}")
     with pytest.raises(UserError, match="has no runtime, file"):

@@ -22,7 +22,8 @@ from lvt_core.export.gate.labelled import ClassifiedImages, LabelMaps
 from lvt_core.export.recipe.recipe import Recipe
 from lvt_core.export.runtimes import onnx as onnx_export
 from lvt_core.export.runtimes import openvino as openvino_export
-from lvt_predict.model import SESSIONS, load
+from lvt_predict.model import load
+from lvt_predict.runtimes import SESSIONS
 from tests.export_checks import small_models, two_stages, write_pictures
 
 SIZE = (64, 96)

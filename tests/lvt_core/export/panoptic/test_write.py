@@ -206,15 +206,15 @@ def test_mistakes_are_told_in_a_sentence(
 ) -> None:
     folder = shutil.copytree(exported, tmp_path / "file")
     model = PanopticModel(folder)
-    with pytest.raises(UserError, match="images have width 64: this file takes 96"):
+    with pytest.raises(UserError, match="images have width 64: this file supports 96"):
         model(photograph(1, 64, 64, seed=0))
-    with pytest.raises(UserError, match=r"extent \(65, 96\): must lie in the images"):
+    with pytest.raises(UserError, match=r"extent \(65, 96\): must not exceed the images"):
         model(photograph(1, *SIZE, seed=0), extent=(65, 96))
-    with pytest.raises(UserError, match="images are 65 x 96: this network takes up to 64 x 96; resize them"):
+    with pytest.raises(UserError, match="images are 65 x 96: this network supports up to 64 x 96; resize them"):
         model.normalize(np.zeros((1, 65, 96, 3), np.uint8))
-    with pytest.raises(UserError, match="a panoptic network; lvt_predict.panoptic opens it"):
+    with pytest.raises(UserError, match="holds a panoptic network; open it with lvt_predict.panoptic"):
         load(folder)
-    with pytest.raises(UserError, match="trunk: is of no panoptic network; lvt_predict.model opens it"):
+    with pytest.raises(UserError, match="trunk: is not a panoptic export; open it with lvt_predict.model"):
         PanopticModel(folder / "trunk")
     with pytest.raises(UserError, match="--size 65 96: must be multiples of 32"):
         export_panoptic(network, (65, 96), RUNTIMES["pt2"], tmp_path / "new")

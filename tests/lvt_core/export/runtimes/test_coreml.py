@@ -145,7 +145,7 @@ def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> 
         ExportedModel(folder)
     (folder / WEIGHTS).write_bytes(weights)
     for program, message in (
-        (content[:1000], "model.mlpackage: coreml refuses it: .*Error parsing message"),
+        (content[:1000], "model.mlpackage: coreml rejects it: .*Error parsing message"),
         (b"", "model.mlmodel: has no program"),
         (content.replace(b"softmax", b"softmin"), "operator 'softmin': the interpreter has none"),
     ):
@@ -162,7 +162,7 @@ def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> 
     check_refused(folder, "model.mlpackage/Manifest.json", broken, "Manifest.json: names no program")
     added = folder / "model.mlpackage" / "Data" / "new.bin"
     added.write_bytes(b"")
-    with pytest.raises(UserError, match="Data/new.bin: was not exported; remove it"):
+    with pytest.raises(UserError, match="Data/new.bin: is not a part of the export; remove it"):
         ExportedModel(folder)
     added.unlink()
     (folder / "model.mlpackage" / "Manifest.json").unlink()

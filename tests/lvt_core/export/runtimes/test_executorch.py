@@ -72,8 +72,8 @@ def test_sizes_are_free_within_bounds(tmp_path: Path) -> None:
             dynamic(images)[0], run_model(Outputs(model), images)[0], rtol=1e-3, atol=1e-4
         )
     for size, message in (
-        ((5, 40, 40), "images have batch 5: this file takes 1 to 4"),
-        ((1, 513, 40), "images have height 513: this file takes 32 to 512"),
+        ((5, 40, 40), "images have batch 5: this file supports 1 to 4"),
+        ((1, 513, 40), "images have height 513: this file supports 32 to 512"),
     ):
         with pytest.raises(UserError, match=message):
             dynamic(photograph(*size, seed=0))
@@ -158,4 +158,4 @@ def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> 
     of_another_version = content[:4] + b"ET99" + content[8:]
     of_another_runtime = content.replace(b"native_layer_norm", b"native_layer_form")
     broken = (content[:-1000], content[:1000], b"", of_another_version, of_another_runtime)
-    check_refused(folder, "model.pte", broken, "model.pte: executorch refuses it: .+")
+    check_refused(folder, "model.pte", broken, "model.pte: executorch rejects it: .+")

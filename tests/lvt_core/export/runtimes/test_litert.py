@@ -104,4 +104,4 @@ def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> 
     folder = shutil.copytree(exported, tmp_path / "file")
     content = (folder / "model.tflite").read_bytes()
     broken = (content[:-1000], content[:1000], b"")
-    check_refused(folder, "model.tflite", broken, "model.tflite: litert refuses it: .+")
+    check_refused(folder, "model.tflite", broken, "model.tflite: litert rejects it: .+")
