@@ -32,10 +32,10 @@ def test_operations_equal_pillows(name: str, resample) -> None:
     for function in (getattr(shifts, name), getattr(auto_augment, timms)):
         random.seed(3)
         results.append((function(image, level, **how), random.random()))
-    (found, draw), (wanted, other_draw) = results
+    (ours, draw), (pillows, other_draw) = results
     assert draw == other_draw
-    assert found.size == wanted.size and found.mode == wanted.mode
-    difference = np.abs(np.asarray(found).astype(int) - np.asarray(wanted))
+    assert ours.size == pillows.size and ours.mode == pillows.mode
+    difference = np.abs(np.asarray(ours).astype(int) - np.asarray(pillows))
     assert difference.max() <= 1
     assert difference.mean() < 0.05
-    assert not np.array_equal(np.asarray(found), pixels)
+    assert not np.array_equal(np.asarray(ours), pixels)

@@ -85,13 +85,13 @@ def test_an_epoch_follows_from_the_seed_and_its_number(shards: Path, workers: st
 
 
 def test_processes_and_workers_share_the_shards(shards: Path) -> None:
-    found: Counter[int] = Counter()
+    seen: Counter[int] = Counter()
     for rank in (0, 1):
         loader = stream(shards, "-j", "1", rank=rank, world=2, training=False)
         targets = torch.cat([labels.targets for _, labels in loader]).tolist()
         assert 0 < len(targets) < SAMPLES
-        found.update(targets)
-    assert found == Counter(range(SAMPLES))
+        seen.update(targets)
+    assert seen == Counter(range(SAMPLES))
 
 
 def test_validation_sees_every_sample_once(shards: Path, recwarn) -> None:

@@ -79,9 +79,9 @@ def test_loss_and_gradients_equal_the_dense_ones(num_classes, ground_truth, shar
     dense = sparse.dense()
     dense = share * dense + (1 - share) * dense.flip(0)
     values, gradients = [], []
-    for found in (dense, sparse.mixed(share)):
+    for labels in (dense, sparse.mixed(share)):
         out = output(num_classes, box)
-        loss = TokenLabelLoss(ground_truth=ground_truth)(out, found)
+        loss = TokenLabelLoss(ground_truth=ground_truth)(out, labels)
         values.append(loss.item())
         gradients.append(torch.autograd.grad(loss, (out.cls, out.tokens)))
     assert values[1] == pytest.approx(values[0], rel=1e-12)
