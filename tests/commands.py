@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
@@ -79,25 +80,33 @@ def run_script(words: list[str], task: Path) -> subprocess.CompletedProcess:
 
 
 def run_ranks(count: int, *command: object, task: Path = TASK) -> None:
-    """Run a script on several processes as torchrun does, but fork them from a server with PyTorch loaded."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lvt_classify.train"])
+    """Run a script on several processes, with the variables that torchrun sets."""
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
     shared = {"WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
     words = [str(word) for word in command]
-    with ProcessPoolExecutor(count, context) as pool:
+    with ProcessPoolExecutor(count, fork_server()) as pool:
         ranks = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in range(count)]
-        for running in [pool.submit(run_rank, rank, words, task) for rank in ranks]:
+        for running in [pool.submit(run_forked, words, rank, task) for rank in ranks]:
             done = running.result(timeout=300)
             assert done.returncode == 0, done.stdout + done.stderr
 
 
-def run_rank(environment: dict[str, object], words: list[str], task: Path) -> subprocess.CompletedProcess:
-    """Run a script as one of several processes."""
+def fork_server() -> BaseContext:
+    """Return a context whose processes are forked from one that has already loaded PyTorch."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lvt_classify.train"])
+    return context
+
+
+def run_forked(
+    words: list[str], environment: dict[str, object] | None = None, task: Path = TASK
+) -> subprocess.CompletedProcess:
+    """Run a script in this process, which `fork_server` has forked."""
+    environment = environment or {}
     os.environ.update({name: str(value) for name, value in environment.items()})
     torch.set_num_threads(1)
-    multiprocessing.set_start_method("fork", force=True)  # as in a process that no server forked
+    multiprocessing.set_start_method("fork", force=True)  # the default of a process that no server forked
     return run_script(words, task)
 
 

@@ -22,15 +22,16 @@ def run_published(*command: object) -> None:
     run("./distributed_train.sh", 2, *command[1:])
 
 
-def run_forked(*command: object) -> None:
+def run_forked_ranks(*command: object) -> None:
     run_ranks(2, *command)
 
 
 @pytest.mark.parametrize(
     ("start", "parts", "options"),
     [
-        (run_published, ["-b", 12], []),
-        (run_forked, ["-b", 6, "--grad-accum-steps", 2], ["--token-label", "--no-mix-token"]),
+        pytest.param(run_published, ["-b", 12], [], marks=pytest.mark.slow),
+        (run_forked_ranks, ["-b", 12], []),
+        (run_forked_ranks, ["-b", 6, "--grad-accum-steps", 2], ["--token-label", "--no-mix-token"]),
     ],
 )
 def test_two_processes_train_and_validate_as_one(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import torch
 import yaml
 
 import lvt_core
-from tests.commands import TASK, run, sentence, train, train_command, weights
+from tests.commands import fork_server, run, run_forked, sentence, train, train_command, weights
 
 EVERYTHING = [
     "--aa", "rand-m9-mstd0.5-inc1", "--reprob", 0.5, "--mixup", 0.2, "--drop-path", 0.2, "--drop", 0.1,
@@ -64,19 +61,20 @@ def test_an_easy_task_is_learned(folder: Path, tmp_path: Path) -> None:
 def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
     options = [*EVERYTHING, "--epochs", 4, "--recovery-interval", 1, "--workers", 1]
     whole = train(folder, tmp_path, *options, name="whole")
-    command = [sys.executable, *map(str, train_command(folder, tmp_path, *options, name="cut"))]
-    process = subprocess.Popen(command, cwd=TASK, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = [str(word) for word in train_command(folder, tmp_path, *options, name="cut")]
+    process = fork_server().Process(target=run_forked, args=(words,))
+    process.start()
     last = tmp_path / "cut" / "last.pth.tar"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and process.is_alive():
         if last.exists():  # never unfinished: it is replaced in one step
             position = torch.load(last, weights_only=True)["position"]
             if position["epoch"] >= 1 and position["batch"] > 0:
                 break
         time.sleep(0.005)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.is_alive(), "the run ended before it could be killed"
+    process.kill()
+    process.join()
     assert torch.load(last, weights_only=True)["position"]["epoch"] < 4
     run(*train_command(folder, tmp_path, *options, "--resume", last))
     assert same(whole / "last.pth.tar", last)

@@ -44,7 +44,7 @@ def test_an_empty_class_folder(copy: Path, tmp_path: Path) -> None:
 def test_splits_of_other_classes(copy: Path, tmp_path: Path) -> None:
     shutil.rmtree(copy / "val" / "class_2")
     message = error_of(copy, tmp_path / "out")
-    assert "training split has 3 classes, the validation split 2; in one only: class_2" in message
+    assert "has 2 classes, but the training split has 3; in only one of them: class_2" in message
 
 
 def test_checkpoints_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_checkpoints_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
     torch.save(torch.load(good, weights_only=True)["state_dict"], backbone)
     for path, words in {
         half: "not a readable checkpoint",
-        other: "holds no LVT",
+        other: "does not contain an LVT",
         trap: "only tensors and plain values are allowed",
         tmp_path / "none.pth": "no such checkpoint",
     }.items():
@@ -119,11 +119,11 @@ def test_a_finished_run_is_not_overwritten(folder: Path, tmp_path: Path) -> None
     ("options", "words"),
     [
         (["--model", "lvt_huge"], "--model lvt_huge: Unknown model"),
-        (["--model", "lvt", "--token-label"], "--token-label: needs --model lvt_cls"),
+        (["--model", "lvt", "--token-label"], "--token-label: requires --model lvt_cls"),
         (["--token-label", "--token-label-size", 7], "at --img-size 32 the model has 1 x 1 tokens"),
         (["--opt", "magic"], "--opt magic:"),
         (["-b", 64], "-b 64: 24 training images do not fill one batch on 1 processes"),
-        (["--num-classes", 2], "--num-classes 2: the dataset has 3 classes"),
+        (["--num-classes", 2], "--num-classes 2: must be at least 3, as many as the data set has"),
         (["--device", "cuda:7"], "--device cuda:7: GPU 7 is unavailable; this machine has"),
         (["--amp", "--amp-dtype", "float16", "--device", "cpu"], "--amp-dtype float16"),
         (["--model-kwargs", "img_size=224"], "takes no img_size"),

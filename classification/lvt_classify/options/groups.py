@@ -236,9 +236,11 @@ def check_train_options(options: TrainOptions) -> list[str]:
     if o.resume and o.finetune:
         raise UserError("--resume and --finetune: choose one; a run either continues or starts afresh")
     if o.quantization_aware and not (o.resume or o.finetune):
-        raise UserError("--quantization-aware: needs --finetune FILE, trained weights to start from")
+        raise UserError("--quantization-aware: requires trained weights to start from; add --finetune FILE")
     if o.quantization_aware and o.compile:
-        raise UserError("--compile: not with --quantization-aware, which exchanges weights as layers run")
+        raise UserError(
+            "--compile: cannot be combined with --quantization-aware, which exchanges weights at run time"
+        )
     if len(o.scale) != 2 or o.scale[0] > o.scale[-1]:
         raise UserError(f"--scale {o.scale}: must be the smallest and the largest share, in this order")
     if len(o.ratio) != 2 or o.ratio[0] > o.ratio[-1] or o.ratio[0] <= 0:

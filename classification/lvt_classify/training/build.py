@@ -135,10 +135,12 @@ def count_classes(options: TrainOptions, classes: list[str] | None, val_set: Any
     if classes and val_classes and classes != val_classes:
         other = sorted(set(classes) ^ set(val_classes))[:5]
         raise UserError(
-            f"the training split has {len(classes)} classes, the validation split "
-            f"{len(val_classes)}; in one only: {', '.join(other)}"
+            f"--val-split {options.val_split}: has {len(val_classes)} classes, but the training split has "
+            f"{len(classes)}; in only one of them: {', '.join(other)}"
         )
     wanted = options.num_classes or (len(classes) if classes else 1000)
     if classes and wanted < len(classes):
-        raise UserError(f"--num-classes {wanted}: the dataset has {len(classes)} classes")
+        raise UserError(
+            f"--num-classes {wanted}: must be at least {len(classes)}, as many as the data set has"
+        )
     return wanted

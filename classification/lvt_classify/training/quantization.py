@@ -82,7 +82,7 @@ def make_quantization_aware(model: nn.Module) -> None:
         UserError: The model is not an LVT, and no other model can be exported.
     """
     if not isinstance(getattr(model, "backbone", None), LVT):
-        raise UserError("--quantization-aware: needs --model lvt_cls, the classifier that can be exported")
+        raise UserError("--quantization-aware: requires --model lvt_cls, the classifier that can be exported")
     inner = {id(module.conv) for module in model.modules() if isinstance(module, AtrousQuery)}
     layers = {
         name: module

@@ -1,4 +1,4 @@
-"""Training tasks: what a batch's loss is, and which options apply. The vocabulary is that of `timm.task`.
+"""Training tasks: the loss of a batch, and the options that apply to it, in the words of `timm.task`.
 
 Legend: B batch, K classes, H W sides of the images.
 """
@@ -25,7 +25,7 @@ from lvt_core.errors import UserError
 
 
 class TrainingTask(nn.Module):
-    """Base of the tasks: from a batch's images and labels to its loss.
+    """Base class of the tasks, which turn a batch of images and labels into its loss.
 
     Args:
         options: Options of the run; `check_options` has accepted them.
@@ -147,9 +147,11 @@ class TokenLabelTask(TrainingTask):
     def check_options(cls, options: TrainOptions) -> list[str]:
         o = options
         if o.cutmix > 0:
-            raise UserError(f"--cutmix {o.cutmix}: not with --token-label, whose MixToken cuts already")
+            raise UserError(
+                f"--cutmix {o.cutmix}: cannot be combined with --token-label, whose MixToken cuts already"
+            )
         if o.mixup > 0 and o.mixup_mode != "batch":
-            raise UserError(f"--mixup-mode {o.mixup_mode}: token labels can be mixed per batch only")
+            raise UserError(f"--mixup-mode {o.mixup_mode}: must be batch with --token-label")
         if o.token_label_data and o.aa.startswith("augmix"):
             raise UserError(f"--aa {o.aa}: mixes several geometries, which no label map can follow")
         dense = o.token_label_data or o.token_label_teacher
@@ -208,7 +210,7 @@ def count_tokens(options: TrainOptions, model: Any) -> int:
         UserError: The model has no token head, or another number of tokens.
     """
     if not hasattr(model, "forward_tokens"):
-        raise UserError(f"--token-label: needs --model lvt_cls, {options.model} has no token head")
+        raise UserError(f"--token-label: requires --model lvt_cls; {options.model} has no token head")
     side, _ = model.token_grid(options.img_size, options.img_size)
     size = options.token_label_size or side
     if size not in (1, side):

@@ -149,9 +149,9 @@ def test_two_processes(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "--quantization-aware: needs --finetune FILE"),
-        (["--finetune", "a.pth", "--compile"], "--compile: not with --quantization-aware"),
-        (["--finetune", "a.pth", "--model", "test_resnet"], "--quantization-aware: needs --model lvt_cls"),
+        ([], "--quantization-aware: requires trained weights to start from; add --finetune FILE"),
+        (["--finetune", "a.pth", "--compile"], "--compile: cannot be combined with --quantization-aware"),
+        (["--finetune", "a.pth", "--model", "test_resnet"], "--quantization-aware: requires --model lvt_cls"),
     ],
 )
 def test_rejects_options_that_contradict(

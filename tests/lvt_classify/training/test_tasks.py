@@ -88,8 +88,8 @@ def test_label_maps_belong_to_token_labels() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"cutmix": 1.0}, "--cutmix 1.0: not with --token-label"),
-        ({"mixup": 0.2, "mixup_mode": "elem"}, "--mixup-mode elem: token labels can be mixed per batch only"),
+        ({"cutmix": 1.0}, "--cutmix 1.0: cannot be combined with --token-label"),
+        ({"mixup": 0.2, "mixup_mode": "elem"}, "--mixup-mode elem: must be batch with --token-label"),
         ({"token_label_data": "x", "aa": "augmix-m5"}, "--aa augmix-m5: mixes several geometries"),
     ],
 )
