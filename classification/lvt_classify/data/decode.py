@@ -18,7 +18,7 @@ from timm.data.transforms import str_to_pil_interp
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
-MARGIN = 1.5  # measured in docs/training_loader.md
+MARGIN = 1.5  # its cost in pixels and time is in docs/training_loader.md
 
 
 class UnreadableImage(Exception):

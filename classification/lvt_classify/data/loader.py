@@ -195,8 +195,8 @@ def train_loader(
     Args:
         options: Options of the run.
         runtime: Device and processes.
-        dataset: From `open_dataset`.
-        config: From `data_config`.
+        dataset: Data set from `open_dataset`.
+        config: Settings from `data_config`.
         label_root: Folder of label maps that go with the images; ``''`` for none.
 
     Raises:

@@ -17,7 +17,7 @@ class Labels:
 
     Attributes:
         targets: True classes ``(B,)``.
-        geometry: Maps from fractions of the crops to fractions of the images, ``(B, 2, 3)``.
+        geometry: Matrices that take fractions of the crops to fractions of the images, ``(B, 2, 3)``.
         maps: Token-label maps, or ``None``.
     """
 

@@ -75,7 +75,7 @@ def crop_span(map_size: Sequence[int], geometry: Tensor) -> float:
 
 
 def _in_cells(map_size: Sequence[int], geometry: Tensor) -> Tensor:
-    """Return maps from fractions of the crops to cells, ``(B, 2, 3)``."""
+    """Return the matrices that take fractions of the crops to cells, ``(B, 2, 3)``."""
     h, w = map_size
     return torch.stack((geometry[:, 0].float() * w, geometry[:, 1].float() * h), dim=1)
 
@@ -91,7 +91,7 @@ def region_weights(map_size: Sequence[int], geometry: Tensor, size: int, span: f
 
     Args:
         map_size: Cells of the maps, ``(h, w)``.
-        geometry: Maps from fractions of the crops to fractions of the images, ``(B, 2, 3)``.
+        geometry: Matrices that take fractions of the crops to fractions of the images, ``(B, 2, 3)``.
         size: Tokens per side ``S``.
         span: Longest side of the crops, from `crop_span`.
     """

@@ -51,7 +51,7 @@ def number_classes(maps: Tensor, geometry: Tensor) -> LabelMaps:
 
     Args:
         maps: Logits and classes, ``(B, 2, k, h, w)``.
-        geometry: Maps from fractions of the crops to fractions of the images, ``(B, 2, 3)``.
+        geometry: Matrices that take fractions of the crops to fractions of the images, ``(B, 2, 3)``.
     """
     named = maps[:, 1].flatten(1).long()  # (B, k * h * w)
     ordered, order = named.sort(dim=1)
@@ -157,7 +157,7 @@ def sparse_targets(
 
     Args:
         maps: Maps from `number_classes`.
-        geometry: Maps from fractions of the crops to fractions of the images, ``(B, 2, 3)``.
+        geometry: Matrices that take fractions of the crops to fractions of the images, ``(B, 2, 3)``.
         truth: True classes ``(B,)``.
         num_classes: Number of classes ``K``.
         size: Tokens per side ``S``; 1 gives no plane per token.

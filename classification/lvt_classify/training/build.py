@@ -22,8 +22,8 @@ from lvt_classify.training.quantization import make_quantization_aware, share_in
 from lvt_classify.training.tasks import task_type
 from lvt_core.errors import UserError
 
-# The gradients have 22 MB. No backward pass is left to hide the sending of the last bucket, so it should be
-# small; each bucket costs the network's latency, so they should be few (docs/scaling.md).
+# The gradients take 22 MB. The last bucket should be small, because no backward pass is left to hide its
+# sending; the buckets should be few, because each costs the network's latency (docs/scaling.md).
 BUCKET_MB = 4
 
 

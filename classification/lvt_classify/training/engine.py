@@ -31,7 +31,7 @@ class Training:
     Attributes:
         options: Options of the run.
         runtime: Device, processes and precision.
-        task: From a batch to its loss; holds the model.
+        task: Task that turns a batch into its loss; it holds the model.
         optimizer: timm's optimiser.
         scheduler: timm's scheduler, or ``None``.
         scaler: Loss scaler for float16, or ``None``.
@@ -124,7 +124,7 @@ def train_epoch(
             training.ema.update(training.model, step=epoch * updates + update)
         if training.scheduler is not None:
             training.scheduler.step_update(epoch * updates + update + 1)
-        if due is not None:  # it belongs to the update before: the device is busy with this one meanwhile
+        if due is not None:  # line of the previous update: the device is already busy with this one
             due.show(progress, epoch)
             due = None
         if progress.is_due(update + 1):
@@ -132,7 +132,7 @@ def train_epoch(
             learning_rate = training.optimizer.param_groups[0]["lr"]
             due = _LogLine(update, HostCopy(sums[0] / sums[1]), learning_rate, rate)
         if o.recovery_interval and (update + 1) % o.recovery_interval == 0 and number + 1 < batches:
-            if due is not None:  # raises for a loss that is not finite, before its weights replace good ones
+            if due is not None:  # raises if the loss is not finite, before bad weights replace good ones
                 due.show(progress, epoch)
                 due = None
             save(number + 1)

@@ -33,7 +33,7 @@ class InputRange(nn.Module):
     """Rounding of a layer's input to 256 values between the extremes of the inputs so far.
 
     Attributes:
-        extremes: Lowest and highest value ``(2,)``, at most and at least zero; not in the ``state_dict``.
+        extremes: Lowest and highest value ``(2,)``, with zero between them; not in the ``state_dict``.
     """
 
     extremes: Tensor
