@@ -1,9 +1,10 @@
-"""Validate a classifier; ``python validate.py --help`` lists the options.
+"""Validation of an image classifier; ``--help`` lists the options.
 
     python validate.py DATA --checkpoint checkpoints/lvt_imagenet.pth.tar --cfg ./configs/lvt_imagenet.py
 
-The checkpoint may be ours or the original release's, a folder of checkpoints, or a program exported with
-`torch.export.save` (``.pt2``).
+That is in classification/; ``python -m lvt_classify.validate`` runs in any folder. The checkpoint may be
+ours or the original release's, a folder of checkpoints, or a program that `torch.export.save` wrote
+(``.pt2``).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from lvt_classify.training.engine import evaluate
 from lvt_classify.training.run_log import write_csv
 from lvt_core import complexity
 from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint, select_weights
-from lvt_core.errors import UserError
+from lvt_core.errors import UserError, run_command
 from lvt_core.files import write_text
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def main() -> None:
     options = parse_options(ValidateOptions, shared=option_names())
     runtime = start_runtime(options)
     if options.test_pool:
-        logger.warning("note: --test-pool has no effect: LVT has no test-time pooling")
+        logger.warning("note: --test-pool has no effect, because LVT has no test-time pooling")
     try:
         if options.results_file and not options.results_file.endswith((".csv", ".json")):
             raise UserError(f"--results-file {options.results_file}: must end in .json or .csv")
@@ -46,7 +47,7 @@ def main() -> None:
             if not options.predictions_file.endswith(".csv"):
                 raise UserError(f"--predictions-file {options.predictions_file}: must end in .csv")
             if runtime.world > 1 or Path(options.checkpoint).is_dir():
-                raise UserError("--predictions-file: needs one process and one checkpoint")
+                raise UserError("--predictions-file: requires one process and one checkpoint")
         results = [validate(options, runtime, path) for path in find_checkpoints(options.checkpoint)]
         if runtime.is_main and options.results_file:
             write_results(options.results_file, results)
@@ -55,18 +56,18 @@ def main() -> None:
 
 
 def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dict[str, Any]:
-    """Validate one checkpoint; returns its record."""
+    """Validate one checkpoint; return its record."""
     dataset = open_dataset(options, options.val_split, training=False)
     names = class_names(dataset)
     record: dict[str, Any] = {"checkpoint": checkpoint, "model": options.model}
     call: Callable[[Tensor], Tensor]
     if checkpoint.endswith(".pt2"):
         call = load_program(checkpoint, runtime.device)
-        stand_in = nn.Identity()
+        stand_in = nn.Identity()  # a program has no configuration of its images
         stand_in.pretrained_cfg = timm.get_pretrained_cfg(options.model).to_dict()  # type: ignore
         config = data_config(options, stand_in)
     else:
-        model = build_model(options, checkpoint, names)
+        model = load_model(options, checkpoint, names)
         config = data_config(options, model)
         counted = complexity(model, config["input_size"][-2:])
         record |= {"params": counted.total_params, "gmacs": round(counted.total_macs / 1e9, 4)}
@@ -76,7 +77,7 @@ def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dic
         call = torch.compile(model) if options.compile else model
     loader = validation_loader(options, runtime, dataset, config)
     if options.predictions_file and not hasattr(dataset, "filename"):
-        raise UserError("--predictions-file: needs a dataset of files")
+        raise UserError("--predictions-file: requires a data set of files")
     predictions = Predictions(options, names) if options.predictions_file else None
     result = evaluate(
         check_classes(call, names, checkpoint),
@@ -105,35 +106,35 @@ def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dic
 
 
 def find_checkpoints(path: str) -> list[str]:
-    """The file itself, or every checkpoint in a folder, by name.
+    """Return the path itself or, for a folder, its checkpoints in the order of their names.
 
     Raises:
-        UserError: The folder holds none.
+        UserError: The folder holds no checkpoint.
     """
     if not path or not Path(path).is_dir():
         return [path]
-    found = sorted(str(p) for p in Path(path).iterdir() if p.name.endswith((*SUFFIXES, ".pt2")))
-    if not found:
+    checkpoints = sorted(str(p) for p in Path(path).iterdir() if p.name.endswith((*SUFFIXES, ".pt2")))
+    if not checkpoints:
         raise UserError(f"--checkpoint {path}: the folder holds no {', '.join(SUFFIXES)} or .pt2 file")
-    return found
+    return checkpoints
 
 
-def build_model(options: ValidateOptions, checkpoint: str, names: list[str] | None) -> nn.Module:
-    """The model with a checkpoint's weights; the checkpoint tells the number of classes."""
+def load_model(options: ValidateOptions, checkpoint: str, names: list[str] | None) -> nn.Module:
+    """Return the model with the weights of a checkpoint, which also gives the number of classes."""
     num_classes = options.num_classes or (len(names) if names else None)
     if checkpoint:
         num_classes = options.num_classes or stored_classes(checkpoint) or num_classes
-    given: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
-    model = new_model(options.model, options.model_kwargs, **given)
+    classes: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    model = new_model(options.model, options.model_kwargs, **classes)
     if checkpoint:
         load_weights(model, checkpoint, use_ema=options.use_ema)
     else:
-        logger.warning("note: without --checkpoint the weights are random")
+        logger.warning("note: the weights are random, because there is no --checkpoint")
     return model
 
 
 def stored_classes(checkpoint: str) -> int | None:
-    """How many classes a checkpoint's ``head`` has, if it has one."""
+    """Return the number of classes of a checkpoint's ``head``, or ``None`` without a head."""
     weights = select_weights(read_checkpoint(checkpoint), checkpoint)
     for key in ("head.bias", "module.head.bias"):
         if key in weights:
@@ -144,14 +145,14 @@ def stored_classes(checkpoint: str) -> int | None:
 def check_classes(
     model: Callable[[Tensor], Tensor], names: list[str] | None, checkpoint: str
 ) -> Callable[[Tensor], Tensor]:
-    """Refuse a model that has fewer logits than the data has classes."""
+    """Wrap a model so that it rejects data with more classes than it has logits."""
 
     def checked(images: Tensor) -> Tensor:
         logits = model(images)
         if names and logits.shape[1] < len(names):
             raise UserError(
-                f"{checkpoint} has {logits.shape[1]} classes, the dataset has {len(names)}; map the "
-                "dataset's classes to the model's with --class-map"
+                f"{checkpoint}: has {logits.shape[1]} classes, but the data set has {len(names)}; map the "
+                "classes of the data set to those of the model with --class-map"
             )
         return logits
 
@@ -159,10 +160,10 @@ def check_classes(
 
 
 def load_program(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A program written by `torch.export.save`; a last, smaller batch is padded if it must be.
+    """Load a program that `torch.export.save` wrote; with a fixed batch size, smaller batches are padded.
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The file cannot be read.
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such exported program")
@@ -188,11 +189,11 @@ def load_program(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
 
 
 class Predictions:
-    """Every image's predicted class, collected on one process.
+    """Predicted classes of all images, collected on one process.
 
     Args:
-        options: Of the command.
-        names: Class names by index, if the dataset has any.
+        options: Options of the command.
+        names: Names of the classes by index, or ``None``.
     """
 
     def __init__(self, options: ValidateOptions, names: list[str] | None) -> None:
@@ -206,7 +207,7 @@ class Predictions:
         self.rows += zip(targets.tolist(), predicted.tolist(), confidence.tolist(), strict=True)
 
     def write(self, loader: Loader, dataset: Any) -> None:
-        """Write the file; the rows stand in the order of the loader's sampler."""
+        """Write the file; the predictions are in the order of the loader's sampler."""
         rows = []
         for index, (label, predicted, confidence) in zip(loader.sampler, self.rows, strict=True):
             row = {"file": dataset.filename(index), "label": label, "prediction": predicted}
@@ -219,8 +220,12 @@ class Predictions:
 
 
 def write_results(path: str, results: list[dict[str, Any]]) -> None:
-    """One row or object per checkpoint."""
+    """Write a row of CSV or an object of JSON per checkpoint."""
     if path.endswith(".csv"):
         write_csv(path, results)
     else:
         write_text(path, json.dumps([dict(row) for row in results], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,10 +1,11 @@
-"""Make token-label maps of an image folder with any teacher that has a map of features.
+"""Generation of token-label maps for an image folder, by any teacher with a feature map.
 
     python generate_labels.py /PATH_TO_IMAGENET --model dm_nfnet_f6 --map-size 18 --labels ./labels
-    torchrun --nproc-per-node=8 generate_labels.py …        # each process takes its share
+    torchrun --nproc-per-node=8 generate_labels.py …        # each process labels its share
 
-One float16 tensor ``[2, 5, h, w]`` per image at ``<labels>/<class>/<stem>.pt``: the five largest logits of
-every cell, and their classes. Files that exist are left alone, so an interrupted run continues.
+That is in classification/; ``python -m lvt_classify.generate_labels`` runs in any folder. Each image has one
+float16 tensor ``[2, 5, h, w]`` at ``<labels>/<class>/<stem>.pt``: the five largest logits of every cell, and
+their classes. Existing files are kept, so an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.token_labels.maps import label_path
 from lvt_classify.token_labels.teacher import create_teacher, dense_teacher_logits
 from lvt_classify.training.run_log import Progress
-from lvt_core.errors import UserError
+from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder, write_whole
 
 logger = logging.getLogger(__name__)
@@ -43,17 +44,17 @@ LARGEST_CLASS = 2048  # float16 holds every integer up to here
 class TeacherOptions:
     """Teacher and label maps"""
 
-    model: str = option("dm_nfnet_f6", "timm model name of the teacher, or lvt_cls, lvt")
-    checkpoint: str = option("", "its weights; '' for timm's pretrained ones")
-    labels: str = option("./labels", "folder to write to")
-    map_size: int | None = option(None, "cells per side; default: the teacher's own", low=1)
+    model: str = option("dm_nfnet_f6", "timm model name of the teacher; lvt_cls and lvt are names, too")
+    checkpoint: str = option("", "weights of the teacher; '' for timm's pretrained ones")
+    labels: str = option("./labels", "folder that receives the maps")
+    map_size: int | None = option(None, "cells per side; default: as many as the teacher has", low=1)
     view: str = option(
         "full",
-        "full: the whole image squeezed to a square, as the reader takes it; centre: its centre square, "
-        "as the published maps",
+        "full: the whole image squeezed to a square, as training reads maps; "
+        "centre: its centre square, as the published maps",
         choices=("full", "centre"),
     )
-    split: str = option("train", "which split to label")
+    split: str = option("train", "split to label")
     log_interval: int = option(50, "batches between log lines", low=1)
 
 
@@ -73,7 +74,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def generate(options: GenerateOptions, runtime: Runtime) -> None:
-    """Label this process's share of the images that have no map yet."""
+    """Label this process's share of the images that do not have a map yet."""
     root = require_writable_folder(options.labels)
     dataset = open_dataset(options, options.split, training=False)
     model = create_teacher(
@@ -84,7 +85,10 @@ def generate(options: GenerateOptions, runtime: Runtime) -> None:
         device=runtime.device,
     )
     if model.num_classes > LARGEST_CLASS:
-        raise UserError(f"--model {options.model}: float16 maps hold {LARGEST_CLASS} classes at most")
+        raise UserError(
+            f"--model {options.model}: has {model.num_classes} classes, but float16 maps hold at most "
+            f"{LARGEST_CLASS}"
+        )
     config = resolve_data_config({}, model=model)
     size = options.img_size
     images = Images(dataset, View(size, options.view, config["interpolation"]))
@@ -108,7 +112,7 @@ def generate(options: GenerateOptions, runtime: Runtime) -> None:
             logits = dense_teacher_logits(model, batch).float()  # (B, K, h, w)
         for label in label_maps(logits, options.map_size):
             path = label_path(root, images.filename(todo[position]))
-            write_whole(path, partial(torch.save, label.clone()))  # not the batch it views
+            write_whole(path, partial(torch.save, label.clone()))  # a view would save the whole batch
             position += 1
         if progress.is_due(number):
             progress.show(number)
@@ -118,7 +122,7 @@ def generate(options: GenerateOptions, runtime: Runtime) -> None:
 
 
 def label_maps(logits: Tensor, size: int | None) -> Tensor:
-    """Dense logits ``(B, K, h, w)`` to maps ``(B, 2, 5, size, size)``, float16, on the CPU."""
+    """Make maps ``(B, 2, 5, size, size)``, float16, on the CPU, from dense logits ``(B, K, h, w)``."""
     if size is not None:
         logits = F.interpolate(logits, (size, size), mode="bilinear", align_corners=False)
     values, classes = logits.topk(min(KEPT, logits.shape[1]), dim=1)
@@ -126,12 +130,12 @@ def label_maps(logits: Tensor, size: int | None) -> Tensor:
 
 
 class View:
-    """What the teacher sees of an image, as a uint8 tensor.
+    """Transform of an image to the square that the teacher sees, a uint8 tensor.
 
     Args:
         size: Side in pixels.
-        view: ``'full'`` or ``'centre'``.
-        interpolation: timm's name of the resampling.
+        view: ``'full'`` for the whole image, ``'centre'`` for its centre square.
+        interpolation: Resampling, by timm's name.
     """
 
     def __init__(self, size: int, view: str, interpolation: str) -> None:
@@ -143,3 +147,7 @@ class View:
 
     def __call__(self, image: Image.Image) -> Any:
         return self.steps(decoded(image))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,4 +1,4 @@
-"""validate.py as a user runs it."""
+"""validate.py, run as a user runs it."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_an_exported_program(folder: Path, tmp_path: Path, dynamic: bool) -> Non
     assert exported["loss"] == pytest.approx(eager["loss"], rel=1e-5)
 
 
-def test_the_missions_command_on_real_images(shared_data: Path, tmp_path: Path) -> None:
-    """An original-format checkpoint by the golden rule: chance on ImageNet."""
+def test_the_published_command_on_real_images(shared_data: Path, tmp_path: Path) -> None:
+    """Validate a checkpoint in the original format with the golden weights: chance on ImageNet."""
     torch.save({"state_dict": state_dict("lvt_cls_state_dict")}, tmp_path / "lvt_imagenet.pth.tar")
     done = run(
         *["validate.py", shared_data / "imagenet_1000_samples", "--model", "lvt_cls"],

@@ -1,16 +1,13 @@
-"""Label maps made by a teacher are what training reads."""
+"""generate_labels.py: label maps of a teacher, which training reads."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import timm
 import torch
 
 import lvt_core
-from lvt_classify.token_labels.teacher import dense_teacher_logits
-from lvt_core.errors import UserError
 from tests.commands import run, sentence, train
 
 
@@ -35,32 +32,6 @@ def test_labels_are_made_resumed_and_trained_with(folder: Path, tmp_path: Path) 
     assert "1 images to label, 23 done before" in run(*command).stderr
     assert [path.stat().st_mtime_ns for path in maps[:3]] == before
     train(folder, tmp_path, "--epochs", 1, "--token-label", "--token-label-data", tmp_path / "labels")
-
-
-@pytest.mark.parametrize(
-    "name", ["test_resnet", "test_convnext", "test_efficientnet", "swin_tiny_patch4_window7_224", "lvt"]
-)
-def test_any_map_of_features_can_teach(name: str) -> None:
-    """The mean over places of a linear head's logits is the head of the mean."""
-    model = timm.create_model(name, num_classes=7).eval()
-    size = model.default_cfg["input_size"][-1]
-    with torch.no_grad():
-        images = torch.randn(1, 3, size, size)
-        dense = dense_teacher_logits(model, images)
-    assert dense.shape[:2] == (1, 7)
-    assert dense.shape[2] > 1
-    if name in ("test_resnet", "lvt"):
-        torch.testing.assert_close(dense.mean((2, 3)), model(images).detach(), rtol=1e-4, atol=1e-4)
-
-
-def test_plain_transformers_that_average_can_teach() -> None:
-    model = timm.create_model("test_vit", num_classes=7, global_pool="avg").eval()
-    size = model.default_cfg["input_size"][-1]
-    with torch.no_grad():
-        dense = dense_teacher_logits(model, torch.randn(2, 3, size, size))
-    assert dense.shape[:2] == (2, 7)
-    with pytest.raises(UserError, match="has no map of features"):
-        dense_teacher_logits(timm.create_model("test_vit").eval(), torch.randn(1, 3, size, size))
 
 
 def test_a_teacher_without_weights_is_refused(folder: Path, tmp_path: Path) -> None:

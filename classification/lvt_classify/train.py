@@ -1,7 +1,8 @@
-"""Train an image classifier; ``python main.py --help`` lists the options.
+"""Training of an image classifier; ``--help`` lists the options.
 
-python main.py DATA --cfg ./configs/lvt_imagenet.py
-./distributed_train.sh 8 DATA --cfg ./configs/lvt_imagenet.py --token-label …
+python main.py DATA --cfg ./configs/lvt_imagenet.py                            in classification/
+./distributed_train.sh 8 DATA --cfg ./configs/lvt_imagenet.py --token-label …  in classification/
+python -m lvt_classify.train DATA …                                            in any folder
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from lvt_classify.training.build import build_scheduler, build_training, count_c
 from lvt_classify.training.engine import Training, evaluate, train_epoch
 from lvt_classify.training.run_log import RunLog
 from lvt_classify.training.saver import LAST, Position, Saver, remove_leftovers, restore, write_options
-from lvt_core.errors import UserError
+from lvt_classify.training.tasks import task_type
+from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder
 
 logger = logging.getLogger(__name__)
@@ -33,10 +35,10 @@ logger = logging.getLogger(__name__)
 
 def main() -> None:
     options = parse_options(TrainOptions, shared=option_names())
-    warnings = check_train_options(options)
+    notes = check_train_options(options) + task_type(options).check_options(options)
     runtime = start_runtime(options)
-    for warning in warnings:
-        logger.warning("note: %s", warning)
+    for note in notes:
+        logger.warning("note: %s", note)
     try:
         run(options, runtime)
     finally:
@@ -44,15 +46,15 @@ def main() -> None:
 
 
 def run(options: TrainOptions, runtime: Runtime) -> None:
-    """A whole run, from data to curves."""
+    """Run all of training, from the data to the curves."""
     folder = run_folder(options, runtime)
     train_set = open_dataset(options, options.train_split, training=True)
     val_set = open_dataset(options, options.val_split, training=False)
     classes = class_names(train_set)
     options = dataclasses.replace(options, num_classes=count_classes(options, classes, val_set))
     training = build_training(options, runtime)
-    config = data_config(options, training.core)
-    loader = train_loader(options, runtime, train_set, config)
+    config = data_config(options, training.model)
+    loader = train_loader(options, runtime, train_set, config, label_root=training.task.label_root)
     val_loader = validation_loader(options, runtime, val_set, config)
     batches = loader.steps
     updates = -(-batches // options.grad_accum_steps)
@@ -64,7 +66,7 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
         remove_leftovers(folder)
         write_options(folder / "options.yaml", options)
         log = RunLog(folder, options, position.history)
-        describe(options, runtime, training.core, len(train_set), len(val_set), epochs, folder)
+        describe(options, runtime, training.model, len(train_set), len(val_set), epochs, folder)
     if training.scheduler is not None and not position.epoch and not position.batch:
         training.scheduler.step_update(0)
     while position.epoch < epochs:
@@ -91,12 +93,11 @@ def train_and_validate(
     batches: int,
     saver: Saver,
 ) -> dict[str, Any]:
-    """One epoch; returns its record."""
+    """Train and validate one epoch; return its record."""
     options, runtime, epoch = training.options, training.runtime, position.epoch
     start = time.perf_counter()
     loader.set_position(epoch, position.batch)
-    if training.mixup is not None and options.mixup_off_epoch:
-        training.mixup.mixup_enabled = epoch < options.mixup_off_epoch
+    training.task.start_epoch(epoch)
 
     def save(done: int) -> None:
         if runtime.is_main:
@@ -108,7 +109,7 @@ def train_and_validate(
         "lr": training.optimizer.param_groups[0]["lr"],
         "train_loss": trained["loss"],
     }
-    models = {"eval": training.core}
+    models = {"eval": training.model}
     if training.ema is not None:
         models["ema"] = training.ema.module
     for prefix, model in models.items():
@@ -129,10 +130,10 @@ def train_and_validate(
 
 
 def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
-    """The run's folder, writable; a resumed run stays in its own.
+    """Return the folder of the run; a resumed run stays in its folder.
 
     Raises:
-        UserError: It holds another run, or cannot be written.
+        UserError: The folder holds another run, or cannot be written.
     """
     if options.resume:
         if not Path(options.resume).is_file():
@@ -144,15 +145,15 @@ def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
     if runtime.is_main:
         if (folder / LAST).exists():
             raise UserError(
-                f"{folder} holds a run: continue it with --resume {folder / LAST}, or choose "
-                "another --experiment"
+                f"--experiment {name}: {folder} already holds a run; continue it with "
+                f"--resume {folder / LAST}, or choose another name"
             )
         require_writable_folder(folder)
     return folder
 
 
 def best_column(options: TrainOptions) -> str:
-    """The column of the record that decides what is best."""
+    """Return the column of the record that decides which checkpoint is best."""
     return f"{'ema' if options.model_ema else 'eval'}_{options.eval_metric}"
 
 
@@ -165,7 +166,7 @@ def describe(
     epochs: int,
     folder: Path,
 ) -> None:
-    """Say what is about to happen."""
+    """Log the model, the data and the length of the run."""
     precision = str(runtime.amp_dtype or torch.float32).removeprefix("torch.")
     params = sum(p.numel() for p in model.parameters())
     logger.info(
@@ -188,3 +189,7 @@ def describe(
         options.grad_accum_steps,
         folder,
     )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,22 +1,18 @@
-"""main.py as a user runs it: outputs, resuming, fine-tuning, several processes."""
+"""main.py, run as a user runs it: outputs, resuming, fine-tuning."""
 
 from __future__ import annotations
 
 import csv
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import pytest
 import timm
 import torch
 import yaml
 
 import lvt_core
-from tests.commands import TASK, run, train, train_command, weights
+from tests.commands import fork_server, run, run_forked, sentence, train, train_command, weights
 
 EVERYTHING = [
     "--aa", "rand-m9-mstd0.5-inc1", "--reprob", 0.5, "--mixup", 0.2, "--drop-path", 0.2, "--drop", 0.1,
@@ -29,7 +25,7 @@ def same(a: Path, b: Path, key: str = "state_dict") -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_a_run_leaves_what_it_should(folder: Path, tmp_path: Path) -> None:
+def test_a_run_writes_its_results(folder: Path, tmp_path: Path) -> None:
     out = train(
         folder, tmp_path, *EVERYTHING, "--token-label-data", folder / "labels", "--tensorboard", "--amp"
     )
@@ -45,7 +41,7 @@ def test_a_run_leaves_what_it_should(folder: Path, tmp_path: Path) -> None:
     assert (options["img_size"], options["num_classes"]) == (32, 3)
     content = torch.load(out / "last.pth.tar", weights_only=True)
     assert content["classes"] == ["class_0", "class_1", "class_2"]
-    # The saved options are a configuration.
+    # The saved options are a configuration file.
     run(
         *["main.py", folder, "-c", out / "options.yaml", "--experiment", "again", "--epochs", 1],
         *["--output", tmp_path],
@@ -65,19 +61,20 @@ def test_an_easy_task_is_learned(folder: Path, tmp_path: Path) -> None:
 def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
     options = [*EVERYTHING, "--epochs", 4, "--recovery-interval", 1, "--workers", 1]
     whole = train(folder, tmp_path, *options, name="whole")
-    command = [sys.executable, *map(str, train_command(folder, tmp_path, *options, name="cut"))]
-    process = subprocess.Popen(command, cwd=TASK, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = [str(word) for word in train_command(folder, tmp_path, *options, name="cut")]
+    process = fork_server().Process(target=run_forked, args=(words,))
+    process.start()
     last = tmp_path / "cut" / "last.pth.tar"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if last.exists():  # always whole: it is replaced in one step
+    while time.monotonic() < deadline and process.is_alive():
+        if last.exists():  # never unfinished: it is replaced in one step
             position = torch.load(last, weights_only=True)["position"]
             if position["epoch"] >= 1 and position["batch"] > 0:
                 break
         time.sleep(0.005)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.is_alive(), "the run ended before it could be killed"
+    process.kill()
+    process.join()
     assert torch.load(last, weights_only=True)["position"]["epoch"] < 4
     run(*train_command(folder, tmp_path, *options, "--resume", last))
     assert same(whole / "last.pth.tar", last)
@@ -92,38 +89,11 @@ def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -
 
 def test_weights_that_are_not_finite_replace_no_good_ones(folder: Path, tmp_path: Path) -> None:
     options = ["--lr", 1e18, "--opt", "momentum", "--sched", "none", "--no-aug", "--epochs", 2]
-    command = train_command(
-        folder, tmp_path, *options, "--recovery-interval", 1, "--log-interval", 1, name="x"
-    )
-    done = subprocess.run([sys.executable, *map(str, command)], cwd=TASK, capture_output=True, text=True)
-    assert done.returncode == 2 and "error: the loss is" in done.stderr, done.stderr
+    options += ["--recovery-interval", 1, "--log-interval", 1]
+    done = run(*train_command(folder, tmp_path, *options, name="x"), ok=False)
+    assert sentence(done).startswith("error: the loss is")
     last = tmp_path / "x" / "last.pth.tar"
     assert not last.exists() or all(value.isfinite().all() for value in weights(last).values())
-
-
-@pytest.mark.parametrize(
-    "parts", [["-b", 12], ["-b", 6, "--grad-accum-steps", 2, "--token-label", "--no-mix-token"]]
-)
-def test_two_processes_train_and_validate_as_one(folder: Path, tmp_path: Path, parts: list) -> None:
-    """A step of plain SGD moves the weights by the gradient of the joint batch; DDP's graph is static from
-    the second on."""
-    step = ["--opt", "momentum", "--momentum", 0, "--weight-decay", 0, "--lr", 0.3, "--sched", "none"]
-    step += ["--epochs", 3, "--no-aug", *parts[4:]]
-    one = train(folder, tmp_path, *step, "-b", 24, name="one")
-    command = train_command(folder, tmp_path, *step, *parts, name="two")
-    run("./distributed_train.sh", 2, *command[1:])
-    two = tmp_path / "two"
-    for key, value in weights(one / "last.pth.tar").items():
-        torch.testing.assert_close(weights(two / "last.pth.tar")[key], value, rtol=1e-4, atol=1e-5)
-    rows = []
-    for out in (one, two):
-        with open(out / "summary.csv", newline="") as file:
-            rows.append(list(csv.DictReader(file)))
-    assert len(rows[0]) == 3
-    for row, other in zip(*rows, strict=True):
-        assert row["eval_top1"] == other["eval_top1"]
-        assert float(row["eval_loss"]) == pytest.approx(float(other["eval_loss"]), rel=1e-4)
-        assert float(row["train_loss"]) == pytest.approx(float(other["train_loss"]), rel=1e-4)
 
 
 def test_fine_tuning_to_other_classes_and_size(folder: Path, tmp_path: Path) -> None:
