@@ -89,4 +89,4 @@ def _describe(images: Any) -> str:
     """Describe a value that was passed as images."""
     if isinstance(images, np.ndarray):
         return f"{images.dtype} {images.shape}"
-    return f"of type {type(images).__name__}"
+    return f"a {type(images).__name__}"

@@ -89,7 +89,7 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
         if options:
             cfg.merge_from_dict(options)
     except Exception as error:  # a config is a program: anything can go wrong in it
-        reason = " ".join(str(error).split()) or "is no config that can be read"
+        reason = " ".join(str(error).split()) or "not a readable config"
         raise UserError(f"{path}: {type(error).__name__}: {reason}") from error
     return cfg
 

@@ -61,7 +61,7 @@ def exported(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example, built without a warning."""
+    """Return the example, built without a warning."""
     if not shutil.which("c++"):
         pytest.skip("needs a C++ compiler: apt install g++")
     place = tmp_path_factory.mktemp("cpp")
@@ -150,7 +150,7 @@ def test_classes_may_have_no_names(exported: Path, program: Path, image: Path, t
 
 
 def _changed(exported: Path, place: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    """A copy of an export with another ``model.json``."""
+    """Return a copy of an export with another ``model.json``."""
     folder = place / "changed"
     shutil.copytree(exported, folder)
     manifest = json.loads((folder / "model.json").read_text())

@@ -1,4 +1,4 @@
-"""What is missing is said before it is imported."""
+"""A missing package is reported before it is imported."""
 
 from __future__ import annotations
 

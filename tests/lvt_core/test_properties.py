@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lvt_core import LVTClassifier, LVTConfig, LVTPooled, load_checkpoint, save_checkpoint
 
-CASES = 3000  # of each property, in the slow tier
+CASES = 3000  # per property, in the slow tier
 SLOW = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 

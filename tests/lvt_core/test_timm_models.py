@@ -235,7 +235,7 @@ def test_local_weights_through_timm(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_timms_own_training_idiom(name: str) -> None:
-    """What timm's train.py and validate.py do with a model, in a few steps."""
+    """Check the steps of timm's train.py and validate.py on a model."""
     from timm.data import resolve_model_data_config
     from timm.loss import LabelSmoothingCrossEntropy
     from timm.utils import ModelEmaV3, accuracy

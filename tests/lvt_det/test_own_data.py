@@ -58,7 +58,7 @@ def test_config_trains(tmp_path: Path, splits) -> None:
 
 
 def add_images(split, count: int) -> None:
-    """Copies of the second image, larger."""
+    """Return copies of the second image, larger."""
 
     def change(content) -> None:
         image, annotation = content["images"][1], content["annotations"][1]

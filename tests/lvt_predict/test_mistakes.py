@@ -17,11 +17,11 @@ from torch import nn
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, export_model
 from lvt_core.export.folder import require_replaceable
-from lvt_core.export.job import told_what_is_missing
+from lvt_core.export.job import report_missing_packages
 from lvt_predict import sample as predict_sample
 from lvt_predict.model import ExportedModel, load, reason
 from lvt_predict.runtimes import SESSIONS
-from tests.export_checks import check_refused
+from tests.small import check_rejected
 
 SIZE = (32, 40)
 
@@ -46,10 +46,10 @@ def _change(folder: Path, **fields: Any) -> None:
 def test_reports_openvinos_own_reason(folder: Path) -> None:
     weights, program = ((folder / name).read_bytes() for name in ("model.bin", "model.xml"))
     message = "model.xml: openvino rejects it: Incorrect weights in bin file!"
-    check_refused(folder, "model.bin", [b"", weights[:100]], message)
+    check_rejected(folder, "model.bin", [b"", weights[:100]], message)
     (folder / "model.bin").write_bytes(weights)
-    check_refused(folder, "model.xml", [program[:1000]], "rejects it: .+ at offset")
-    check_refused(folder, "model.xml", [b""], "rejects it: Unable to read the model: ")
+    check_rejected(folder, "model.xml", [program[:1000]], "rejects it: .+ at offset")
+    check_rejected(folder, "model.xml", [b""], "rejects it: Unable to read the model: ")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_manifests_are_objects(folder: Path, content: bytes) -> None:
 @pytest.mark.parametrize("sums", [None, ["model.xml"], {"model.xml": 1}])
 def test_a_folder_without_checksums_is_not_replaced(folder: Path, sums: Any) -> None:
     _change(folder, sha256=sums)
-    with pytest.raises(UserError, match=r"is there already and is no export alone \(.*sha256 is"):
+    with pytest.raises(UserError, match=r"already exists, and not only as an export \(.*sha256 is"):
         require_replaceable(folder)
 
 
@@ -180,9 +180,9 @@ BYTES = np.zeros((1, *SIZE, 3), np.uint8)
         (BYTES[0], r"uint8 \(32, 40, 3\)"),
         (np.zeros((1, *SIZE, 4), np.uint8), r"uint8 \(1, 32, 40, 4\)"),
         (BYTES.transpose(0, 3, 1, 2), r"uint8 \(1, 3, 32, 40\)"),
-        (BYTES.tolist(), "of type list"),
-        (torch.from_numpy(BYTES), "of type Tensor"),
-        (None, "of type NoneType"),
+        (BYTES.tolist(), "a list"),
+        (torch.from_numpy(BYTES), "a Tensor"),
+        (None, "a NoneType"),
     ],
 )
 def test_normalises_only_bytes(exported: Path, images: Any, described: str) -> None:
@@ -237,6 +237,6 @@ def test_imports_that_fail_say_why(
         load(exported)
     with (
         pytest.raises(UserError, match=f"--to openvino: {message}"),
-        told_what_is_missing(RUNTIMES["openvino"]),
+        report_missing_packages(RUNTIMES["openvino"]),
     ):
         raise error

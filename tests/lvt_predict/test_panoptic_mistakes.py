@@ -112,8 +112,8 @@ IMAGES = np.zeros((1, 3, *SIZE), np.float32)
 @pytest.mark.parametrize(
     ("images", "sizes", "message"),
     [
-        (None, {}, "images are of type NoneType: they must be float32"),
-        ([[1.0]], {}, "images are of type list: they must be float32"),
+        (None, {}, "images are a NoneType: they must be float32"),
+        ([[1.0]], {}, "images are a list: they must be float32"),
         (IMAGES[0], {}, r"images are float32 \(3, 64, 96\): they must be float32"),
         (np.concatenate((IMAGES, IMAGES)), {}, r"images \(2, 3, 64, 96\): pass one image at a time"),
         (IMAGES, {"extent": (65, 96)}, r"extent \(65, 96\): must not exceed the images' \(64, 96\)"),

@@ -34,7 +34,7 @@ def run(*words: object, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheels of a copy of the tree, by distribution."""
+    """Return the wheels of a copy of the tree, by distribution."""
     tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheels")
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
     for name in filter(None, listed.split("\0")):
@@ -61,7 +61,7 @@ def make_environment(folder: Path, *wheels: Path) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def training(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """An environment with both wheels and everything that they depend on."""
+    """Return an environment with both wheels and everything that they depend on."""
     python, site = make_environment(tmp_path_factory.mktemp("training"), *wheels.values())
     # A plain line adds the installed dependencies, and not the editable installs among them.
     (site / "dependencies.pth").write_text(f"{SITE_PACKAGES}\n")

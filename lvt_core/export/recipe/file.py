@@ -53,7 +53,7 @@ FOUND = {
 
 def default_recipe(model: str, runtime: str) -> Recipe:
     """Return the recipe for a network in a runtime."""
-    return FOUND.get((model, runtime), DEFAULTS[runtime])
+    return FOUND.get((model, runtime), DEFAULTS.get(runtime, Recipe()))
 
 
 def read_recipe(file: Path) -> Recipe:

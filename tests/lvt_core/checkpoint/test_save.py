@@ -41,8 +41,8 @@ def test_conversion_in_both_directions(tmp_path) -> None:
     assert shapes == golden()["lvt_backbone_state_dict"]
     convert_checkpoint(tmp_path / "o.pth.tar", tmp_path / "c.pth", to="lvt", backbone=True)
     LVT().load_state_dict(read_checkpoint(tmp_path / "c.pth"))
-    with pytest.raises(CheckpointError, match="to='theirs': must be one of lvt, original"):
-        convert_checkpoint(tmp_path / "o.pth.tar", tmp_path / "x.pth", to="theirs")
+    with pytest.raises(CheckpointError, match="to='other': must be one of lvt, original"):
+        convert_checkpoint(tmp_path / "o.pth.tar", tmp_path / "x.pth", to="other")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch) -> None:

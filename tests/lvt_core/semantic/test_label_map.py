@@ -31,7 +31,7 @@ def test_label_maps_are_numbers_of_the_networks_classes(tmp_path: Path) -> None:
         ((_, truth),) = _write(tmp_path, numbers.astype(dtype))
         assert truth.dtype == np.uint8 and truth[0].tolist() == [255, 0, 1, 2, 255, 2]
     for wrong, message in (
-        (np.full((4, 6), 4, np.uint8), r"a.png: has the value 4; allowed are the network's classes, 1 to 3"),
+        (np.full((4, 6), 4, np.uint8), r"a.png: has the value 4; allowed are the classes, 1 to 3"),
         (np.full((4, 6), 258, np.uint16), "a.png: has the value 258; allowed"),
         (np.zeros((4, 6, 3), np.uint8), "a.png: has 3 channels; a label map has one"),
         (np.zeros((6, 4), np.uint8), r"a.png: has height and width \(6, 4\), but its image has \(4, 6\)"),
@@ -39,9 +39,9 @@ def test_label_maps_are_numbers_of_the_networks_classes(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             list(_write(tmp_path, wrong))
     (tmp_path / "annotations" / "validation" / "a.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match="cannot read .*a.png"):
+    with pytest.raises(UserError, match="a.png: cannot be read as a picture"):
         list(LabelMaps(tmp_path, SIZE, num_classes=3, **OPTIONS))
-    with pytest.raises(UserError, match="label maps hold at most 254 classes, the network has 255"):
+    with pytest.raises(UserError, match="label maps support 254 classes, the network has 255"):
         LabelMaps(tmp_path, SIZE, num_classes=255, **OPTIONS)
 
 
@@ -52,9 +52,7 @@ def test_classes_may_begin_at_zero(tmp_path: Path) -> None:
     ((_, truth),) = LabelMaps(tmp_path, SIZE, num_classes=3, first_class=0, **OPTIONS)
     assert truth[0].tolist() == [0, 1, 2, 2, 255, 0] and not truth[1].any()
     _write(tmp_path, np.full((4, 6), 3, np.uint8))
-    with pytest.raises(
-        UserError, match="has the value 3; allowed are the network's classes, 0 to 2, and 255 f"
-    ):
+    with pytest.raises(UserError, match="has the value 3; allowed are the classes, 0 to 2, and 255 f"):
         list(LabelMaps(tmp_path, SIZE, num_classes=3, first_class=0, **OPTIONS))
 
 
@@ -74,7 +72,7 @@ def test_class_folders_are_the_networks_classes(tmp_path: Path) -> None:
     data = ClassifiedImages(tmp_path, SIZE, num_classes=2, classes=classes, **OPTIONS)
     assert [Path(path).parent.name for path, label in data._judging if label == 1] == ["class_10"]
     ClassifiedImages(tmp_path, SIZE, num_classes=2, **OPTIONS)
-    with pytest.raises(UserError, match="val/ has 2 classes, the network 1000"):
+    with pytest.raises(UserError, match="val/ has 2 classes, the network has 1000"):
         ClassifiedImages(tmp_path, SIZE, num_classes=1000, **OPTIONS)
     for others, message in (
         (["class_2", "cat"], "val/ has the class 'class_10' where the network has 'cat'"),
@@ -87,7 +85,7 @@ def test_class_folders_are_the_networks_classes(tmp_path: Path) -> None:
 def test_files_are_no_data_sets(tmp_path: Path) -> None:
     (tmp_path / "val").write_text("no folder")
     for root in (tmp_path, tmp_path / "val"):
-        with pytest.raises(UserError, match="val/ must have a folder of images a class"):
+        with pytest.raises(UserError, match="val/ must have one folder of images per class"):
             ClassifiedImages(root, SIZE, num_classes=2, **OPTIONS)
-        with pytest.raises(UserError, match="images/validation/ must have images"):
+        with pytest.raises(UserError, match="images/validation/ must contain images"):
             LabelMaps(root, SIZE, num_classes=2, **OPTIONS)

@@ -1,4 +1,4 @@
-"""What the tests of exports share: small networks, pictures, and what each exported file must stand."""
+"""Small networks, pictures, and the checks of every exported file, shared by the tests."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ SMALL: dict[str, Any] = {
     "num_classes": 5,
 }
 SIZE = (40, 71)  # `two_stages` makes maps of 10 x 18, whose windows fit, and 5 x 9
-CONVERTERS = ("torch", "timm", "torchvision", "onnx")  # what made a file, and who opens it may lack
+CONVERTERS = ("torch", "timm", "torchvision", "onnx")  # needed to make a file, not to open it
 
 
 def attending(model: nn.Module) -> nn.Module:
-    """The model with weights that attend, so that an exchange of taps or heads is seen."""
+    """Return the model with weights that attend, so that an exchange of taps or heads is seen."""
     for name, parameter in model.named_parameters():
         if "attn" in name and parameter.ndim == 2:
             nn.init.normal_(parameter, std=0.3)
@@ -55,7 +55,7 @@ def small_models() -> dict[str, Any]:
 
 
 def two_stages(atrous_rates: tuple[int, ...] = (3,)) -> Any:
-    """The first two stages of a small ``lvt``: one has CSA, one RASA; all four convert for twice as long."""
+    """Return the first two stages of a small ``lvt``, with CSA and RASA; all four take twice as long."""
     torch.manual_seed(0)
     config = LVTConfig(**SMALL, mlp_ratios=(2, 2, 2, 2), atrous_rates=atrous_rates, num_recursions=1)
     model = LVT(config)
@@ -64,7 +64,7 @@ def two_stages(atrous_rates: tuple[int, ...] = (3,)) -> Any:
 
 
 def write_pictures(root: Path, size: tuple[int, int], counts: dict[str, int]) -> Path:
-    """A folder of images: bright and dark noise, so many of both in each split."""
+    """Return a folder of images: bright and dark noise, so many of both in each split."""
     rng = np.random.default_rng(0)
     for split, count in counts.items():
         for label, name in enumerate(("bright", "dark")):
@@ -84,19 +84,19 @@ def largest_error(model: nn.Module, runtime: str, file: Path) -> float:
 
 
 def check_export(model: nn.Module, folder: Path, *, without: Iterable[str] = CONVERTERS) -> None:
-    """An export of `two_stages` gives its maps, in order, and to a stranger the same."""
+    """Check that an export of `two_stages` gives its maps in order, also without the converter."""
     images = photograph(1, *SIZE, seed=3)
     expected, found = run_model(Outputs(model), images), load(folder)(images)
     assert [value.shape[-1] for value in found] == [18, 9]
     for ours, theirs in zip(expected, found, strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-4)
-    check_as_a_stranger(folder, images, found[0], without=without)
+    check_in_another_process(folder, images, found[0], without=without)
 
 
-def check_as_a_stranger(
+def check_in_another_process(
     folder: Path, images: np.ndarray, expected: np.ndarray, *, without: Iterable[str] = CONVERTERS
 ) -> None:
-    """The file gives the same in a process that has the runtime and numpy, and lacks some modules."""
+    """Check the file's outputs in a process that cannot import some modules."""
     np.save(folder.parent / "images.npy", images)
     printed = run_without(without, OPENING, folder, folder.parent / "images.npy")
     np.testing.assert_allclose(json.loads(printed), expected, rtol=1e-5, atol=1e-6)
@@ -112,7 +112,7 @@ print(json.dumps(load(sys.argv[1])(np.load(sys.argv[2]))[0].tolist()))
 
 
 def run_without(modules: Iterable[str], script: str, *arguments: Path) -> str:
-    """What a script prints in a new process that cannot import some modules."""
+    """Return what a script prints in a new process that cannot import some modules."""
     script = BLOCKING.format(names=tuple(modules)) + script + "assert not set(NAMES) & set(sys.modules)"
     words = [sys.executable, "-c", script, *(str(argument) for argument in arguments)]
     done = subprocess.run(words, capture_output=True, text=True)
@@ -135,7 +135,7 @@ sys.meta_path.insert(0, Block())
 
 
 def renew_checksums(folder: Path) -> Path:
-    """Of files that were changed: what opens them must see by itself that they are broken."""
+    """Renew the checksums of changed files, so that the runtime itself must detect that they are broken."""
     manifest = json.loads((folder / "model.json").read_text())
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "model.json"]
     sums = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
@@ -143,10 +143,10 @@ def renew_checksums(folder: Path) -> Path:
     return folder
 
 
-def check_refused(
+def check_rejected(
     folder: Path, name: str, contents: Iterable[bytes], message: str, *, renew: bool = True
 ) -> None:
-    """With each content of a file the export is refused in a sentence; `renew` makes the checksums right."""
+    """Check that opening rejects each content of a file in one sentence; `renew` corrects the checksums."""
     for content in contents:
         (folder / name).write_bytes(content)
         if renew:

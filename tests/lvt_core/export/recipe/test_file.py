@@ -11,24 +11,24 @@ from lvt_core import LVTConfig, SegFormer
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job
 from lvt_core.export.job import require_activations, require_modules
-from lvt_core.export.recipe.file import RECIPES, Recipe, read_recipe
+from lvt_core.export.recipe.file import DEFAULTS, Recipe, default_recipe, read_recipe
 from lvt_core.export.write import make_program
-from tests.export_checks import small_models
+from tests.small import small_models
 
 
 def test_recipes_are_checked(tmp_path: Path) -> None:
     recipe = Recipe("static", ("stages.1",))
     assert recipe.keeps("stages.1.norm") and recipe.keeps("stages.1") and not recipe.keeps("stages.10")
     for text, message in (
-        ("[]", "no recipe"),
-        ('{"activations": "static", "floats": "head"}', "no recipe"),
+        ("[]", "not a recipe"),
+        ('{"activations": "static", "floats": "head"}', "not a recipe"),
         ('{"activations": "half", "floats": []}', "activations 'half': must be static, dynamic, float"),
     ):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(UserError, match=message):
-            read_recipe("lvt_cls", "onnx", tmp_path / "a.json")
-    with pytest.raises(UserError, match="cannot read .*pt2.json"):
-        read_recipe("lvt", "pt2")
+            read_recipe(tmp_path / "a.json")
+    with pytest.raises(UserError, match="cannot read .*nowhere.json"):
+        read_recipe(tmp_path / "nowhere.json")
 
 
 def test_recipes_name_modules_of_the_network() -> None:
@@ -36,22 +36,21 @@ def test_recipes_name_modules_of_the_network() -> None:
     program = make_program(small_models()["lvt_cls"], export)
     require_modules(Job(program, export, recipe=Recipe("static", ("backbone.stages.0", "head"))))
     for name in ("stages.0", "backbone.stages.0.blocks.0.att"):
-        with pytest.raises(UserError, match=f"recipe: floats '{name}': no module of lvt_cls, as 'backbone"):
+        with pytest.raises(UserError, match=f"recipe: floats '{name}': not a module of lvt_cls; 'backbone"):
             require_modules(Job(program, export, recipe=Recipe("static", (name,))))
 
 
 @pytest.mark.parametrize("runtime", [name for name in RUNTIMES if "int8" in RUNTIMES[name].precisions])
 def test_every_runtime_has_a_recipe_for_any_network(runtime: str) -> None:
-    recipe = read_recipe("panoptic_trunk", runtime)
+    recipe = default_recipe("panoptic_trunk", runtime)
     assert recipe.floats == () and recipe.activations in RUNTIMES[runtime].activations
-    assert (RECIPES / f"{runtime}.json").exists()
+    assert runtime in DEFAULTS
 
 
 @pytest.mark.parametrize("name", ["lvt_cls", "segformer"])
 @pytest.mark.parametrize("runtime", [name for name in RUNTIMES if "int8" in RUNTIMES[name].precisions])
 def test_networks_have_their_own_recipes(name: str, runtime: str) -> None:
-    assert (RECIPES / f"{name}-{runtime}.json").exists()
-    recipe = read_recipe(name, runtime)
+    recipe = default_recipe(name, runtime)
     assert recipe.activations in RUNTIMES[runtime].activations
     model = timm.create_model("lvt_cls") if name == "lvt_cls" else SegFormer(LVTConfig())
     require_modules(Job(make_program(model, Export(name, (64, 64))), Export(name, (64, 64)), recipe=recipe))
@@ -62,6 +61,6 @@ def test_networks_have_their_own_recipes(name: str, runtime: str) -> None:
     [("coreml", "static", "float"), ("executorch", "float", "static, dynamic")],
 )
 def test_activations_are_those_that_a_runtime_has(runtime: str, activations: str, known: str) -> None:
-    message = f"recipe: activations '{activations}': {runtime} has {known}"
+    message = f"recipe: activations '{activations}': {runtime} only supports {known}"
     with pytest.raises(UserError, match=message):
         require_activations(Recipe(activations), RUNTIMES[runtime])
