@@ -7,12 +7,30 @@ import shlex
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lvt_core.errors import CommandParser, UserError
 from lvt_core.files import write_text
 
 VAL_EVERY = 5
+# mmengine reads it as a Python file; the import must stand behind `_base_`.
+CONFIG = '''"""{title}.
+
+    python tools/train.py {path} --work-dir {run}
+    python tools/test.py {path} CHECKPOINT --show-dir pictures
+"""
+
+_base_ = "{base}"
+
+from {package}.own_config import settings  # noqa: E402
+
+values = dict(
+{values}
+)
+locals().update(settings(**values))
+'''
 
 
 def own_data_parser(description: str, *, short_side: int, batch_size: int) -> CommandParser:
@@ -75,23 +93,46 @@ def read_names(path: str, what: str, *, at_least: int, at_most: int) -> list[str
     return names
 
 
-def write_config(path: Path, text: str) -> None:
-    """Write a config, unless there is another one.
+def write_config(
+    path: Path,
+    title: str,
+    *,
+    base: Path,
+    package: str,
+    values: Mapping[str, Any],
+    comments: Mapping[str, str],
+) -> None:
+    """Write a config of values, which a package's `own_config.settings` completes.
+
+    Args:
+        path: File to write.
+        title: First line of its docstring.
+        base: Config that it inherits.
+        package: Task's package.
+        values: Values by name.
+        comments: Comments on some of the values.
 
     Raises:
-        UserError: There is, edited or of other options.
+        UserError: Another config exists there, edited or with other options.
     """
+    lines = [
+        f"    {name}={value!r}," + (f"  # {comments[name]}" if name in comments else "")
+        for name, value in values.items()
+    ]
+    text = CONFIG.format(
+        title=title,
+        path=path,
+        run=path.parent / "run",
+        base=Path(os.path.relpath(base, path.resolve().parent)).as_posix(),
+        package=package,
+        values="\n".join(lines),
+    )
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise UserError(
             f"{path}: was written with other options, or edited; run tools/train.py on it, or name another "
             "--work-dir"
         )
     write_text(path, text)
-
-
-def relative_base(path: Path, base: Path) -> str:
-    """The config that one at `path` inherits, as it would write it."""
-    return Path(os.path.relpath(base, path.resolve().parent)).as_posix()
 
 
 def train_and_test(task: Path, config: Path, args: Namespace, *, best: str, last: str) -> None:
