@@ -114,15 +114,19 @@ def settings(
     """Make the sections of a config from its values; `OwnData` explains them."""
     scale = (long_side, short_side)
     train_scales = [(long_side, round(0.8 * short_side)), scale]
-    load = {"type": "LoadImage"}
-    train_pipeline = [
+    load: dict[str, Any] = {"type": "LoadImage"}
+    train_pipeline: list[dict[str, Any]] = [
         load,
         {"type": "LoadPanoptic"},
         {"type": "RandomResize", "scale": train_scales, "keep_ratio": True},
         {"type": "RandomFlip", "prob": flip},
         {"type": "PackDetInputs"},
     ]
-    test_pipeline = [load, {"type": "Resize", "scale": scale, "keep_ratio": True}, {"type": "PackPanoptic"}]
+    test_pipeline: list[dict[str, Any]] = [
+        load,
+        {"type": "Resize", "scale": scale, "keep_ratio": True},
+        {"type": "PackPanoptic"},
+    ]
     metainfo = {
         "classes": things + stuff,
         "thing_classes": things,

@@ -112,8 +112,8 @@ def settings(
 ) -> dict[str, Any]:
     """Make the sections of a config from its values; `OwnData` explains them."""
     scale = (4 * short_side, short_side)  # longest and shortest side
-    load = [{"type": "LoadImage"}, {"type": "LoadMask", "num_classes": len(classes)}]
-    train_pipeline = [
+    load: list[dict[str, Any]] = [{"type": "LoadImage"}, {"type": "LoadMask", "num_classes": len(classes)}]
+    train_pipeline: list[dict[str, Any]] = [
         *load,
         {"type": "RandomResize", "scale": scale, "ratio_range": (0.5, 2.0), "keep_ratio": True},
         {"type": "RandomCrop", "crop_size": crop_size, "cat_max_ratio": 0.75},
@@ -122,7 +122,7 @@ def settings(
         {"type": "PackSegInputs"},
     ]
     resize = {"type": "AlignedResize", "scale": scale}
-    test_pipeline = [load[0], resize, load[1], {"type": "PackSegInputs"}]
+    test_pipeline: list[dict[str, Any]] = [load[0], resize, load[1], {"type": "PackSegInputs"}]
 
     def loader(split: dict[str, str], pipeline: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         dataset = {

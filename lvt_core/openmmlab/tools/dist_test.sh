@@ -10,7 +10,7 @@ config=$1
 checkpoint=$2
 processes=$3
 shift 3
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # torchrun would choose the same, and say so at length
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # torchrun would choose the same with a long warning
 exec torchrun --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" --nproc-per-node="$processes" \
     --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" \
-    "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"
+    -m lvt_core.openmmlab.tools.test "$config" "$checkpoint" --launcher pytorch "$@"

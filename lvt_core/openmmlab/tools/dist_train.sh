@@ -9,7 +9,7 @@ fi
 config=$1
 processes=$2
 shift 2
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # torchrun would choose the same, and say so at length
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # torchrun would choose the same with a long warning
 exec torchrun --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" --nproc-per-node="$processes" \
     --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" \
-    "$(dirname "$0")/train.py" "$config" --launcher pytorch "$@"
+    -m lvt_core.openmmlab.tools.train "$config" --launcher pytorch "$@"
