@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from lvt_predict.errors import UserError
 
@@ -23,11 +18,10 @@ PACKAGES = {  # the distributions that run a runtime's files, for `pip install`
     "pt2": "torch",
 }
 SHOWN = 60  # characters of a wrong value that a message shows
-LARGEST_NUMBER = float(np.finfo(np.float32).max)
+FLOAT32_LIMIT = (2 - 2**-23) * 2.0**127  # the largest float32
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """A condition on a value, and the words for it in messages."""
 
     holds: Callable[[Any], bool]
@@ -39,9 +33,9 @@ def is_whole(value: Any, low: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= low
 
 
-def is_number(value: Any, low: float = -LARGEST_NUMBER) -> bool:
+def is_number(value: Any, low: float = -FLOAT32_LIMIT) -> bool:
     """Whether a value is a number of at least `low` in the range of float32."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= LARGEST_NUMBER
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= FLOAT32_LIMIT
 
 
 def is_list(value: Any, holds: Callable[[Any], bool], count: int | None = None) -> bool:
@@ -74,6 +68,8 @@ def require_rules(file: Path, rules: Mapping[str, Rule], content: Any) -> None:
 
 
 def _wrong(file: Path, name: str, value: Any, allowed: str) -> UserError:
+    import json
+
     shown = json.dumps(value)
     shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
     return UserError(f"{file}: {name} is {shown}: must be {allowed}")
@@ -119,6 +115,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: The file is missing, or `lvt export` did not write it.
     """
+    import json
+
     file = folder / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
@@ -183,6 +181,8 @@ def sha256(file: Path) -> str:
     Raises:
         UserError: The file cannot be read.
     """
+    import hashlib
+
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:

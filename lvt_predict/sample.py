@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from lvt_predict.errors import CommandParser, UserError, run_command
+from lvt_predict.command import CommandParser, run_command
+from lvt_predict.errors import UserError
 from lvt_predict.images import require_size
 from lvt_predict.manifest import MANIFEST, Rule, is_list, is_number, is_whole, read_manifest, require_rules
 from lvt_predict.model import ExportedModel, load
@@ -115,15 +116,19 @@ def _spread(value: np.ndarray) -> np.ndarray:
     return flat[np.linspace(0, flat.size - 1, min(flat.size, VALUES)).astype(np.int64)]
 
 
-def main() -> None:
-    """Check the folders of the command line."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Check the folders that the arguments name.
+
+    Raises:
+        UserError: An argument is wrong, or a folder fails the check.
+    """
     parser = CommandParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="FOLDER", help="folder that lvt export wrote"
     )
-    for folder in parser.parse_args().folders:
+    for folder in parser.parse_args(argv).folders:
         is_whole_network = read_manifest(folder).get("task") != "panoptic"
         parts = [folder] if is_whole_network else [folder / name for name in PARTS]
         worst = max(check_sample(load(part)) for part in parts)

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from lvt_core.checkpoint.fit import fit
-from lvt_core.checkpoint.names import StateDict, to_lvt
-from lvt_core.checkpoint.read import read_checkpoint, select_weights, shorten
+from lvt_core.checkpoint.names import StateDict
+from lvt_core.checkpoint.read import read_checkpoint, shorten
 from lvt_core.checkpoint.weights import Weights, weights_of
 
 logger = logging.getLogger(__name__)
@@ -108,4 +108,4 @@ def load_weights(model: nn.Module, weights: Weights, *, reset_head: bool = False
 
 def timm_filter(state_dict: Mapping[str, Any], model: nn.Module) -> StateDict:
     """Let timm's own loading (``pretrained_cfg_overlay={'file': …}``) read every known layout."""
-    return to_lvt(select_weights(state_dict, "pretrained weights"))
+    return weights_of(state_dict, "pretrained weights").state_dict

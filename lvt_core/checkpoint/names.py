@@ -55,7 +55,7 @@ _SUFFIXES = (
 
 
 def layout_of(state_dict: Mapping[str, Tensor]) -> str | None:
-    """Return the layout of the keys; ``None`` if the model is not an LVT."""
+    """Return the layout of keys without wrappers; ``None`` if the model is not an LVT."""
     if any(re.match(r"(backbone\.){1,2}\d+\.[01]\.", key) for key in state_dict):
         return "original"
     if any(key.startswith("backbone.stages.") for key in state_dict):
@@ -74,9 +74,18 @@ def strip_wrappers(state_dict: Mapping[str, Tensor]) -> StateDict:
 
 
 def to_lvt(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """Rename any known layout to ``lvt``; keys without a rule keep their names."""
-    state_dict = strip_wrappers(state_dict)
-    layout = layout_of(state_dict)
+    """Remove wrappers and rename any known layout to ``lvt``."""
+    unwrapped = strip_wrappers(state_dict)
+    return rename_to_lvt(unwrapped, layout_of(unwrapped))
+
+
+def rename_to_lvt(state_dict: Mapping[str, Tensor], layout: str | None) -> StateDict:
+    """Rename keys without wrappers to ``lvt``; keys without a rule keep their names.
+
+    Args:
+        state_dict: Tensors by their names in `layout`.
+        layout: Layout, as `layout_of` returns it.
+    """
     if layout == "lvt_backbone":
         return {BACKBONE + key: value for key, value in state_dict.items()}
     if layout == "original":
@@ -87,7 +96,16 @@ def to_lvt(state_dict: Mapping[str, Tensor]) -> StateDict:
 
 def to_original(state_dict: Mapping[str, Tensor]) -> StateDict:
     """Rename any known layout to the original release's."""
-    state_dict = to_lvt(state_dict)
+    return lvt_to_original(to_lvt(state_dict))
+
+
+def to_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """Take the backbone's part of any known layout, with the names of `LVT`."""
+    return lvt_to_backbone(to_lvt(state_dict))
+
+
+def lvt_to_original(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """Rename the ``lvt`` layout to the original release's."""
     rules = _DENSE_PREFIXES if _is_dense(state_dict) else _PREFIXES
     depthwise = {key[: -len("dwconv.weight")] for key in state_dict if key.endswith("mlp.dwconv.weight")}
     return {
@@ -96,9 +114,8 @@ def to_original(state_dict: Mapping[str, Tensor]) -> StateDict:
     }
 
 
-def to_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """Take the backbone's part of any known layout, with the names of `LVT`."""
-    state_dict = to_lvt(state_dict)
+def lvt_to_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """Take the backbone's part of the ``lvt`` layout, with the names of `LVT`."""
     return {k[len(BACKBONE) :]: v for k, v in state_dict.items() if k.startswith(BACKBONE)}
 
 

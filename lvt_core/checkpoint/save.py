@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lvt_core.checkpoint.names import StateDict, strip_wrappers, to_backbone, to_original
+from lvt_core.checkpoint.names import BACKBONE, StateDict, lvt_to_backbone, lvt_to_original, strip_wrappers
 from lvt_core.checkpoint.read import SUFFIXES, CheckpointError, read_checkpoint, shorten
 from lvt_core.checkpoint.weights import require_lvt, weights_of
 from lvt_core.files import write_whole
@@ -74,8 +74,12 @@ def convert_checkpoint(
         raise CheckpointError(f"to={to!r}: must be one of {', '.join(LAYOUTS)}")
     weights = weights_of(read_checkpoint(source), str(source), use_ema=use_ema)
     require_lvt(weights)
-    result = to_backbone(weights.state_dict) if backbone else weights.state_dict
+    result = weights.state_dict
+    if backbone:
+        result = {key: value for key, value in result.items() if key.startswith(BACKBONE)}
     if to == "original":
-        result = to_original(result)
+        result = lvt_to_original(result)
+    elif backbone:
+        result = lvt_to_backbone(result)
     save_checkpoint(result, target)
     return result

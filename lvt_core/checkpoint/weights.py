@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lvt_core.checkpoint.names import StateDict, layout_of, strip_wrappers, to_lvt
+from lvt_core.checkpoint.names import StateDict, layout_of, rename_to_lvt, strip_wrappers
 from lvt_core.checkpoint.read import CheckpointError, select_weights, shorten
 
 
@@ -38,7 +38,8 @@ def weights_of(content: Mapping[str, Any], name: str, *, use_ema: bool = False) 
         CheckpointError: The content has no weights, or no moving average of them.
     """
     unwrapped = strip_wrappers(select_weights(content, name, use_ema=use_ema))
-    return Weights(name, to_lvt(unwrapped), layout_of(unwrapped))
+    layout = layout_of(unwrapped)
+    return Weights(name, rename_to_lvt(unwrapped, layout), layout)
 
 
 def require_lvt(weights: Weights) -> None:

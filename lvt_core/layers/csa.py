@@ -64,11 +64,13 @@ class CSA(nn.Module):
         return in_pieces(self._forward, x, bytes_each=window_bytes)
 
     def _forward(self, x: Tensor) -> Tensor:
+        return self.proj_drop(self.proj(self.mix(x)))  # (B, H, W, C)
+
+    def mix(self, x: Tensor) -> Tensor:
+        """Compute steps 1 to 4: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
         if can_fuse(x, self.num_heads) and not (self.attn_drop.training and self.attn_drop.p):
-            x = fused_mix(x, self.logits(x), self.tap_weight, self.num_heads)
-        else:
-            x = window_attention(x, self.attention(x), self.tap_weight)
-        return self.proj_drop(self.proj(x))
+            return fused_mix(x, self.logits(x), self.tap_weight, self.num_heads)
+        return window_attention(x, self.attention(x), self.tap_weight)
 
     def attention(self, x: Tensor) -> Tensor:
         """Compute the weights between the taps of each window: ``(B, H, W, C)`` to ``(B*h*w, N, 9, 9)``."""

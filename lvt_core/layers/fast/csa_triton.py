@@ -1,15 +1,20 @@
-"""The Triton kernels of `csa_fused`: CSA between its logits and its projection on a GPU. Not run on one yet.
+"""The Triton kernels of `csa_fused`: CSA between its logits and its projection on a GPU.
 
-A window's nine values are made where they are used, so neither cut windows nor values are ever in memory:
-forward writes each window's nine outputs, backward the gradients of its nine values, and `_put_back` collects
-from the one, two or four windows that cover a pixel. Nothing is added atomically: results are the same to
-the bit in every run. Products are summed in float32; a float32 product is a true one, not TF32.
+Gain: not run on a GPU; `python -m benchmarks.gpu` measures it.
+
+A window's nine values are made where they are used, so neither cut windows nor values are ever in memory.
+Forward writes each window's nine outputs; backward writes the gradients of its nine values. `_put_back` then
+collects from the one, two or four windows that cover a pixel. Nothing is added atomically, so every run gives
+the same bits. Products are summed in float32; float32 inputs are multiplied exactly, not as TF32.
 
 Legend: B batch, H W map, h = ceil(H/2), w = ceil(W/2) windows, M = B * h * w, C channels, N heads, d = C / N.
 In kernels a row is a window, and d, C and the nine taps are padded to powers of two: D, CP, TAPS.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import triton
@@ -24,7 +29,14 @@ MIN_SIDE = 16  # smallest side of a matrix for the tensor cores
 TAPS = tl.constexpr(16)
 
 
-def forward(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Tensor:
+def launch(kernel: Any, grid: tuple[int, ...], *inputs: Any, **constants: int) -> None:
+    """Start a kernel on the GPU."""
+    kernel[grid](*inputs, **constants)
+
+
+def forward(
+    x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int, *, launch: Callable[..., None] = launch
+) -> Tensor:
     """Compute the map before CSA's projection.
 
     Args:
@@ -32,6 +44,7 @@ def forward(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Te
         logits: ``(B, h, w, N * 81)``, neither scaled nor under a softmax.
         tap_weight: ``(9, C, C)``: tap, out, in.
         num_heads: ``N``.
+        launch: Function that starts a kernel.
 
     Returns:
         ``(B, H, W, C)``.
@@ -39,23 +52,31 @@ def forward(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Te
     x, logits, tap_weight = x.contiguous(), logits.contiguous(), tap_weight.contiguous()
     outputs = x.new_empty(9, logits.numel() // (81 * num_heads), x.shape[3])  # (9, M, C)
     rows = outputs.shape[1]
-    _mix[triton.cdiv(rows, MIX_ROWS), num_heads](
-        x, logits, tap_weight, outputs, rows, *x.shape[1:3], **_dims(x.shape[3], num_heads)
-    )
-    return _collect(outputs, None, x)
+    grid = triton.cdiv(rows, MIX_ROWS), num_heads
+    launch(_mix, grid, x, logits, tap_weight, outputs, rows, *x.shape[1:3], **_dims(x.shape[3], num_heads))
+    return _collect(outputs, None, x, launch)
 
 
 def backward(
-    grad: Tensor, x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int
+    grad: Tensor,
+    x: Tensor,
+    logits: Tensor,
+    tap_weight: Tensor,
+    num_heads: int,
+    *,
+    chunk: int = CHUNK,
+    launch: Callable[..., None] = launch,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients with respect to the map, the logits and the weights of `forward`.
+    """Compute the gradients of `forward` for the map, the logits and the weights.
 
     Args:
         grad: Gradient of `forward`'s result.
-        x: As in `forward`, and so are the others.
-        logits: See ``x``.
-        tap_weight: See ``x``.
-        num_heads: See ``x``.
+        x: Map, as in `forward`.
+        logits: Logits, as in `forward`.
+        tap_weight: Weights, as in `forward`.
+        num_heads: ``N``.
+        chunk: Windows per program of the weights' gradient, a multiple of `ROWS`.
+        launch: Function that starts a kernel.
     """
     grad, x = grad.contiguous(), x.contiguous()
     logits, tap_weight = logits.contiguous(), tap_weight.contiguous()
@@ -63,22 +84,21 @@ def backward(
     grad_logits = torch.empty_like(logits)
     grad_values = x.new_empty(9, logits.numel() // (81 * num_heads), C)  # (9, M, C)
     rows = grad_values.shape[1]
-    _mix_backward[triton.cdiv(rows, MIX_ROWS), num_heads](
-        grad, x, logits, tap_weight, grad_logits, grad_values, rows, *x.shape[1:3], **_dims(C, num_heads)
-    )
-    tiles, chunks = triton.cdiv(C, TILE), triton.cdiv(rows, CHUNK)
+    inputs = (grad, x, logits, tap_weight, grad_logits, grad_values, rows, *x.shape[1:3])
+    launch(_mix_backward, (triton.cdiv(rows, MIX_ROWS), num_heads), *inputs, **_dims(C, num_heads))
+    tiles, chunks = triton.cdiv(C, TILE), triton.cdiv(rows, chunk)
     parts = x.new_empty(chunks, 9, C, C, dtype=torch.float32)
-    side = min(TILE, _padded(C))
-    _weight_grad[9 * tiles * tiles, chunks](
-        grad_values, x, parts, rows, *x.shape[1:3], C=C, SIDE=side, CHUNK=CHUNK, ROWS=ROWS, num_warps=WARPS
-    )
-    return _collect(grad_values, tap_weight, x), grad_logits, parts.sum(0).to(tap_weight.dtype)
+    constants = {"C": C, "SIDE": min(TILE, _padded(C)), "CHUNK": chunk, "ROWS": ROWS, "num_warps": WARPS}
+    launch(_weight_grad, (9 * tiles * tiles, chunks), grad_values, x, parts, rows, *x.shape[1:3], **constants)
+    return _collect(grad_values, tap_weight, x, launch), grad_logits, parts.sum(0).to(tap_weight.dtype)
 
 
-def _collect(taps: Tensor, matrices: Tensor | None, x: Tensor) -> Tensor:
+def _collect(taps: Tensor, matrices: Tensor | None, x: Tensor, launch: Callable[..., None]) -> Tensor:
     """Put ``(9, M, C)`` back into a map like ``x``, through each tap's matrix if there are any."""
     result, C, rows = torch.empty_like(x), x.shape[3], taps.shape[1]
-    _put_back[triton.cdiv(rows, ROWS), 4](
+    launch(
+        _put_back,
+        (triton.cdiv(rows, ROWS), 4),
         taps,
         taps if matrices is None else matrices,
         result,
@@ -116,7 +136,7 @@ def _pixel(rows, tap, num_rows, H, W):
 @triton.jit
 def _values(x, weight, rows, head, tap, num_rows, H, W, C: tl.constexpr, N: tl.constexpr, CP: tl.constexpr,
             D: tl.constexpr):  # fmt: skip
-    """One tap's values of one head, ``(ROWS, D)`` in float32: zero where there is no pixel."""
+    """Compute one tap's values of one head, ``(ROWS, D)`` in float32; zero outside of the map."""
     d: tl.constexpr = C // N
     channel, of_head = tl.arange(0, CP), tl.arange(0, D)
     pixel, inside = _pixel(rows, tap, num_rows, H, W)
@@ -133,7 +153,7 @@ def _values(x, weight, rows, head, tap, num_rows, H, W, C: tl.constexpr, N: tl.c
 
 @triton.jit
 def _logits(logits, rows, query, key, head, num_rows, C: tl.constexpr, N: tl.constexpr):
-    """Scaled logits in float32, -inf for a key that is none; and their offsets and which there are."""
+    """Load scaled logits in float32, -inf for padding; return them, their offsets, and which exist."""
     offsets = (rows.to(tl.int64) * N + head) * 81 + query * 9 + key
     there = (rows < num_rows) & (query < 9) & (key < 9)
     scaled = tl.load(logits + offsets, mask=there, other=0.0).to(tl.float32) * ((C // N) ** -0.5)
@@ -171,7 +191,7 @@ def _mix(x, logits, weight, outputs, num_rows, H, W, C: tl.constexpr, N: tl.cons
 @triton.jit(do_not_specialize=["num_rows", "H", "W"])
 def _mix_backward(grad, x, logits, weight, grad_logits, grad_values, num_rows, H, W, C: tl.constexpr,
                   N: tl.constexpr, CP: tl.constexpr, D: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
-    """Gradients of the values, ``dv_m = sum_n A[n, m] do_n``, and through the softmax of the logits."""
+    """Compute the gradients of the values, ``dv_m = sum_n A[n, m] do_n``, and of the logits."""
     d: tl.constexpr = C // N
     rows, head = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1)
     log_sum = _log_sum(logits, rows, head, num_rows, C, N)
@@ -204,7 +224,7 @@ def _mix_backward(grad, x, logits, weight, grad_logits, grad_values, num_rows, H
 @triton.jit(do_not_specialize=["num_rows", "H", "W"])
 def _put_back(taps, matrices, result, num_rows, H, W, C: tl.constexpr, CP: tl.constexpr, ROWS: tl.constexpr,
               PROJECT: tl.constexpr):  # fmt: skip
-    """Each pixel from the windows that cover it; see `lvt_core.layers.window_attention.put_back`.
+    """Collect each pixel from the windows that cover it, as `lvt_core.layers.window_attention.put_back`.
 
     A program takes one of the four pixels ``(2i + down, 2j + right)`` for each window ``(i, j)``: on one
     axis it is tap 1 of window ``i``, or else tap 2 of window ``i`` and tap 0 of window ``i + 1``.
@@ -243,7 +263,7 @@ def _put_back(taps, matrices, result, num_rows, H, W, C: tl.constexpr, CP: tl.co
 @triton.jit(do_not_specialize=["num_rows", "H", "W"])
 def _weight_grad(grad_values, x, parts, num_rows, H, W, C: tl.constexpr, SIDE: tl.constexpr,
                  CHUNK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
-    """One tap's ``sum dv^T x`` over a chunk of windows: a tile of ``(out, in)``."""
+    """Sum one tap's ``dv^T x`` over a chunk of windows: a tile of ``(out, in)``."""
     tiles: tl.constexpr = (C + SIDE - 1) // SIDE
     tap, tile, chunk = (
         tl.program_id(0) // (tiles * tiles),

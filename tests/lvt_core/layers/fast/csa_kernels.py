@@ -1,7 +1,7 @@
 """The Triton kernels in Triton's interpreter; `test_csa_triton` runs this file in a process of its own.
 
-The interpreter cannot multiply matrices of bfloat16, so that precision is only compiled. It needs
-milliseconds for every operation: the cases are as small as they may be.
+The interpreter cannot multiply matrices of bfloat16, so that type is only compiled. Every operation takes
+milliseconds, so the cases are as small as the kernels allow.
 """
 
 from __future__ import annotations
@@ -24,13 +24,8 @@ CASES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csa_triton, "CHUNK", csa_triton.ROWS)
-
-
 def inputs(case: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
-    """Output gradient, map, logits and weights."""
+    """Make an output gradient, a map, logits and weights."""
     B, H, W, C, N = case
     logits = 4 * torch.randn(B, (H + 1) // 2, (W + 1) // 2, N * 81)  # far from uniform attention
     weight = torch.randn(9, C, C) * C**-0.5
@@ -40,7 +35,7 @@ def inputs(case: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
 def run(tensors: list[Tensor], num_heads: int) -> list[Tensor]:
     """Return the map and the three gradients."""
     forward = csa_triton.forward(*tensors[1:], num_heads)
-    return [forward, *csa_triton.backward(*tensors, num_heads)]
+    return [forward, *csa_triton.backward(*tensors, num_heads, chunk=csa_triton.ROWS)]
 
 
 @pytest.mark.parametrize(
