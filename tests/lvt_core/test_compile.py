@@ -10,10 +10,9 @@ import torch
 from torch import nn
 
 import lvt_core  # noqa: F401  (registers the models)
-from lvt_core import LVTConfig, SegFormer
+from lvt_core import LVT, LVTConfig, SegFormer
 from lvt_core.layers import CSA, RASA
-
-SMALL = {"embed_dims": (16, 16, 32, 32), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1), "num_classes": 5}
+from tests.small import SMALL
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +53,10 @@ def test_inference_is_one_graph_a_size(name: str) -> None:
     assert counter.graphs == 2
 
 
-def test_dynamic_sizes_share_one_graph() -> None:
-    model, counter = _models()["lvt"].eval(), Counter()
+# The symbolic sizes of a second recursion take most of the time.
+@pytest.mark.parametrize("num_recursions", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_dynamic_sizes_share_one_graph(num_recursions: int) -> None:
+    model, counter = timm.create_model("lvt", **SMALL, num_recursions=num_recursions).eval(), Counter()
     compiled = torch.compile(model, backend=counter, fullgraph=True, dynamic=True)
     for size in ((96, 128), (128, 160), (160, 224)):
         x = torch.randn(2, 3, *size)
@@ -89,10 +90,10 @@ def test_inductor_computes_the_same(layer: nn.Module) -> None:
 
 @pytest.mark.parametrize(("axes", "gradients"), [((0,), True), ((2, 3), False)])
 def test_exports_with_free_batches_and_sizes(axes: tuple[int, ...], gradients: bool) -> None:
-    model = _models()["lvt"].backbone.eval()
+    model = LVT(LVTConfig(**SMALL)).eval()
     shapes = ({axis: torch.export.Dim.AUTO for axis in axes},)
     with torch.set_grad_enabled(gradients):
         program = torch.export.export(model, (torch.randn(2, 3, 96, 96),), dynamic_shapes=shapes)
         x = torch.randn(3, 3, 96, 96) if axes == (0,) else torch.randn(2, 3, 128, 160)
-        for found, expected in zip(program.module()(x), model(x), strict=True):
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        for exported, expected in zip(program.module()(x), model(x), strict=True):
+            torch.testing.assert_close(exported, expected, rtol=1e-4, atol=1e-5)

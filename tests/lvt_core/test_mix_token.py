@@ -9,8 +9,7 @@ import torch
 
 from lvt_core import LVTClassifier, LVTConfig
 from lvt_core.mix_token import mix_box, sample_box, swap_box
-
-TINY = LVTConfig(embed_dims=(8, 8, 16, 16), num_heads=(2, 2, 2, 2), num_classes=5)
+from tests.small import SMALL
 
 
 def test_boxes_follow_from_pytorchs_generator() -> None:
@@ -65,7 +64,7 @@ def test_swapping_twice_restores_and_inside_is_the_partner() -> None:
 
 
 def test_a_box_of_the_whole_grid_exchanges_whole_images_at_odd_sizes() -> None:
-    model = LVTClassifier(TINY).eval()
+    model = LVTClassifier(LVTConfig(**SMALL)).eval()
     x = torch.randn(2, 3, 45, 77)
     grid = model.token_grid(45, 77)
     assert grid == (2, 3)
@@ -77,7 +76,7 @@ def test_a_box_of_the_whole_grid_exchanges_whole_images_at_odd_sizes() -> None:
 
 
 def test_an_empty_box_gives_the_evaluated_logits() -> None:
-    model = LVTClassifier(TINY).eval()
+    model = LVTClassifier(LVTConfig(**SMALL)).eval()
     x = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         output = model.forward_tokens(x, torch.zeros(4, dtype=torch.int64))

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from lvt_core import LVT, CheckpointError, LVTConfig, SegFormer, SegFormerHead, complexity, load_checkpoint
 from lvt_core.checkpoint.names import to_backbone, to_original
-
-SMALL = LVTConfig(embed_dims=(8, 8, 16, 16), num_heads=(2, 2, 4, 2), num_classes=5)
+from tests.small import SMALL
 
 
 def literal(head: SegFormerHead, maps: list[Tensor], *, training: bool) -> Tensor:
@@ -92,7 +91,7 @@ def test_dropout_drops_whole_channels_in_training_only() -> None:
 
 @pytest.mark.parametrize("height,width", [(64, 64), (77, 93)])
 def test_any_size_and_every_parameter_learns(height: int, width: int) -> None:
-    model = SegFormer(SMALL, embed_dim=16)
+    model = SegFormer(LVTConfig(**SMALL), embed_dim=16)
     logits = model(torch.randn(2, 3, height, width))
     assert logits.shape == (2, 5, -(-height // 4), -(-width // 4))
     logits.square().sum().backward()
@@ -101,22 +100,22 @@ def test_any_size_and_every_parameter_learns(height: int, width: int) -> None:
 
 
 def test_checkpoints_of_segmentors() -> None:
-    source = SegFormer(SMALL, embed_dim=16)
+    source = SegFormer(LVTConfig(**SMALL), embed_dim=16)
     ours = source.state_dict()
     assert {"backbone.stages.0.patch_embed.proj.weight", "decode_head.fuse.weight"} <= set(ours)
     framework = {key.replace("decode_head.", "decode_head.head."): value for key, value in ours.items()}
     for form in (ours, framework, to_original(ours), {"state_dict": framework, "meta": {}}):
-        model = SegFormer(SMALL, embed_dim=16)
+        model = SegFormer(LVTConfig(**SMALL), embed_dim=16)
         load_checkpoint(model, form)
         assert all(torch.equal(value, ours[key]) for key, value in model.state_dict().items())
-        backbone = LVT(SMALL)
+        backbone = LVT(LVTConfig(**SMALL))
         assert "decode_head.fuse.weight" in load_checkpoint(backbone, form).dropped
         assert all(torch.equal(v, to_backbone(ours)[k]) for k, v in backbone.state_dict().items())
 
 
 def test_another_number_of_classes_is_named() -> None:
-    source = SegFormer(SMALL, embed_dim=16).state_dict()
-    model = SegFormer(LVTConfig(**{**vars(SMALL), "num_classes": 3}), embed_dim=16)
+    source = SegFormer(LVTConfig(**SMALL), embed_dim=16).state_dict()
+    model = SegFormer(LVTConfig(**SMALL | {"num_classes": 3}), embed_dim=16)
     with pytest.raises(CheckpointError, match=r"decode_head.classifier.weight: \(5, 16, 1, 1\) in the"):
         load_checkpoint(model, source)
     report = load_checkpoint(model, source, reset_head=True)

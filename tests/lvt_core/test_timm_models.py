@@ -10,13 +10,13 @@ from timm.optim import create_optimizer_v2
 
 import lvt_core
 from lvt_core import LVT, LVTConfig
+from tests.small import SMALL
 
 NAMES = ["lvt", "lvt_cls"]
-TINY = {"embed_dims": (8, 8, 16, 16), "num_heads": (2, 2, 4, 2), "depths": (1, 1, 1, 1)}
 
 
 def create(name: str, **kwargs):
-    return timm.create_model(name, **{**TINY, "num_classes": 42, **kwargs})
+    return timm.create_model(name, **{**SMALL, "num_classes": 42, **kwargs})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,11 +90,11 @@ def test_pooling_kinds() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_features_only(name: str) -> None:
     model = create(name, features_only=True).eval()
-    assert model.feature_info.channels() == [8, 8, 16, 16]
+    assert model.feature_info.channels() == [16, 16, 32, 32]
     assert model.feature_info.reduction() == [4, 8, 16, 32]
     with torch.no_grad():
         maps = model(torch.randn(1, 3, 128, 96))
-    assert [tuple(m.shape) for m in maps] == [(1, 8, 32, 24), (1, 8, 16, 12), (1, 16, 8, 6), (1, 16, 4, 3)]
+    assert [tuple(m.shape) for m in maps] == [(1, 16, 32, 24), (1, 16, 16, 12), (1, 32, 8, 6), (1, 32, 4, 3)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,7 +103,7 @@ def test_features_of_some_stages_leave_the_others_away(name: str) -> None:
     assert not any("stages.2" in key or "class_blocks" in key for key in model.state_dict())
     with torch.no_grad():
         maps = model(torch.randn(1, 3, 64, 64))
-    assert [tuple(m.shape) for m in maps] == [(1, 8, 16, 16), (1, 8, 8, 8)]
+    assert [tuple(m.shape) for m in maps] == [(1, 16, 16, 16), (1, 16, 8, 8)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -240,7 +240,7 @@ def test_timms_own_training_idiom(name: str) -> None:
     from timm.loss import LabelSmoothingCrossEntropy
     from timm.utils import ModelEmaV3, accuracy
 
-    model = timm.create_model(name, num_classes=4, drop_path_rate=0.1, **TINY)
+    model = create(name, num_classes=4, drop_path_rate=0.1)
     assert resolve_model_data_config(model)["crop_pct"] == 0.96
     ema = ModelEmaV3(model)
     optimizer = create_optimizer_v2(model, "adamw", lr=5e-3)

@@ -15,8 +15,8 @@ from torch import nn
 from lvt_core.export import RUNTIMES, Export, export_model
 from lvt_predict.model import ExportedModel
 from lvt_predict.sample import photograph
+from tests.small import SMALL
 
-SMALL = {"embed_dims": (16, 16, 32, 32), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1)}
 SIDE = 64
 THREADS, CALLS = 8, 80
 DYNAMIC = [name for name, runtime in RUNTIMES.items() if runtime.dynamic]
@@ -25,7 +25,7 @@ DYNAMIC = [name for name, runtime in RUNTIMES.items() if runtime.dynamic]
 @cache
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return timm.create_model("lvt_cls", num_classes=20, **SMALL).eval()
+    return timm.create_model("lvt_cls", **SMALL | {"num_classes": 20}).eval()
 
 
 def export(runtime: str, folder: Path, *, dynamic: bool = False) -> ExportedModel:

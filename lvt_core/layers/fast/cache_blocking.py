@@ -5,9 +5,10 @@ system provides that memory page by page at every call. In pieces it stays in th
 eager inference on a CPU: the backward pass needs the intermediates anyway, and a compiler cuts the work
 itself.
 
-Gain: without pieces, CSA takes twice as long for 16 images at once as for the same images one after the other.
-With the other CPU forms, batch 16 is 2.13 times as fast as the formulas as written and batch 1 is 1.24 times as
-fast (one core of an AMD EPYC, ``python -m benchmarks.network --cases eager1 eager16``, docs/performance.md).
+Gain: without pieces, CSA takes twice as long for 16 images at once as for the same images one by one. With
+all CPU forms, inference is 1.24 times as fast as the formulas as written at batch 1, and 2.13 times at batch 16.
+Measured on one core of an AMD EPYC: ``python -m benchmarks.network --cases eager1 eager16``, see
+docs/performance.md. A GPU never works in pieces.
 """
 
 from __future__ import annotations

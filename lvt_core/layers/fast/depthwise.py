@@ -1,13 +1,13 @@
 """Dilated depthwise 3x3 convolution, in forms for which the CPU library is fast.
 
 oneDNN has fast kernels for depthwise convolutions whose padding does not exceed their kernel, and none for
-the gradients of dilated ones. The convolution is fast on a map that is padded beforehand. The map's gradient is
-such a convolution again. A weight's gradient is the product of the map, moved by the weight's tap, with the
-output's gradient.
+the gradients of dilated ones. The convolution is fast on a map that is padded beforehand. The map's gradient
+is such a convolution again. A weight's gradient is the product of the map, moved by the weight's tap, with
+the output's gradient.
 
-Gain: gradients are 3 to 5 times as fast as the plain call's. With the other CPU forms, training at batch 16 is
-1.46 times as fast as the formulas as written (one core of an AMD EPYC, ``python -m benchmarks.network --cases
-training16``, docs/performance.md).
+Gain: gradients are 3 to 5 times as fast as those of the plain call. With all CPU forms, training at batch 16
+is 1.46 times as fast as the formulas as written. Measured on one core of an AMD EPYC:
+``python -m benchmarks.network --cases training16``, see docs/performance.md. A GPU uses the plain call.
 """
 
 from __future__ import annotations

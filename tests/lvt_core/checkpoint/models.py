@@ -1,17 +1,21 @@
-"""Small models for the tests of checkpoints."""
+"""Small architectures and a comparison for the tests of checkpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from lvt_core import LVTConfig
-
-SMALL = {"embed_dims": (8, 8, 16, 16), "num_heads": (2, 2, 4, 2)}
-
-
-def small(**kwargs) -> LVTConfig:
-    return LVTConfig(**{**SMALL, "num_classes": 5, **kwargs})
+from tests.small import SMALL
 
 
-def equal(a, b) -> bool:
+def small(**fields: Any) -> LVTConfig:
+    return LVTConfig(**SMALL | fields)
+
+
+def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    """Whether two state dicts have the same keys in any order, with the same bits."""
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)

@@ -21,7 +21,7 @@ def test_another_number_of_classes_only_on_request() -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(CheckpointError, match="reset_head=True") as caught:
         load_checkpoint(model, source.state_dict())
-    assert "head.weight: (5, 16) in the checkpoint, (3, 16) here" in str(caught.value)
+    assert "head.weight: (5, 32) in the checkpoint, (3, 32) here" in str(caught.value)
     assert equal(model.state_dict(), before)  # untouched
     report = load_checkpoint(model, source.state_dict(), reset_head=True)
     assert report.reinitialized == ("head.weight", "head.bias", "aux_head.weight", "aux_head.bias")
@@ -50,7 +50,7 @@ def test_misfits_are_all_listed() -> None:
     assert error.unexpected == ("backbone.stages.0.extra",)
     assert len(error.mismatched) == 1
     assert "\n" not in str(error)
-    for key in (*error.missing, *error.unexpected, "(2, 2) in the checkpoint, (8, 8) here"):
+    for key in (*error.missing, *error.unexpected, "(2, 2) in the checkpoint, (16, 16) here"):
         assert key in str(error)
 
 

@@ -12,7 +12,8 @@ from lvt_core import (
     load_checkpoint,
 )
 from lvt_core.checkpoint.names import to_backbone, to_original
-from tests.lvt_core.checkpoint.models import SMALL, equal, small
+from tests.lvt_core.checkpoint.models import equal, small
+from tests.small import SMALL
 
 
 def test_every_layout_and_wrapper_loads() -> None:
