@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import timm
 
-from lvt_core import (
-    LVT,
-    CheckpointError,
-    LVTClassifier,
-    load_checkpoint,
-)
+from lvt_core import LVT, LVTClassifier, load_checkpoint
 from lvt_core.checkpoint.names import to_backbone, to_original
 from tests.lvt_core.checkpoint.models import equal, small
 from tests.small import SMALL
@@ -48,13 +42,3 @@ def test_backbones_take_the_backbones_part_and_name_the_rest() -> None:
     report = load_checkpoint(two, source.state_dict())
     assert any(key.startswith("backbone.stages.3.") for key in report.dropped)
     assert "dropped" in str(report)
-
-
-def test_moving_average() -> None:
-    plain, ema = LVTClassifier(small()), LVTClassifier(small())
-    content = {"state_dict": plain.state_dict(), "state_dict_ema": ema.state_dict()}
-    model = LVTClassifier(small())
-    load_checkpoint(model, content, use_ema=True)
-    assert equal(model.state_dict(), ema.state_dict())
-    with pytest.raises(CheckpointError, match="has no moving average"):
-        load_checkpoint(model, plain.state_dict(), use_ema=True)

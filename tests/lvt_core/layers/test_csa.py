@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from lvt_core import CSA
-from lvt_core.layers.window_attention import put_back, window_attention
 
 
 def literal_csa(layer: CSA, x: Tensor) -> Tensor:
-    """Window by window, head by head, tap by tap."""
+    """Compute CSA window by window, head by head, tap by tap."""
     B, H, W, C = x.shape
     N, d = layer.num_heads, C // layer.num_heads
     out = torch.zeros_like(x)
@@ -55,20 +54,11 @@ def test_equals_the_formula_forward_and_backward(size: tuple[int, int]) -> None:
         torch.testing.assert_close(ours, literal, rtol=1e-10, atol=1e-12)
 
 
-def test_put_back_is_the_example_of_its_docstring() -> None:
-    o = torch.arange(1.0, 7).view(2, 3)  # two windows of three taps on one axis
-    windows = torch.zeros(3, 3, 1, 1, 2, 1)
-    windows[1, :, 0, 0, :, 0] = o.T  # the middle row of taps
-    row = put_back(windows, 1, 4).flatten()
-    assert row.tolist() == [o[0][1], o[0][2] + o[1][0], o[1][1], o[1][2]]
-
-
-@pytest.mark.parametrize("size", [(4, 6), (5, 3), (1, 1)])
-def test_gradients_of_gradients(size: tuple[int, int]) -> None:
-    windows = (size[0] + 1) // 2 * ((size[1] + 1) // 2)
-    shapes = [(1, *size, 2), (windows, 1, 9, 9), (9, 2, 2)]
-    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    assert torch.autograd.gradgradcheck(window_attention, inputs)
+def test_the_example_of_its_docstring_has_these_shapes() -> None:
+    layer, x = CSA(64, num_heads=2), torch.randn(2, 4, 6, 64)
+    assert layer.logits(x).shape == (2, 2, 3, 2 * 81)
+    assert layer.attention(x).shape == (2 * 6, 2, 9, 9)
+    assert layer(x).shape == x.shape
 
 
 def test_heads_must_divide_the_channels() -> None:
