@@ -35,7 +35,7 @@ class LVT(nn.Module):
         ]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Image ``(B, in_chans, H, W)`` to four maps ``(B, C_i, H / 2^(i+2), W / 2^(i+2))``, rounded up.
+        """Turn images ``(B, in_chans, H, W)`` into four maps ``(B, C_i, H/2^(i+2), W/2^(i+2))``, rounded up.
 
         Raises:
             ValueError: The image is smaller than 32 x 32.
@@ -57,7 +57,7 @@ class Stage(nn.Module):
     """Patch embedding and blocks of one stage.
 
     Args:
-        config: The architecture.
+        config: Architecture of the network.
         index: Number of the stage, from 0.
         drop_path: Stochastic-depth rate of each block.
     """
@@ -79,11 +79,11 @@ class Stage(nn.Module):
         self.grad_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C_in, H, W)`` to ``(B, C, H/stride, W/stride)``, rounded up."""
+        """Turn a map ``(B, C_in, H, W)`` into ``(B, C, H/stride, W/stride)``, rounded up."""
         return self.run_blocks(self.patch_embed(x))
 
     def run_blocks(self, x: Tensor) -> Tensor:
-        """Embedded patches ``(B, H, W, C)`` to the stage's map ``(B, C, H, W)``."""
+        """Turn embedded patches ``(B, H, W, C)`` into the stage's map ``(B, C, H, W)``."""
         for block in self.blocks:
             if self.grad_checkpointing and self.training:
                 x = checkpoint(block, x, use_reentrant=False)

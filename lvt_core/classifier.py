@@ -28,7 +28,7 @@ class TokenLogits(NamedTuple):
     Attributes:
         cls: Class logits ``(B, K)``.
         tokens: Token logits ``(B, L, K)``, row-major, already swapped back.
-        box: The MixToken box ``(y0, x0, y1, x1)`` on the ``h x w`` grid.
+        box: MixToken box ``(y0, x0, y1, x1)`` on the ``h x w`` grid.
     """
 
     cls: Tensor
@@ -88,7 +88,7 @@ class LVTClassifier(TimmClassifier):
         self.cls_token = None
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Tokens ``(B, 1 + L, C)`` to logits ``(B, K)``.
+        """Turn tokens ``(B, 1 + L, C)`` into logits ``(B, K)``.
 
         The logits are ``head(class token) + 0.5 * max over tokens of aux_head(token)``. With
         ``pre_logits``, or without classes, the result is the class token ``(B, C)``; with
@@ -104,9 +104,9 @@ class LVTClassifier(TimmClassifier):
     def forward_tokens(self, x: Tensor, box: Tensor) -> TokenLogits:
         """Compute class and token logits of a batch that MixToken mixes.
 
-        Inside the box, times 8 on the first stage's map straight after its patch embedding, each
-        sample takes the values of its partner in the reversed batch; the token logits are swapped
-        back in the same box.
+        The box is mixed in the first stage's map, directly after its patch embedding; one unit of the box
+        is 8 cells there. Inside of it, each sample takes the values of its partner in the reversed batch.
+        The token logits are swapped back in the same box.
 
         Args:
             x: Images ``(B, in_chans, H, W)``.
@@ -141,7 +141,7 @@ class LVTClassifier(TimmClassifier):
         return sample_box(*self.token_grid(height, width))
 
     def finish_features(self, x: Tensor) -> Tensor:
-        """Last map ``(B, C, h, w)`` to normalised tokens ``(B, 1 + L, C)``, class token first."""
+        """Turn the last map ``(B, C, h, w)`` into normalised tokens ``(B, 1 + L, C)``, class token first."""
         assert self.cls_token is not None
         x = x.flatten(2).transpose(1, 2)  # (B, L, C)
         x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)  # (B, 1 + L, C)

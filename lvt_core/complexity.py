@@ -48,10 +48,10 @@ class Complexity:
 def complexity(model: nn.Module, input_size: int | tuple[int, int] = 224) -> Complexity:
     """Count parameters and multiply-adds of one image in evaluation.
 
-    Convention: one multiply-add (MAC) is one multiplication and one addition (what the literature of
-    small networks calls a "FLOP"). Every matrix product and convolution counts, those of attention
-    (``Q K^T``, ``A V``, CSA's tap mixing) included; softmax, norms, activations, pooling and
-    additions do not. The published network has 0.889 G at 224 x 224.
+    Convention: one multiply-add (MAC) is one multiplication and one addition; papers on small networks call
+    it a "FLOP". Every matrix product and convolution counts, also in attention: ``Q K^T``, ``A V``, CSA's
+    mixing of taps. Softmax, norms, activations, pooling and additions do not count. The published network
+    has 0.889 G at 224 x 224.
 
     Args:
         model: Module with input ``(1, in_chans, height, width)``; it is not changed.

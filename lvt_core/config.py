@@ -33,7 +33,7 @@ class LVTConfig:
         drop_path_rate: Stochastic depth of the last block; it rises linearly from 0.
 
     Raises:
-        ValueError: A field has a value outside of what is allowed; the message names all three.
+        ValueError: A field has a wrong value; the message names the field, the value and what is allowed.
     """
 
     in_chans: int = 3
@@ -93,7 +93,7 @@ class LVTConfig:
 
     @classmethod
     def field_names(cls) -> tuple[str, ...]:
-        """Names of all fields, in order."""
+        """Return the names of all fields, in order."""
         return tuple(field.name for field in fields(cls))
 
 

@@ -1,4 +1,4 @@
-"""Files and folders are written whole or not at all."""
+"""Writing files and folders whole or not at all."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def write_text(path: str | Path, text: str) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill, which becomes `path` when the block ends without an exception.
+    """Make a temporary folder, which takes the name `path` when the block ends without an exception.
 
     An earlier folder at `path` stays until the new one is complete, and comes back if the change fails.
 
     Args:
-        path: The folder to make; its parents are made if needed.
+        path: Folder to make; its parents are made if needed.
 
     Yields:
-        The empty folder to fill, on the same file system and with the same name.
+        Empty folder to fill, on the same file system and with the same name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
@@ -69,7 +69,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             path.rename(old)
         try:
             work.rename(path)
-        except BaseException:  # also an interrupt: the earlier folder lies where it would be deleted
+        except BaseException:  # also an interrupt: the earlier folder would be deleted with the temporary one
             if old.exists():
                 old.rename(path)
             raise

@@ -11,8 +11,8 @@ def require_installed(*modules: str, extra: str) -> None:
     """Reject a missing package, and say how to install it.
 
     Args:
-        modules: Top-level modules that the caller will import.
-        extra: The extra of this package that brings them.
+        modules: Top-level modules that the caller is about to import.
+        extra: Extra of this package that installs them.
 
     Raises:
         UserError: A module is not installed.

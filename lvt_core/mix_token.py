@@ -64,8 +64,8 @@ def swap_box(x: Tensor, box: Tensor, *, scale: int = 1) -> Tensor:
     Args:
         x: Map ``(B, H, W, C)``.
         box: ``(y0, x0, y1, x1)``, int64.
-        scale: Cells of ``x`` per unit of ``box``; a box that ends at its grid's border covers what is
-            left of an odd map, because the map is at most ``scale`` times the grid.
+        scale: Cells of ``x`` per unit of ``box``. The map has at most ``scale`` times the grid's cells, so a
+            box that reaches the grid's border reaches the map's border.
 
     Returns:
         Map ``(B, H, W, C)``.

@@ -37,11 +37,11 @@ class LVTPooled(TimmClassifier):
             init_linear_(self.head)
 
     def finish_features(self, x: Tensor) -> Tensor:
-        """Last map ``(B, C, h, w)`` to the normalised map, same shape."""
+        """Normalise the last map ``(B, C, h, w)``; same shape."""
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Map ``(B, C, h, w)`` to logits ``(B, K)``; with ``pre_logits`` to features ``(B, C)``.
+        """Turn the map ``(B, C, h, w)`` into logits ``(B, K)``; with ``pre_logits`` into features ``(B, C)``.
 
         With ``global_pool=''`` the result is the map itself.
         """

@@ -2,19 +2,20 @@
 
 Legend: B batch, H W the image's height and width, C_i the channels of stage i, E embed_dim.
 
-The published head is: a linear layer ``C_i -> E`` per stage, bilinear to stride 4, concatenated (stage 4
-first), a 1x1 convolution ``4 E -> E``, batch norm, ReLU, dropout, a 1x1 convolution to the classes. (The
-head of that name in mmsegmentation has a norm and a ReLU on each branch: another function.)
+The published head has these steps. Each stage's map passes a linear layer ``C_i -> E`` and is resized to
+stride 4, bilinearly. The four results are concatenated, stage 4 first. Then follow a 1x1 convolution
+``4 E -> E``, batch norm, ReLU, dropout, and a 1x1 convolution to the classes. mmsegmentation's head of the
+same name is another function: it has a norm and a ReLU on each branch.
 
-Everything before the batch norm is linear, and bilinear weights add up to 1, so the fusion may be applied
-to each branch where it is small, before it is enlarged:
+Everything before the batch norm is linear, and bilinear weights add up to 1. So the fusion may be applied
+to each branch before the branch is enlarged:
 
     fuse(concat_i up(P_i x_i + b_i))  =  sum_i up(F_i (P_i x_i + b_i))
                                       =  sum_i up((F_i P_i) x_i)  +  sum_i F_i b_i
 
-with ``F_i`` the fusion's columns for branch i. The map of ``4 E`` channels at stride 4 never exists, and the
-work there falls from ``4 E E`` to ``C_1 E`` multiply-adds a pixel. Outside of training the batch norm is
-linear too and goes into the same matrices.
+where ``F_i`` are the fusion's columns for branch i. The map with ``4 E`` channels at stride 4 never exists,
+and the work there falls from ``4 E E`` to ``C_1 E`` multiply-adds per pixel. In evaluation the batch norm is
+linear, too, and is folded into the same matrices.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from lvt_core.config import LVTConfig
 
 
 class SegFormer(nn.Module):
-    """LVT under a SegFormer head; its names are those of the trained models.
+    """LVT with a SegFormer head; parameters have the names of the trained models.
 
     Args:
-        config: The backbone's architecture; `num_classes` is that of the head.
+        config: Architecture of the backbone; the head uses its `num_classes`.
         embed_dim: Width of the head.
         drop_rate: Dropout before the head's last layer.
     """
@@ -51,7 +52,7 @@ class SegFormer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Image ``(B, in_chans, H, W)`` to logits ``(B, num_classes, H/4, W/4)``, rounded up."""
+        """Turn images ``(B, in_chans, H, W)`` into logits ``(B, num_classes, H/4, W/4)``, rounded up."""
         return self.decode_head(self.backbone(x))
 
 
@@ -67,7 +68,7 @@ class SegFormerLabels(SegFormer):
         self.config, self.backbone, self.decode_head = model.config, model.backbone, model.decode_head
 
     def forward(self, x: Tensor) -> Tensor:
-        """Image ``(B, in_chans, H, W)`` to classes ``(B, H, W)``, int32."""
+        """Turn images ``(B, in_chans, H, W)`` into classes ``(B, H, W)``, int32."""
         logits = super().forward(x)  # (B, classes, H/4, W/4)
         logits = F.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=False)
         return logits.argmax(dim=1).to(torch.int32)
@@ -155,7 +156,7 @@ class FoldedSegFormerHead(nn.Module):
 
     Args:
         weights: ``(E, C_i)`` per branch, finest first.
-        bias: Sum over all branches, ``(E,)``.
+        bias: Bias of the sum over all branches, ``(E,)``.
         classifier: Last layer of the head; it is copied.
     """
 

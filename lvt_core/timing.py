@@ -19,7 +19,7 @@ class Timing:
     """Times of single calls, in seconds.
 
     Attributes:
-        seconds: Time per image, after the warm-up; at least two.
+        seconds: Time per image, after the warm-up; at least two entries.
     """
 
     seconds: Sequence[float]
@@ -65,6 +65,6 @@ def _cpu_name() -> str:
 
 
 def synchronize() -> None:
-    """Wait for the device's work, so that a clock sees it."""
+    """Wait until the GPU has finished, if there is one: its work is asynchronous."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

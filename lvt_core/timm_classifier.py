@@ -21,7 +21,7 @@ class TimmClassifier(nn.Module, abc.ABC):
 
     Args:
         config: Architecture.
-        global_pool: Pooling, out of the subclass's ``pools``.
+        global_pool: Pooling, one of the subclass's ``pools``.
 
     Raises:
         ValueError: ``global_pool`` is not one of ``pools``.
@@ -57,15 +57,15 @@ class TimmClassifier(nn.Module, abc.ABC):
         """Turn the last map ``(B, C, h, w)`` into the head's input."""
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Image ``(B, in_chans, H, W)`` to the head's input: normalised, not pooled."""
+        """Turn images ``(B, in_chans, H, W)`` into the head's input: normalised, not pooled."""
         return self.finish_features(self.backbone(x)[-1])
 
     @abc.abstractmethod
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Features to logits ``(B, num_classes)``."""
+        """Turn features into logits ``(B, num_classes)``."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Image ``(B, in_chans, H, W)`` to logits ``(B, num_classes)``."""
+        """Turn images ``(B, in_chans, H, W)`` into logits ``(B, num_classes)``."""
         return self.forward_head(self.forward_features(x))
 
     def forward_intermediates(
@@ -80,10 +80,10 @@ class TimmClassifier(nn.Module, abc.ABC):
         """Compute the maps of chosen stages, in timm's form.
 
         Args:
-            x: Image ``(B, in_chans, H, W)``.
+            x: Images ``(B, in_chans, H, W)``.
             indices: Stages; an integer means that many last stages, ``None`` all.
             norm: Apply the final norm to the last stage's map.
-            stop_early: Do not compute stages behind the last chosen one.
+            stop_early: Do not compute the stages after the last chosen one.
             output_fmt: ``'NCHW'``.
             intermediates_only: Return only the maps.
 
@@ -141,11 +141,11 @@ class TimmClassifier(nn.Module, abc.ABC):
         return self.head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Give the model a freshly drawn head for another number of classes.
+        """Replace the head by a new one for another number of classes.
 
         Args:
             num_classes: Classes; 0 removes the head.
-            global_pool: Another pooling, out of ``pools``.
+            global_pool: Pooling, one of ``pools``; ``None`` keeps the present one.
 
         Raises:
             ValueError: A value is not allowed.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 BLOCK = 256  # boxes that are compared with all others at a time
-MAX_LOG_RATIO = abs(np.log(np.float32(16 / 1000)))  # a box grows and shrinks by this at most
+MAX_LOG_RATIO = abs(np.log(np.float32(16 / 1000)))  # limit of the logarithm of a side's change
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -31,14 +31,14 @@ def grid_anchors(base: np.ndarray, stride: Sequence[int], height: int, width: in
     """Make the anchors of a level ``(H * W * A, 4)``, ordered by row, column and shape.
 
     Args:
-        base: Anchors of the place at the origin ``(A, 4)``.
-        stride: Pixels from place to place, to the right and down.
-        height: Places of a column.
-        width: Places of a row.
+        base: Anchors at the origin ``(A, 4)``.
+        stride: Pixels from one cell to the next, to the right and down.
+        height: Cells of a column.
+        width: Cells of a row.
     """
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    places = np.stack((x * stride[0], y * stride[1]) * 2, axis=-1)  # (H, W, 4)
-    return (places.reshape(-1, 1, 4) + base).reshape(-1, 4)
+    origins = np.stack((x * stride[0], y * stride[1]) * 2, axis=-1)  # (H, W, 4)
+    return (origins.reshape(-1, 1, 4) + base).reshape(-1, 4)
 
 
 def decode(
@@ -62,8 +62,8 @@ def decode(
     centre, extent = (boxes[:, :2] + boxes[:, 2:]) * np.float32(0.5), boxes[:, 2:] - boxes[:, :2]
     centre = centre + extent * deltas[:, :2]
     half = extent * np.exp(np.clip(deltas[:, 2:], -MAX_LOG_RATIO, MAX_LOG_RATIO)) * np.float32(0.5)
-    found = np.concatenate((centre - half, centre + half), axis=1)
-    return np.clip(found, 0, np.array([size[1], size[0]] * 2, np.float32))
+    moved = np.concatenate((centre - half, centre + half), axis=1)
+    return np.clip(moved, 0, np.array([size[1], size[0]] * 2, np.float32))
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, limit: int | None = None) -> np.ndarray:
@@ -76,17 +76,17 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, limit: int
         limit: Most positions to return.
     """
     order = np.argsort(-scores, kind="stable")
-    boxes, stays = boxes[order], np.ones(len(order), dtype=bool)
+    boxes, free = boxes[order], np.ones(len(order), dtype=bool)
     kept: list[int] = []
     for start in range(0, len(order), BLOCK):
-        rows = start + np.flatnonzero(stays[start : start + BLOCK])
+        rows = start + np.flatnonzero(free[start : start + BLOCK])
         apart = ~(_overlaps(boxes[rows], boxes[start:]) > np.float64(threshold))
         for row, others in zip(rows, apart, strict=True):
-            if stays[row]:
+            if free[row]:
                 kept.append(order[row])
                 if len(kept) == limit:
                     return np.array(kept, dtype=np.int64)
-                stays[start:] &= others
+                free[start:] &= others
     return np.array(kept, dtype=np.int64)
 
 
@@ -107,18 +107,18 @@ def suppress_groups(
     """Apply `suppress` within each group; return the positions of the best `limit` boxes, best first."""
     if not len(boxes):
         return np.zeros(0, np.int64)
-    # mmdetection puts the groups beside each other; its rounding there is a part of its decisions.
+    # mmdetection moves the groups apart; the rounding there is a part of its decisions.
     apart = boxes + (groups.astype(np.float32) * (boxes.max() + np.float32(1)))[:, None]
     kept = []
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
         kept.append(members[suppress(apart[members], scores[members], threshold, limit)])
-    found = np.sort(np.concatenate(kept))
-    return found[np.argsort(-scores[found], kind="stable")[:limit]]
+    positions = np.sort(np.concatenate(kept))
+    return positions[np.argsort(-scores[positions], kind="stable")[:limit]]
 
 
 def best(scores: np.ndarray, count: int) -> np.ndarray:
-    """Return the positions of the best `count` scores, best first; all, in order, if there are no more."""
+    """Return the positions of the best `count` scores, best first; if all are taken, in their order."""
     if count <= 0 or len(scores) <= count:
         return np.arange(len(scores))
     lowest = np.partition(scores, len(scores) - count)[len(scores) - count]
@@ -142,8 +142,8 @@ def roi_levels(boxes: np.ndarray, count: int, finest: float) -> np.ndarray:
 def roi_align(features: np.ndarray, boxes: np.ndarray, size: int, scale: float, ratio: int) -> np.ndarray:
     """Average features in the bins of each box: RoIAlign (Mask R-CNN, section 3), ``(K, C, S, S)``.
 
-    A pixel's value lies at its centre. The samples of a bin form a grid and interpolation is linear along
-    each axis, so two small matrices per box, one for rows and one for columns, do all of it.
+    A pixel's value lies at its centre. The samples of a bin form a grid, and interpolation is linear along
+    each axis. So two small matrices per box do all of it, one for rows and one for columns.
 
     Args:
         features: Map ``(C, H, W)``.
@@ -153,16 +153,16 @@ def roi_align(features: np.ndarray, boxes: np.ndarray, size: int, scale: float, 
         ratio: Samples per bin and axis; 0 for one per pixel that the bin covers.
     """
     C, H, W = features.shape
-    found = np.zeros((len(boxes), size, size, C), np.float32)
+    bins = np.zeros((len(boxes), size, size, C), np.float32)
     pixels = np.ascontiguousarray(features.transpose(1, 2, 0))  # (H, W, C): products of few, large matrices
     corners = boxes * np.float32(scale) - np.float32(0.5)
-    for out, (left, top, right, bottom) in zip(found, corners, strict=True):
+    for out, (left, top, right, bottom) in zip(bins, corners, strict=True):
         first_row, rows = _bin_matrix(top, bottom, size, H, ratio)  # (S, h)
         first_column, columns = _bin_matrix(left, right, size, W, ratio)  # (S, w)
         h, w = rows.shape[1], columns.shape[1]
         window = pixels[first_row : first_row + h, first_column : first_column + w].reshape(h, w * C)
         np.matmul(columns, (rows @ window).reshape(size, w, C), out=out)  # (S, w, C), then (S, S, C)
-    return found.transpose(0, 3, 1, 2)
+    return bins.transpose(0, 3, 1, 2)
 
 
 def _bin_matrix(
@@ -186,7 +186,7 @@ def _bin_matrix(
         return 0, np.zeros((size, 1), np.float32)
     within = (np.arange(count, dtype=np.float32) + np.float32(0.5)) * step / np.float32(count)
     samples = start + np.arange(size, dtype=np.float32)[:, None] * step + within  # (bins, count)
-    counts = (samples >= -1) & (samples <= length)  # farther ones are zero
+    counts = (samples >= -1) & (samples <= length)  # samples farther out are zero
     samples = np.clip(samples, 0, length - 1)
     first = int(samples[0, 0])
     pixels = np.arange(first, min(int(samples[-1, -1]) + 2, length), dtype=np.float32)
@@ -198,12 +198,12 @@ def paste(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[sli
     """Stretch a mask over its box.
 
     Args:
-        mask: ``(M, M)``, any type.
-        box: ``(4,)``.
+        mask: Mask ``(M, M)`` of any type.
+        box: Box ``(4,)``.
         size: The image's height and width.
 
     Returns:
-        Rows and columns of the image around the box, and the mask there; it fades to 0 at the border.
+        Rows and columns of the image around the box, and the mask in them, which fades to 0 at the border.
     """
     left, top = (max(int(np.floor(v)) - 1, 0) for v in box[:2])
     right, bottom = (min(int(np.ceil(v)) + 1, end) for v, end in zip(box[2:], size[::-1], strict=True))
@@ -217,7 +217,7 @@ def _stretch_matrix(first: int, last: int, start: np.float32, stop: np.float32, 
     pixels = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
     with np.errstate(divide="ignore", invalid="ignore"):
         place = (pixels - start) / (stop - start) * 2 - 1
-    place[np.isinf(place)] = 0  # a box without extent has the middle of its mask
+    place[np.isinf(place)] = 0  # a box without extent takes the middle of its mask
     cells = ((place + 1) * np.float32(size) - 1) / 2
     return np.fmax(0, 1 - np.abs(cells[:, None] - np.arange(size, dtype=np.float32)))
 
@@ -228,9 +228,9 @@ def resize_matrix(size: int, padded: int, cut: int, target: int) -> np.ndarray:
 
 
 def largest_resized(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Find the largest of some maps at each pixel after resizing: ``(height, width)``.
+    """Find which map is the largest at each pixel after resizing: ``(height, width)``.
 
-    It resizes one map at a time: all maps at full size would not fit the cache.
+    Maps are resized one at a time: all maps at full size would not fit the cache.
 
     Args:
         maps: ``(C, H, W)``.
@@ -239,13 +239,13 @@ def largest_resized(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> 
     """
     down, across = _bands(rows), _bands(columns)
     largest = np.full((len(rows), len(columns)), -np.inf, np.float32)
-    found = np.zeros(largest.shape, np.int64)
+    chosen = np.zeros(largest.shape, np.int64)
     for index, values in enumerate(maps):
         values = sum(values[:, places] * weights for places, weights in across)
         values = sum(values[places] * weights[:, None] for places, weights in down)
-        found[values > largest] = index
+        chosen[values > largest] = index
         np.maximum(largest, values, out=largest)
-    return found
+    return chosen
 
 
 def _bands(matrix: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""The input of exported networks: from bytes to normalised arrays, and the checks of both."""
+"""The input of exported networks: bytes, normalised arrays, and their checks."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def require_input(images: np.ndarray) -> None:
 
 
 def require_size(shape: Sequence[int], allowed: Sequence[Any]) -> None:
-    """Reject images of a size that a file was not exported for.
+    """Reject images whose size the exported file does not support.
 
     Args:
         shape: Shape of the images.
-        allowed: ``input`` of ``model.json``: lengths, or pairs of the lowest and highest.
+        allowed: Field ``input`` of ``model.json``: lengths, or pairs of the lowest and the highest.
 
     Raises:
         UserError: A length is not allowed.

@@ -1,4 +1,4 @@
-"""Reading and checking ``model.json``, the description of an exported network."""
+"""The description of an exported network, ``model.json``: reading and checking."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from lvt_predict.errors import UserError
 
+# json and hashlib are imported where they are used: they would slow `import lvt_predict` down.
 MANIFEST = "model.json"
 PACKAGES = {  # the distributions that run a runtime's files, for `pip install`
     "coreml": "coremltools",
@@ -39,7 +40,7 @@ def is_number(value: Any, low: float = -FLOAT32_LIMIT) -> bool:
 
 
 def is_list(value: Any, holds: Callable[[Any], bool], count: int | None = None) -> bool:
-    """Whether a value is a list whose entries hold; of `count` entries, or at least one."""
+    """Whether a value is a list of `count` entries, or at least one, that all satisfy `holds`."""
     return isinstance(value, list) and len(value) == (count or max(len(value), 1)) and all(map(holds, value))
 
 
@@ -131,24 +132,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     require_rules(file, RULES, manifest)
     if "versions" in manifest:
         require_rules(file, {"versions": Rule(_is_texts, "each package's version, by its name")}, manifest)
-    counts = (
-        3,
-        manifest["input"][1],
-    )  # a network whose input is not an image, such as a head, has an image's three numbers
-    for key in ("mean", "std"):
-        require_rules(
-            file, {key: Rule(lambda value: len(value) in counts, "3 numbers, one a channel")}, manifest
-        )
+    # A network whose input is a map, such as a head, has three numbers, too.
+    counts = (3, manifest["input"][1])
+    normalisation = Rule(lambda value: len(value) in counts, "3 numbers, one a channel")
+    require_rules(file, {"mean": normalisation, "std": normalisation}, manifest)
     name = PurePosixPath(manifest["file"])
-    weights = (
-        [str(name.with_suffix(".bin"))] if name.suffix == ".xml" else []
-    )  # OpenVINO writes its weights into a second file
+    # OpenVINO writes its weights into a second file.
+    weights = [str(name.with_suffix(".bin"))] if name.suffix == ".xml" else []
     require_listed(file, manifest, [str(name), *weights])
     return manifest
 
 
 def require_listed(file: Path, manifest: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Reject a manifest without a checksum of each file, or of a file in each folder, of these names.
+    """Reject a manifest that lacks a checksum.
+
+    Args:
+        file: File of the manifest, for messages.
+        manifest: Content of the file.
+        names: Files that need a checksum; a folder needs one of any file in it.
 
     Raises:
         UserError: A checksum is missing.
@@ -167,9 +168,8 @@ def require_unchanged(folder: Path, manifest: Mapping[str, Any]) -> None:
     for name, expected in manifest["sha256"].items():
         if sha256(folder / name) != expected:
             raise UserError(f"{folder / name}: not the file that was exported (its SHA-256 differs)")
-    for path in sorted(
-        (folder / manifest["file"]).rglob("*")
-    ):  # only packages, such as Core ML's, are folders
+    package = folder / manifest["file"]  # a folder for Core ML, which is searched; otherwise a file
+    for path in sorted(package.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if not path.is_dir() and not path.name.startswith(".") and name not in manifest["sha256"]:
             raise UserError(f"{path}: is not a part of the export; remove it")

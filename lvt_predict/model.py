@@ -1,4 +1,4 @@
-"""Run an exported network with numpy and its runtime.
+"""An exported network, run with numpy and its runtime.
 
     model = load("exports/lvt_cls-onnx-fp32")
     logits, = model(model.normalize(images))     # uint8 (B, H, W, 3) in, float32 (B, classes) out
@@ -29,7 +29,7 @@ class ExportedModel:
         manifest: Content of ``model.json``: sizes, classes, preprocessing, versions, parity.
 
     Raises:
-        UserError: A file is missing or differs from the exported one, or the runtime is not installed or
+        UserError: A file is missing or differs from the exported one, or the runtime is not installed, or
             rejects the file.
     """
 
@@ -49,8 +49,8 @@ class ExportedModel:
             The outputs, in the order of the manifest.
 
         Raises:
-            UserError: The images have a type or size that the file was not exported for, or values that are
-                not finite, or the runtime fails.
+            UserError: The file does not support the type or size of the images, a value is not finite, or the
+                runtime fails.
         """
         require_input(images)
         require_size(images.shape, self.manifest["input"])
@@ -103,7 +103,7 @@ def missing(error: ImportError, packages: str) -> str:
 
     Args:
         error: Exception of the import.
-        packages: Distributions for `pip install`.
+        packages: Distributions that `pip install` needs.
     """
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]  # the error may name any module of the package

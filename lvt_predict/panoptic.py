@@ -1,8 +1,8 @@
-"""Run an exported panoptic network with numpy and its runtime.
+"""An exported panoptic network, run with numpy and its runtime.
 
     model = PanopticModel("exports/panoptic-onnx-fp32")
-    found = model(model.normalize(images))       # uint8 (1, H, W, 3) in
-    found.ids, found.segments                    # (H, W) and what each id is
+    result = model(model.normalize(images))      # uint8 (1, H, W, 3) in
+    result.ids, result.segments                  # (H, W), and the meaning of each id
 
 The export has three networks: the trunk turns the image into maps; the box head and the mask head work on
 the features of boxes. This module does the steps between them and fuses their outputs into one map, with the
@@ -94,15 +94,14 @@ class PanopticPipeline:
         """Find the segments of an image.
 
         Args:
-            images: ``(1, 3, H, W)``, float32, normalised; the image lies at its left top, the rest is
-                ``pad_value``.
-            extent: Height and width of the image inside of `images`; by default all.
-            size: Height and width of the map; by default those of `extent`. For a resized image give the
+            images: Normalised image ``(1, 3, H, W)``, float32, at the top left; the rest is ``pad_value``.
+            extent: Height and width of the image inside of `images`; by default those of `images`.
+            size: Height and width of the map; by default those of `extent`. For a resized image, pass the
                 size before resizing.
 
         Raises:
-            UserError: The image has a type or size that the file was not exported for, `extent` exceeds
-                the image, or a size is not a pair of positive whole numbers.
+            UserError: The file does not support the type or size of the image, `extent` exceeds the image, or
+                a size is not a pair of positive whole numbers.
         """
         require_input(images)
         if len(images) != 1:
@@ -114,10 +113,11 @@ class PanopticPipeline:
         size = extent if size is None else sides("size", size)
         scores, deltas, maps, stuff = self._split(self.trunk(images))
         proposals = self.propose(scores, deltas, extent)
-        found = self.classify(maps, proposals, extent)
-        masks = self.segment(maps, found)
+        instances = self.classify(maps, proposals, extent)
+        masks = self.segment(maps, instances)
         ratio = np.array([extent[1] / size[1], extent[0] / size[0]] * 2, np.float32)
-        return self.fuse(found, masks, found.boxes / ratio, self.stuff_labels(stuff, images, extent, size))
+        labels = self.stuff_labels(stuff, images, extent, size)
+        return self.fuse(instances, masks, instances.boxes / ratio, labels)
 
     def _split(
         self, outputs: Sequence[np.ndarray]
@@ -135,13 +135,13 @@ class PanopticPipeline:
 
         Args:
             scores: Logits ``(A, H_i, W_i)`` of each level.
-            deltas: ``(4 A, H_i, W_i)`` of each level.
-            extent: The image's height and width.
+            deltas: Changes of the anchors, ``(4 A, H_i, W_i)``, of each level.
+            extent: Height and width of the image.
         """
         options = self.settings["proposals"]
         boxes, probabilities, levels = [], [], []
         for level, (score, delta) in enumerate(zip(scores, deltas, strict=True)):
-            flat = ops.sigmoid(score.transpose(1, 2, 0).reshape(-1))  # as anchors are
+            flat = ops.sigmoid(score.transpose(1, 2, 0).reshape(-1))  # in the order of the anchors
             chosen = ops.best(flat, options["nms_pre"])
             delta = delta.transpose(1, 2, 0).reshape(-1, 4)[chosen]
             anchors = self._level_anchors(level, *score.shape[1:])[chosen]
@@ -170,12 +170,12 @@ class PanopticPipeline:
         kept = ops.suppress_groups(boxes, score, groups, options["nms"], options["count"])
         return Instances(boxes[kept], score[kept], label[kept])
 
-    def segment(self, maps: Sequence[np.ndarray], found: Instances) -> np.ndarray:
+    def segment(self, maps: Sequence[np.ndarray], instances: Instances) -> np.ndarray:
         """Compute the mask of each instance inside of its box: ``(N, M, M)``, 0..1."""
-        if not len(found.boxes):
+        if not len(instances.boxes):
             return np.zeros((0, 1, 1), np.float32)
-        (logits,) = self._run(self.mask_head, maps, found.boxes, "masks")
-        return ops.sigmoid(logits[np.arange(len(logits)), found.labels])
+        (logits,) = self._run(self.mask_head, maps, instances.boxes, "masks")
+        return ops.sigmoid(logits[np.arange(len(logits)), instances.labels])
 
     def stuff_labels(
         self, logits: np.ndarray, images: np.ndarray, extent: tuple[int, int], size: tuple[int, int]
@@ -186,27 +186,29 @@ class PanopticPipeline:
         )
         return ops.largest_resized(logits, rows, columns)
 
-    def fuse(self, found: Instances, masks: np.ndarray, boxes: np.ndarray, stuff: np.ndarray) -> PanopticMap:
+    def fuse(
+        self, instances: Instances, masks: np.ndarray, boxes: np.ndarray, stuff: np.ndarray
+    ) -> PanopticMap:
         """Lay instances over each other by falling score, and fill the rest with stuff.
 
         Args:
-            found: Instances with scores and labels.
-            masks: ``(N, M, M)``.
-            boxes: ``(N, 4)`` in the map's pixels.
-            stuff: ``(H, W)``.
+            instances: Instances with scores and labels.
+            masks: Masks ``(N, M, M)``.
+            boxes: Boxes ``(N, 4)`` in the map's pixels.
+            stuff: Class of each pixel ``(H, W)``.
         """
         options, num_things = self.settings["fusion"], self.settings["num_things"]
         height, width = stuff.shape
         ids = np.zeros((height, width), np.int32)
         segments: list[PanopticSegment] = []
-        for index in np.argsort(-found.scores, kind="stable"):
+        for index in np.argsort(-instances.scores, kind="stable"):
             rows, columns, soft = ops.paste(masks[index], boxes[index], (height, width))
             mask, under = soft >= self.settings["masks"]["threshold"], ids[rows, columns]
             free = mask & (under == VOID)
             area = int(mask.sum())
             if not area or (area - free.sum()) / (area + 1e-5) > options["mask_overlap"]:
                 continue
-            label, score = int(found.labels[index]), float(found.scores[index])
+            label, score = int(instances.labels[index]), float(instances.scores[index])
             segments.append(PanopticSegment(len(segments) + 1, label, score, True))
             under[free] = len(segments)
         bare = ids == VOID
@@ -218,7 +220,7 @@ class PanopticPipeline:
         return PanopticMap(ids, segments)
 
     def _run(self, head: Part, maps: Sequence[np.ndarray], boxes: np.ndarray, kind: str) -> list[np.ndarray]:
-        """Run a head on boxes, in batches of its fixed size, the last one filled up with zeros."""
+        """Run a head on boxes, in batches of its fixed size; zeros fill the last batch."""
         options, roi = self.settings[kind], self.settings["roi"]
         count, size = options["batch"], options["roi_size"]
         features = np.zeros((len(boxes), maps[0].shape[0], size, size), np.float32)
@@ -226,16 +228,16 @@ class PanopticPipeline:
         for level, (values, stride) in enumerate(zip(maps, roi["strides"], strict=True)):
             chosen = np.flatnonzero(levels == level)
             features[chosen] = ops.roi_align(values, boxes[chosen], size, 1 / stride, roi["sampling_ratio"])
-        found = []
+        outputs = []
         for start in range(0, max(len(boxes), 1), count):
             part = features[start : start + count]
             filled = np.zeros((count, *features.shape[1:]), np.float32)
             filled[: len(part)] = part
-            found.append([value[: len(part)] for value in head(filled)])
-        return [np.concatenate(values) for values in zip(*found, strict=True)]
+            outputs.append([value[: len(part)] for value in head(filled)])
+        return [np.concatenate(values) for values in zip(*outputs, strict=True)]
 
     def _level_anchors(self, level: int, height: int, width: int) -> np.ndarray:
-        """Return the anchors of a level; they are computed once."""
+        """Return the anchors of a level, computed at the first call."""
         key, options = (level, height, width), self.settings["proposals"]
         if key not in self._anchors:
             base = np.asarray(options["anchors"][level], np.float32)
@@ -267,7 +269,7 @@ class PanopticModel(PanopticPipeline):
         super().__init__(self.manifest, {name: ExportedModel(self.folder / name) for name in PARTS})
 
     def normalize(self, images: np.ndarray) -> np.ndarray:
-        """Turn bytes ``(1, H, W, 3)``, RGB, into the network's input, padded to its size right and below.
+        """Turn bytes ``(1, H, W, 3)``, RGB, into the network's input, padded right and below.
 
         Raises:
             UserError: The images have another type or shape, or are larger than the network's input.

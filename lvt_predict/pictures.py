@@ -1,4 +1,4 @@
-"""The reader of pictures: training, checks, gates and prediction all see the same pixels.
+"""The only reader of pictures, so that training, checks and prediction see the same pixels.
 
 Needs Pillow. A picture is read as a viewer shows it: turned as its EXIF data say, palettes and CMYK as
 colours, 16-bit values by their high byte, the first frame of an animation. An alpha channel is dropped.
@@ -73,12 +73,12 @@ def to_rgb(image: Image.Image, *, exif: bool = True) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none or it makes no sense."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) where it is missing or wrong."""
     try:
-        found = image.getexif().get(EXIF_ORIENTATION, UPRIGHT)
+        number = image.getexif().get(EXIF_ORIENTATION, UPRIGHT)
     except Exception:  # damaged EXIF data do not make a picture unreadable
         return UPRIGHT
-    return found if found in range(1, 9) else UPRIGHT
+    return number if number in range(1, 9) else UPRIGHT
 
 
 def turn(image: Image.Image, orientation: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The runtimes: each one opens a file as a function from images to outputs.
+"""The runtimes. Each opens a file as a function from images to outputs.
 
 Several threads may call such a function at the same time. Where a runtime does not support that, a lock
 makes them take turns.
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-ARITHMETIC = ["lvt", "arithmetic"]  # where an OpenVINO file says in which type it was judged
+ARITHMETIC = ["lvt", "arithmetic"]  # place in an OpenVINO file of the type that the export was checked in
 Arrays = list[np.ndarray]
 Session = Callable[[np.ndarray], Arrays]
 
@@ -68,7 +68,7 @@ def _onnx(file: Path) -> Session:
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     if (cores := _cores()) < (os.cpu_count() or 1):
-        options.intra_op_num_threads = cores  # by default it counts all cores of the machine
+        options.intra_op_num_threads = cores  # the default counts all cores of the machine
     providers = onnxruntime.get_available_providers()
     session = onnxruntime.InferenceSession(str(file), options, providers=providers)
     (name,) = (value.name for value in session.get_inputs())
@@ -78,7 +78,7 @@ def _onnx(file: Path) -> Session:
 def _openvino(file: Path) -> Session:
     core = openvino_core()
     model = core.read_model(file)
-    # OpenVINO would choose bfloat16 on every processor that has it; the file says what was judged.
+    # OpenVINO would choose bfloat16 on every processor that has it; the file says which type was checked.
     in_bfloat16 = model.has_rt_info(ARITHMETIC) and "BF16" in core.get_property(
         "CPU", "OPTIMIZATION_CAPABILITIES"
     )
@@ -93,18 +93,18 @@ def _openvino(file: Path) -> Session:
     requests = threading.local()  # two threads in one request would get each other's outputs
 
     def run(images: np.ndarray) -> Arrays:
-        if not hasattr(requests, "own"):
-            requests.own = compiled.create_infer_request()
-        return [np.array(value) for value in requests.own.infer([images]).values()]
+        if not hasattr(requests, "request"):
+            requests.request = compiled.create_infer_request()
+        return [np.array(value) for value in requests.request.infer([images]).values()]
 
     return run
 
 
 def _executorch(file: Path) -> Session:
-    torch = importlib.import_module("torch")  # its runtime only takes and gives PyTorch's tensors
+    torch = importlib.import_module("torch")  # ExecuTorch's runtime takes and returns PyTorch's tensors
     runtime = importlib.import_module("executorch.runtime").Runtime.get()
     threads = importlib.import_module("executorch.extension.pybindings.portable_lib")
-    if threads._threadpool_get_thread_count() != _cores():  # by default it counts all of the machine
+    if threads._threadpool_get_thread_count() != _cores():  # the default counts all cores of the machine
         threads._unsafe_reset_threadpool(_cores())  # unsafe while another thread runs a network
     program = runtime.load_program(file.read_bytes())
     program.load_method("forward")  # raises now if the file is broken
@@ -148,7 +148,7 @@ def _pt2(file: Path) -> Session:
 
 
 def _in_turns(run: Session) -> Session:
-    """Let one thread at a time run a network."""
+    """Let only one thread at a time run a network."""
     lock = threading.Lock()
 
     def locked(images: np.ndarray) -> Arrays:

@@ -1,8 +1,8 @@
-"""The self-check of an exported folder: outputs recorded at the export, computed again where it runs.
+"""The self-check of an export: it computes the outputs that were recorded at the export once more.
 
     python -m lvt_predict.sample exports/lvt_cls-onnx-fp32
 
-Needs numpy and the runtime.
+It needs numpy and the runtime.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def check_sample(model: ExportedModel) -> float:
     if shapes != recorded:
         raise UserError(f"{model.folder}: gives outputs of shapes {shapes}, recorded are {recorded}")
     worst = 0.0
-    for found, expected in zip(outputs, sample["outputs"], strict=True):
-        differences = np.abs(np.subtract(found["values"], expected["values"]))
+    for output, expected in zip(outputs, sample["outputs"], strict=True):
+        differences = np.abs(np.subtract(output["values"], expected["values"]))
         difference = float(differences.max()) / max(expected["largest"], 1e-30)
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))
     allowed = TOLERANCES[model.manifest["precision"]]
@@ -99,14 +99,13 @@ def photograph(batch: int, height: int, width: int, *, seed: int, channels: int 
 
 def _outputs(model: ExportedModel, seed: int, shape: Sequence[int]) -> list[dict[str, Any]]:
     batch, channels, height, width = shape
-    found = model(photograph(batch, height, width, seed=seed, channels=channels))
     return [
         {
             "shape": list(value.shape),
             "largest": float(np.abs(value).max()),
             "values": _spread(value).tolist(),
         }
-        for value in found
+        for value in model(photograph(batch, height, width, seed=seed, channels=channels))
     ]
 
 

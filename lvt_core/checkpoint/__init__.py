@@ -1,4 +1,8 @@
-"""Checkpoints: read safely, renamed to our names, fitted strictly, copied; written whole."""
+"""Checkpoints, from a file to a model in one line of steps, each in a module.
+
+`read` the file, take its `weights` in our names, `fit` them to the model, copy them (`load`). `save` writes
+files and converts them between our names and the original release's, which `names` lists.
+"""
 
 from lvt_core.checkpoint.load import LoadReport, load_checkpoint, load_content, load_weights, timm_filter
 from lvt_core.checkpoint.read import CheckpointError, read_checkpoint

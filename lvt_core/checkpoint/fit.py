@@ -1,4 +1,4 @@
-"""How a checkpoint's weights fit a model: what is copied, dropped or kept fresh, or why they do not fit."""
+"""The fit of a checkpoint to a model: what is copied, dropped or kept fresh, or why it does not fit."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lvt_core.checkpoint.weights import Weights, require_lvt
 
 @dataclass(frozen=True)
 class Fit:
-    """A model's tensors, and what a checkpoint has for them.
+    """A checkpoint's tensors, each matched with a tensor of a model.
 
     Attributes:
-        pairs: Each tensor of the model that is loaded, with its new value.
+        pairs: Tensors of the model, each with its new value.
         dropped: Keys of the checkpoint that the model has no place for.
         reinitialized: Keys of the model that keep their fresh values.
     """
@@ -34,8 +34,11 @@ def fit(weights: Weights, model: nn.Module, *, reset_head: bool = False) -> Fit:
 
     Args:
         weights: Weights in our names.
-        model: Model to load into; nothing is changed.
-        reset_head: Keep fresh values outside of the backbone where the checkpoint does not fit.
+        model: Model that the weights are for; it is not changed.
+        reset_head: Allow misfits outside of the backbone: the model keeps its fresh values there.
+
+    Returns:
+        Pairs of tensors that a load copies.
 
     Raises:
         CheckpointError: Keys are missing or unexpected, or shapes differ.
@@ -70,7 +73,7 @@ def model_tensors(model: nn.Module) -> StateDict:
 
 
 def _has_no_place(key: str, wanted: Mapping[str, Tensor], reset_head: bool) -> bool:
-    """Whether an unexpected key may be dropped: a head, or a later stage, for a backbone."""
+    """Whether an unexpected key may be dropped: for a backbone, a head or a later stage."""
     in_backbone = key.startswith(BACKBONE)
     if key.startswith(UNUSED) or (reset_head and not in_backbone):
         return True

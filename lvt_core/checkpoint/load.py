@@ -1,4 +1,4 @@
-"""Loading: read a file, take its weights in our names, fit them to the model, copy them."""
+"""Loading: the whole line from a file to a model, or a part of it."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def load_checkpoint(
         source: File (``.pth``, ``.pth.tar``, ``.pt`` or ``.safetensors``), or a state dict; wrappers
             (``{'state_dict': …}``, ``module.``) are removed.
         use_ema: Take the moving average of the weights instead of the weights.
-        reset_head: Keep fresh values outside of the backbone where the checkpoint does not fit (another
-            number of classes, another kind of head), instead of raising.
+        reset_head: Keep fresh values outside of the backbone where the checkpoint does not fit, for example
+            with another number of classes or another kind of head. Without it, such a checkpoint is an error.
 
     Returns:
         Report of what was dropped and what was not loaded; also logged.
@@ -87,7 +87,7 @@ def load_content(
     use_ema: bool = False,
     reset_head: bool = False,
 ) -> LoadReport:
-    """Load a checkpoint's content that has already been read; `name` stands for the file in messages."""
+    """Load content that `read_checkpoint` returned; `name` stands for the file in messages."""
     return load_weights(model, weights_of(content, name, use_ema=use_ema), reset_head=reset_head)
 
 
@@ -107,5 +107,5 @@ def load_weights(model: nn.Module, weights: Weights, *, reset_head: bool = False
 
 
 def timm_filter(state_dict: Mapping[str, Any], model: nn.Module) -> StateDict:
-    """Let timm's own loading (``pretrained_cfg_overlay={'file': …}``) read every known layout."""
+    """Rename the weights that timm loads (``pretrained_cfg_overlay={'file': …}``) from any known layout."""
     return weights_of(state_dict, "pretrained weights").state_dict

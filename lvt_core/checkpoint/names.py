@@ -6,9 +6,9 @@ this file. There are three layouts:
 * ``lvt``: a whole model of ours (``backbone.stages.0.patch_embed.proj.weight``, and ``head.weight`` of a
   classifier, ``decode_head.fuse.weight`` of a segmentor);
 * ``lvt_backbone``: an `LVT` (``stages.0.patch_embed.proj.weight``);
-* ``original``: the original release; a classifier or backbone (``backbone.0.0.proj.weight``), or a dense
-  task's model, whose backbone has a second ``backbone.`` in front. Outside of the backbone, a panoptic
-  segmentor has mmdetection's own names in both layouts.
+* ``original``: the original release, a classifier or backbone (``backbone.0.0.proj.weight``). In the models
+  of dense tasks, the backbone has a second ``backbone.`` in front. Outside of the backbone, a panoptic
+  segmentor has mmdetection's names in both layouts.
 """
 
 from __future__ import annotations

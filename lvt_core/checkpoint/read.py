@@ -1,4 +1,4 @@
-"""Checkpoint files, read without running any code from them."""
+"""Checkpoint files, read without running code from them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CheckpointError(UserError):
 
 
 class LogHistory:
-    """A stand-in for mmengine's log history in checkpoints, for when only weights are needed."""
+    """A stand-in for mmengine's log history in checkpoints, where only weights are needed."""
 
     min = max = current = mean = None
 
@@ -54,11 +54,11 @@ def mmengine_globals(history: type = LogHistory) -> list[Any]:
     """List the types in mmengine's checkpoints besides tensors and plain values, for `read_checkpoint`.
 
     Args:
-        history: Class that stands for mmengine's log history; its own class, to continue a run.
+        history: Class that stands for mmengine's log history. To continue a run, pass mmengine's class.
     """
 
     def statistic(owner: type, name: str) -> Any:
-        """Do what the log history uses `getattr` for, and nothing else."""
+        """Stand for `getattr`, which the log history uses only for its four statistics."""
         if owner is not history or name not in ("min", "max", "current", "mean"):
             raise pickle.UnpicklingError(f"GLOBAL getattr {name}")
         return getattr(owner, name)
@@ -74,7 +74,7 @@ def mmengine_globals(history: type = LogHistory) -> list[Any]:
 
 
 def read_checkpoint(path: str | Path, *, allowed: Sequence[Any] | None = None) -> dict[str, Any]:
-    """Read a checkpoint's content to the CPU without running any code from it.
+    """Read a checkpoint's content to the CPU without running code from it.
 
     Args:
         path: File.
@@ -82,8 +82,8 @@ def read_checkpoint(path: str | Path, *, allowed: Sequence[Any] | None = None) -
             `mmengine_globals`.
 
     Raises:
-        CheckpointError: The file is missing, its kind is unknown, it is damaged, or it contains more than
-            tensors and plain values, or is not a mapping of names.
+        CheckpointError: The file is missing, its kind is unknown, it is damaged, it contains a class or
+            function that is not allowed, or its content is not a dict.
     """
     content = read_checkpoint_object(path, allowed=allowed)
     if not isinstance(content, dict):
@@ -107,16 +107,16 @@ def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = 
         known = [argparse.Namespace, *(mmengine_globals() if allowed is None else allowed)]
         # PyTorch keeps the allowed types and the filters of warnings for the whole process.
         with _reading, torch.serialization.safe_globals(known), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols
+            warnings.simplefilter("ignore")  # about old pickle protocols
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)", str(error))
-        if found is None:
+        rejected = re.search(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)", str(error))
+        if rejected is None:
             raise CheckpointError(
                 f"{path}: not a readable checkpoint; it is damaged, or has more than tensors and plain values"
             ) from error
         raise CheckpointError(
-            f"{path}: rejected, because it contains {found[1]}; only tensors and plain values are allowed"
+            f"{path}: rejected, because it contains {rejected[1]}; only tensors and plain values are allowed"
         ) from error
     except MemoryError:
         raise
@@ -125,7 +125,7 @@ def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = 
 
 
 def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool = False) -> StateDict:
-    """Select the state dict in a checkpoint's content.
+    """Find the state dict in a checkpoint's content.
 
     Args:
         content: Content, as `read_checkpoint` returns it, or a state dict.

@@ -1,4 +1,4 @@
-"""Saving and converting: files are written whole, in our names or the original release's."""
+"""Saving and converting: files are written whole, with our names or the original release's."""
 
 from __future__ import annotations
 

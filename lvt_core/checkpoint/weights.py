@@ -1,4 +1,4 @@
-"""A checkpoint's weights: selected from its content, unwrapped, and renamed to our names, once."""
+"""A checkpoint's weights: found in its content, unwrapped, and renamed to our names, once."""
 
 from __future__ import annotations
 

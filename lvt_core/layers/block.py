@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 class Block(nn.Module):
-    """``x + mixer(LN(x))``, then ``x + mlp(LN(x))``, each branch under stochastic depth.
+    """A residual block: ``x + mixer(LN(x))``, then ``x + mlp(LN(x))``, both with stochastic depth.
 
     Args:
         dim: Channels.
-        attn: The mixer, `CSA` or `RASA`.
-        mlp: The plain or the depthwise MLP.
+        attn: Mixer, `CSA` or `RASA`.
+        mlp: Plain or depthwise MLP.
         drop_path: Probability that a sample skips a branch in training.
     """
 

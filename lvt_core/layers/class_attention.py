@@ -35,7 +35,7 @@ class ClassAttention(nn.Module):
         init_linear_(self.q, self.kv, self.proj)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens ``(B, 1 + L, C)`` to the class token's update ``(B, 1, C)``."""
+        """Turn tokens ``(B, 1 + L, C)`` into the class token's update ``(B, 1, C)``."""
         k, v = self.kv(x).chunk(2, dim=-1)  # (B, 1 + L, C) each
         q, k, v = (
             t.unflatten(2, (self.num_heads, self.head_dim)).transpose(1, 2) for t in (self.q(x[:, :1]), k, v)
@@ -77,7 +77,7 @@ class ClassBlock(nn.Module):
         init_linear_(self.mlp.fc1, self.mlp.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens ``(B, 1 + L, C)`` to ``(B, 1 + L, C)``; only the first one changes."""
+        """Update the class token of tokens ``(B, 1 + L, C)``; the others stay."""
         cls = x[:, :1]  # (B, 1, C)
         cls = cls + self.drop_path1(self.attn(self.norm1(x)))
         cls = cls + self.drop_path2(self.mlp(self.norm2(cls)))

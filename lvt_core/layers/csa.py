@@ -22,16 +22,24 @@ class CSA(nn.Module):
     """Self-attention inside of 3x3 windows, two pixels apart.
 
     Window ``(i, j)`` is centred on pixel ``(2i, 2j)``; its tap ``(dy, dx)`` is the pixel
-    ``(2i - 1 + dy, 2j - 1 + dx)``, zero outside of the map.
+    ``(2i - 1 + dy, 2j - 1 + dx)``, zero outside of the map. Its core are the 2x2 pixels from ``(2i, 2j)`` on.
+    For the nine pixels ``x_m`` of a window::
 
-    1. Attention: the mean of the window's 2x2 core, times one matrix, gives 9x9 weights per head.
-    2. Values: every tap has its own matrix, as in a convolution.
-    3. Mix: each tap's output is the weighted sum of the nine values.
-    4. Put back: each output is added to the pixel of its tap; overlapping windows add up (`put_back`).
-    5. One matrix on the result.
+        1. attention   A   = softmax((W_a mean(core) + b_a) / sqrt(d))    9x9 weights, for each head
+        2. values      v_m = W_m x_m                                      each tap has its own matrix
+        3. mix         o_n = sum_m A[n, m] v_m                            head by head
+        4. put back    y   = sum of the outputs at each pixel             windows overlap (`put_back`)
+        5. project     W_p y + b_p
 
-    Example: a map ``(B, 4, 6, 64)`` with two heads has ``h x w = 2 x 3`` windows. Attention is
-    ``(6B, 2, 9, 9)``, values are ``(6B, 2, 9, 32)``, and 54 tap outputs per image return to 24 pixels.
+    Example: a map ``(B, 4, 6, 64)`` with two heads has ``h x w = 2 x 3`` windows, six per image::
+
+        1. cores (B, 2, 3, 64) -> logits (B, 2, 3, 2*81) -> A (6B, 2, 9, 9)
+        2. windows (3, 3, B, 2, 3, 64) -> v (6B, 2, 9, 32)
+        3. A @ v (6B, 2, 9, 32) -> o (3, 3, B, 2, 3, 64)
+        4. 54 outputs per image -> y (B, 4, 6, 64)
+
+    14 of the 54 outputs lie outside of the map and are dropped. The other 40 are added to 24 pixels: pixel
+    ``(0, 0)`` has one output, ``(0, 1)`` two, ``(1, 1)`` four.
 
     Args:
         dim: Channels ``C``.
@@ -78,7 +86,7 @@ class CSA(nn.Module):
         return self.attn_drop(x.softmax(dim=-1))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Compute these weights before scaling and softmax: ``(B, H, W, C)`` to ``(B, h, w, N*81)``."""
+        """Compute the logits of these weights, not yet scaled: ``(B, H, W, C)`` to ``(B, h, w, N*81)``."""
         x = x.permute(0, 3, 1, 2)  # (B, C, H, W)
         x = F.avg_pool2d(x, STRIDE, STRIDE, ceil_mode=True, count_include_pad=False)
         return self.attn(x.permute(0, 2, 3, 1))

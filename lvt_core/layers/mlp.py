@@ -21,10 +21,10 @@ class Mlp(timm.layers.Mlp):
 
 
 class DepthwiseMlp(nn.Module):
-    """1x1 conv, 3x3 depthwise conv, GELU, 1x1 conv (paper, section 3.2; after PVTv2).
+    """An MLP with neighbours: 1x1 conv, 3x3 depthwise conv, GELU, 1x1 conv (paper, section 3.2; after PVTv2).
 
-    The 1x1 convolutions are Linears on the channels-last map: the same function, no permutes. All
-    three keep PyTorch's default initialisation, which is the same for a Linear and a 1x1 convolution.
+    The 1x1 convolutions are Linears on the channels-last map: the same function without permutes. All three
+    layers keep PyTorch's default initialisation, which is the same for a Linear and a 1x1 convolution.
 
     Args:
         dim: Channels in and out.

@@ -8,7 +8,7 @@ from lvt_core.layers.init import init_conv_
 
 
 class PatchEmbed(nn.Module):
-    """Shrink the map with an overlapping convolution (paper, section 3.3; after PVTv2).
+    """A convolution whose windows overlap shrinks the map (paper, section 3.3; after PVTv2).
 
     Args:
         in_chans: Channels in.
@@ -24,5 +24,5 @@ class PatchEmbed(nn.Module):
         init_conv_(self.proj)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Image or map ``(B, C, H, W)`` to ``(B, ceil(H/stride), ceil(W/stride), embed_dim)``."""
+        """Turn an image or map ``(B, C, H, W)`` into ``(B, ceil(H/stride), ceil(W/stride), embed_dim)``."""
         return self.norm(self.proj(x).permute(0, 2, 3, 1))

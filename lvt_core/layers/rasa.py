@@ -16,13 +16,13 @@ from lvt_core.layers.init import init_conv_, init_linear_
 
 
 class AtrousQuery(nn.Module):
-    """One 3x3 depthwise kernel applied at several dilations, SiLU on each, summed.
+    """A query that sees several scales: ``sum_r SiLU(DW_r(q))``, one 3x3 depthwise kernel at each dilation r.
 
-    The kernel is shared, so several receptive fields cost the parameters of one.
+    The dilations share the kernel, so several receptive fields cost the parameters of one.
 
     Args:
         dim: Channels ``C``.
-        rates: Dilations, each also the padding, so the map keeps its size.
+        rates: Dilations; the padding equals the dilation, so the map keeps its size.
     """
 
     def __init__(self, dim: int, *, rates: tuple[int, ...]) -> None:
@@ -41,11 +41,11 @@ class AtrousQuery(nn.Module):
 class SpatialReduction(nn.Conv2d):
     """An ``R x R`` convolution with stride ``R``: every pixel is used once, so it is one matrix product.
 
-    It is a convolution only in its weights and their names: maps are channels-last in and out.
+    It is a convolution only for its weights and their names; its maps are channels-last.
 
     Args:
         dim: Channels ``C``.
-        ratio: ``R``.
+        ratio: Side and stride ``R``.
     """
 
     def __init__(self, dim: int, *, ratio: int) -> None:
@@ -54,7 +54,7 @@ class SpatialReduction(nn.Conv2d):
         init_conv_(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, H, W, C)`` to ``(B, H // R, W // R, C)``; pixels that fill no window are left out."""
+        """Map ``(B, H, W, C)`` to ``(B, H // R, W // R, C)``; pixels after the last window are unused."""
         return reduce_windows(x, self.ratio, self.matrix(), self.bias)
 
     def matrix(self) -> Tensor:
@@ -72,7 +72,13 @@ def reduce_windows(x: Tensor, ratio: int, matrix: Tensor, bias: Tensor | None) -
 
 
 def recurse(step: Callable[[Tensor], Tensor], x: Tensor, num_recursions: int) -> Tensor:
-    """Apply RASA's recursion to one attention step; `RASA` has the formula."""
+    """Apply an attention step recursively, by the formula of `RASA`.
+
+    Args:
+        step: Attention step ``f``.
+        x: Map that the step supports.
+        num_recursions: Number of steps.
+    """
     if num_recursions == 1:
         return step(x)
     y = F.silu(step(x))
@@ -86,14 +92,26 @@ class RASA(nn.Module):
     """Self-attention with a multi-scale query, applied recursively with one set of weights.
 
     One step ``f`` is attention whose query is atrous and whose keys and values come from a map that is
-    ``R`` times smaller. The recursion adds depth without parameters: with 2 steps,
+    ``R`` times smaller::
 
-        ``y1 = SiLU(f(x))``,  ``y2 = SiLU(f(x + y1))``,  result ``y2``.
+        q    = sum_r SiLU(DW_r(W_q x))           r: the dilations, with one shared 3x3 kernel (`AtrousQuery`)
+        k, v = W_kv LN(SR(x))                    SR: R x R convolution with stride R (`SpatialReduction`)
+        f(x) = W_p softmax(q k^T / sqrt(d)) v    head by head
+
+    The recursion adds depth without parameters. With two steps::
+
+        y1 = SiLU(f(x))
+        y2 = SiLU(f(x + y1))                     the result
 
     With one step there is no SiLU: the result is ``f(x)``.
 
-    Example: a map ``(B, 28, 28, 64)`` with two heads and ``R = 4`` has queries ``(B, 2, 784, 32)``, keys and
-    values ``(B, 2, 49, 32)``; both steps use the same weights, so the second one costs time, not parameters.
+    Example: a map ``(B, 28, 28, 64)``, two heads, ``R = 4``::
+
+        q       (B, 28, 28, 64)                 -> (B, 2, 784, 32)     one query per pixel
+        SR(x)   (B, 28, 28, 64) -> (B, 7, 7, 64)
+        k, v    (B, 7, 7, 64)   -> (B, 49, 64)  -> (B, 2, 49, 32)      49 keys, not 784
+        q k^T   (B, 2, 784, 49)
+        f(x)    (B, 2, 784, 32)                 -> (B, 28, 28, 64)
 
     Args:
         dim: Channels ``C``.
@@ -163,5 +181,5 @@ class RASA(nn.Module):
         return self.norm(self.sr(x))
 
     def _split_heads(self, x: Tensor) -> Tensor:
-        """``(B, L, C)`` to ``(B, N, L, d)``."""
+        """Reshape ``(B, L, C)`` to ``(B, N, L, d)``."""
         return x.unflatten(2, (self.num_heads, self.head_dim)).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""The part of CSA inside of windows: values, their mix, and the way back into the map.
+"""Steps 2 to 4 of CSA: values, mix, put back.
 
 Legend: B batch, H W map, h = ceil(H/2), w = ceil(W/2) windows, C channels, N heads, d = C / N,
 K = 3 kernel side, T = K * K = 9 taps.
@@ -23,7 +23,7 @@ NUM_TAPS = KERNEL * KERNEL
 def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
     """Compute the value of every tap, mix the taps of each window, and put the mixtures back into the map.
 
-    Under autocast the computation has autocast's type.
+    Under autocast it computes in autocast's type.
 
     Args:
         x: Map ``(B, H, W, C)``.
@@ -43,9 +43,10 @@ def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
 
 
 class _WindowAttention(torch.autograd.Function):
-    """The function with a backward pass that keeps only the inputs and computes the values again.
+    """`window_attention` with a backward pass that keeps only the inputs and computes the values again.
 
-    Autograd would keep the windows and their values, and fill, copy and add a padded map per tap.
+    Autograd's backward pass would keep the windows and their values, and would fill, copy and add a padded
+    map for each tap.
     """
 
     @staticmethod
@@ -69,7 +70,7 @@ def _window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
 
 
 def _in_bands(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
-    """Compute one band of window rows after the other; neighbouring bands share one row of pixels."""
+    """Compute one band of window rows at a time; neighbouring bands share one row of pixels."""
     B, H, W, C = x.shape
     h, w = (H + 1) // 2, (W + 1) // 2
     padded = pad_to_windows(x)  # (B, 2h + 1, 2w + 1, C)
@@ -104,19 +105,19 @@ def window_gradients(
 
 
 def _mix(windows: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
-    """Windows ``(K, K, B, h, w, C)`` to the mixtures of their values, same shape."""
+    """Mix the values of windows ``(K, K, B, h, w, C)``; same shape."""
     v = _split_heads(_values(windows, tap_weight), attn)  # (B*h*w, N, T, d)
     return (attn @ v).permute(2, 0, 1, 3).reshape(windows.shape)
 
 
 def _values(windows: Tensor, tap_weight: Tensor) -> Tensor:
-    """Multiply each tap by its own matrix: ``(K, K, B, h, w, C)``, same shape."""
+    """Multiply each tap by its matrix: ``(K, K, B, h, w, C)``; same shape."""
     C = windows.shape[-1]
     return torch.bmm(windows.view(NUM_TAPS, -1, C), tap_weight.transpose(1, 2)).view(windows.shape)
 
 
 def _split_heads(windows: Tensor, attn: Tensor) -> Tensor:
-    """``(K, K, B, h, w, C)`` to ``(B*h*w, N, T, d)``."""
+    """Reshape ``(K, K, B, h, w, C)`` to ``(B*h*w, N, T, d)``."""
     M, N = attn.shape[:2]
     return windows.view(NUM_TAPS, M, N, windows.shape[-1] // N).permute(1, 2, 0, 3)
 
@@ -153,15 +154,19 @@ def cut_windows(padded: Tensor) -> Tensor:
 def put_back(x: Tensor, height: int, width: int) -> Tensor:
     """Add each tap's output to the pixel of the tap: ``(3, 3, B, h, w, C)`` to ``(B, H, W, C)``.
 
-    Outputs outside of the map are dropped. The sum runs over windows, but each pixel has at most two
-    contributors per axis, so it is written from the pixel's side, one axis after the other. Tap ``t`` of
-    window ``i`` is pixel ``2i - 1 + t``. On one axis with windows ``o[i] = (o0, o1, o2)``::
+    Outputs outside of the map are dropped. A pixel has at most two contributors per axis, so each pixel
+    gathers them, one axis after the other. Tap ``t`` of window ``i`` is pixel ``2i - 1 + t``. On one axis,
+    with the outputs ``o[i] = (o0, o1, o2)`` of window ``i``::
 
-        pixel 2a     (even)  is tap 1 of window a only:             o[a][1]
+        pixel 2a     (even)  is tap 1 of window a:                  o[a][1]
         pixel 2a + 1 (odd)   is tap 2 of window a, tap 0 of a + 1:  o[a][2] + o[a + 1][0]
 
-    For 2 windows and 4 pixels: ``[o[0][1], o[0][2] + o[1][0], o[1][1], o[1][2] + 0]``. Gathering like
-    this needs no atomic addition, so it is deterministic on every device.
+    Example, two windows and four pixels::
+
+        [o[0][1],  o[0][2] + o[1][0],  o[1][1],  o[1][2]]
+
+    ``o[0][0]`` would be pixel -1 and is dropped. Gathering needs no atomic addition, so it is deterministic
+    on every device.
     """
     x = _put_back_axis(x, axis=2)[:, :, :height]  # (3, B, H, w, C)
     return _put_back_axis(x, axis=2)[:, :, :width]  # (B, H, W, C)

@@ -145,7 +145,7 @@ def slice_by_index(
     end_mask: ndarray | None = None,
     squeeze_mask: ndarray | None = None,
 ) -> ndarray:
-    """Take every `stride`-th entry from `begin` to `end`; a mask replaces a bound by the axis's own end."""
+    """Take every `stride`-th entry from `begin` to `end`; a mask replaces a bound by the axis's end."""
     places: list[Any] = []
     for axis in range(x.ndim):
         first = None if begin_mask is not None and begin_mask[axis] else int(begin[axis])
@@ -179,7 +179,7 @@ def split(
 
 
 def pad(x: ndarray, pad: ndarray, mode: str = "constant", constant_val: ndarray | float = 0) -> ndarray:
-    """Pad the last dimensions by an amount before and behind each."""
+    """Pad the last dimensions before and after; `pad` has two amounts for each."""
     require_option("pad", "mode", mode, "constant")
     last = pad.reshape(-1, 2).tolist()
     return np.pad(x, [(0, 0)] * (x.ndim - len(last)) + last, constant_values=float(constant_val))
@@ -192,15 +192,14 @@ def _scaled(length: int, scale: ndarray | float) -> int:
 CONSTANTS: dict[str, Callable[..., Any]] = {
     "const": lambda val: val,
     "constexpr_affine_dequantize": affine_dequantize,
-    "constexpr_cast": lambda source_val, output_dtype: (
-        source_val
-    ),  # the caller stores it as the output's type
+    # The caller stores results as the output's type, so casts have nothing to do.
+    "constexpr_cast": lambda source_val, output_dtype: source_val,
 }
 OPERATORS: dict[str, Callable[..., ndarray | list[ndarray]]] = {
     "add": lambda x, y: x + y,
     "avg_pool": avg_pool,
     "batch_norm": batch_norm,
-    "cast": lambda x, dtype: x,  # the caller stores it as the output's type
+    "cast": lambda x, dtype: x,
     "concat": concat,
     "conv": conv,
     "conv_transpose": conv_transpose,

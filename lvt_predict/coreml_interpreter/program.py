@@ -1,11 +1,11 @@
-"""Run a saved Core ML program in numpy, operator by operator, on systems without Core ML.
+"""A saved Core ML program, run in numpy, operator by operator, on systems without Core ML.
 
 Core ML is a part of Apple's systems. Elsewhere `read_program` reads the program and its weights from the
 package, and `Program` runs it. This checks the file, not the device, which adds in another order and may
 merge operators.
 
 An operator computes in float32. A value that the program declares as float16 is rounded to float16 after
-each operator; the precision inside of an operator is the device's own choice.
+each operator; each device chooses the precision inside of an operator.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NUMPY = {
     "STRING": np.str_,
     "UINT8": np.uint8,
 }
-# Before each weight: a mark, its type, its size in bytes and the place of its data.
+# Header of each weight: a mark, its type, its size in bytes and the place of its data.
 BLOB = struct.Struct("<IIQQ")
 MARK = 0xDEADBEEF
 NOISY = ("coremltools", "torch.utils._pytree")
@@ -58,7 +58,7 @@ class Operation:
         type: Name in Core ML's language.
         inputs: Names of values, by parameter; several for a list.
         outputs: Values that the operator makes.
-        unused: Values that no later operator reads.
+        unused: Names of values that no later operator reads.
     """
 
     type: str
@@ -71,11 +71,11 @@ class Program:
     """A program that can be run.
 
     Args:
-        file: The package, for messages.
+        file: Package, for messages.
         image: Name of the input.
         outputs: Names of the outputs.
         constants: Weights and numbers, by name.
-        operations: Operators, in an order in which they can be run.
+        operations: Operators; each one follows those whose values it reads.
 
     Raises:
         UserError: The program has an unknown operator.
@@ -172,7 +172,7 @@ def read_content(package: Path) -> tuple[Path, Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence coremltools, which at import logs what is not installed or newer than expected."""
+    """Silence coremltools, which logs missing and newer packages when it is imported."""
     loggers = [logging.getLogger(name) for name in NOISY]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -51,7 +51,7 @@ def conv_transpose(
     output_shape: Sequence[int] | None = None,
     bias: ndarray | None = None,
 ) -> ndarray:
-    """Add up a kernel ``(C, D / G, rows, columns)`` at each pixel of ``(B, C, H, W)``, times its values."""
+    """Add a kernel ``(C, D / G, rows, columns)``, times each pixel of ``(B, C, H, W)``, at that pixel."""
     if pad_type != "valid":
         require_option("conv_transpose", "pad_type", pad_type, "custom")
     groups = int(groups)
@@ -60,13 +60,13 @@ def conv_transpose(
     before, after = np.array(pad).reshape(2, 2).T
     full = (np.array([H, W]) - 1) * strides + (np.array(kernel) - 1) * dilations + 1
     size = full - before - after if output_shape is None else np.array(output_shape[2:])
-    found = np.zeros((B, groups * share, *np.maximum(full, before + size)), np.float32)
+    sums = np.zeros((B, groups * share, *np.maximum(full, before + size)), np.float32)
     matrices = weight.reshape(groups, C // groups, share, *kernel).swapaxes(1, 2)  # (G, D/G, C/G, kernel)
     pixels = x.reshape(B, groups, C // groups, H * W)
-    for row, column, taps in _taps(found[:, :, : full[0], : full[1]], kernel, strides, dilations):
+    for row, column, taps in _taps(sums[:, :, : full[0], : full[1]], kernel, strides, dilations):
         taps += (matrices[..., row, column] @ pixels).reshape(B, groups * share, H, W)
     top, left = before
-    return _add_bias(found[:, :, top : top + size[0], left : left + size[1]], bias)
+    return _add_bias(sums[:, :, top : top + size[0], left : left + size[1]], bias)
 
 
 def avg_pool(
@@ -123,7 +123,7 @@ def _pads(
         return [(0, 0), (0, 0)]
     pads = []
     for length, side, stride, dilation in zip(x.shape[2:], kernel, strides, dilations, strict=True):
-        # "same": as many windows as strides begin in the map; "same_lower" puts the odd one before.
+        # "same": one window for each stride that begins in the map; "same_lower" puts an odd pixel before.
         total = max(0, (-(-length // stride) - 1) * stride + (side - 1) * dilation + 1 - length)
         halves = (total // 2, total - total // 2)
         pads.append(halves if pad_type == "same" else halves[::-1])

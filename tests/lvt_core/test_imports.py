@@ -9,7 +9,7 @@ from pathlib import Path
 import lvt_core
 
 ROOT = Path(lvt_core.__file__).parent
-OTHER_ROOMS = ("export", "openmmlab")  # those need more than torch, torchvision and timm
+OTHER_ROOMS = ("export", "openmmlab")  # need more than torch, torchvision and timm
 OPTIONAL = ("mmengine", "mmcv", "mmdet", "mmseg", "matplotlib", "sklearn", "onnx", "onnxruntime", "openvino")
 SCRIPT = """
 import importlib, sys

@@ -11,7 +11,7 @@ import numpy as np
 
 from lvt_predict.panoptic_manifest import PARTS
 
-SIZE = (32, 40)  # of the small export
+SIZE = (32, 40)  # height and width for the small export
 BYTES = np.zeros((1, *SIZE, 3), np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Work in pieces whose intermediate results fit a CPU's cache.
+"""Layers in pieces whose intermediate results fit a CPU's cache.
 
 A layer on a whole map writes an intermediate of several MiB to memory and reads it back, and the operating
 system provides that memory page by page at every call. In pieces it stays in the cache. This only applies to
@@ -6,9 +6,9 @@ eager inference on a CPU: the backward pass needs the intermediates anyway, and 
 itself.
 
 Gain: without pieces, CSA takes twice as long for 16 images at once as for the same images one by one. With
-all CPU forms, inference is 1.24 times as fast as the formulas as written at batch 1, and 2.13 times at batch 16.
-Measured on one core of an AMD EPYC: ``python -m benchmarks.network --cases eager1 eager16``, see
-docs/performance.md. A GPU never works in pieces.
+all CPU forms, inference is 1.24 times as fast as the formulas as written at batch 1, and 2.13 times as fast
+at batch 16. Measured on one core of an AMD EPYC: ``python -m benchmarks.network --cases eager1 eager16``,
+see docs/performance.md. A GPU never works in pieces.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cache_of(size: int) -> Iterator[None]:
 
 
 def is_in_pieces(x: Tensor) -> bool:
-    """Whether work on this tensor is cut into pieces: on a CPU, eagerly, in its own type, no gradients."""
+    """Whether work on this tensor is cut: on a CPU, in eager mode, without autocast and gradients."""
     return (
         x.device.type == "cpu"
         and x.numel() > 0
@@ -48,7 +48,7 @@ def is_in_pieces(x: Tensor) -> bool:
 
 
 def piece_length(bytes_each: int) -> int:
-    """Return how many entries of that size fit the caches of the cores in use; at least one."""
+    """Return how many entries of a size fit the caches of the cores in use; at least one."""
     return max(1, _cache_bytes.get() * torch.get_num_threads() // bytes_each)
 
 

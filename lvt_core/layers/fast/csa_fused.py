@@ -1,4 +1,4 @@
-"""CSA between its logits and its projection as one operator, which a GPU may run fused.
+"""CSA between its logits and its projection as one operator, which a GPU can run fused.
 
 `lvt_core.layers.csa.CSA` calls `fused_mix` on a GPU. There a `Trial` chooses between the Triton kernels of
 `csa_triton` and the portable form, for the forward and the backward pass separately. Without Triton, or if it
@@ -39,7 +39,7 @@ def can_fuse(x: Tensor, num_heads: int) -> bool:
 
 
 def fused_mix(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Tensor:
-    """Compute CSA from its logits on: softmax, values of the taps, their mix, put back into the map.
+    """Compute CSA from its logits on: softmax, values, mix, put back.
 
     Args:
         x: Map ``(B, H, W, C)``.
@@ -48,7 +48,7 @@ def fused_mix(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> 
         num_heads: ``N``.
 
     Returns:
-        ``(B, H, W, C)``, under autocast in its precision; softmax and sums are in float32.
+        ``(B, H, W, C)``, under autocast in its type; softmax and sums are in float32.
     """
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

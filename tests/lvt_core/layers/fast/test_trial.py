@@ -21,7 +21,7 @@ class Machine:
 
     def __init__(self, windows: int = WINDOWS) -> None:
         self.kernels = SimpleNamespace(**FORMS)
-        self.milliseconds = [2.0, 1.0]  # of the portable form and of the kernels
+        self.milliseconds = [2.0, 1.0]  # portable form, kernels
         self.capturing = False
         self.timed = 0
         self.trial = Trial(
