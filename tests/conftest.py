@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread per process, so that runs do not wait for each other."""
+"""Settings of all tests: one thread per process, so that parallel runs do not disturb each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from lvt_predict.runtimes import openvino_core
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-openvino_core()  # before a test makes one, with telemetry, and drops it
+openvino_core()  # before a test makes another one, which would have telemetry
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +25,7 @@ def _seeded() -> None:
 
 @pytest.fixture
 def shared_data() -> Path:
-    """Real images that may not be redistributed; tests that need them skip without them."""
+    """Return the folder of real images; they may not be redistributed, so tests skip without them."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real data is not here: {SHARED_DATA}")
     return SHARED_DATA

@@ -1,4 +1,4 @@
-"""Weights and inputs by rule, outputs of the original release (see ``golden/README.md``)."""
+"""Golden values: weights and inputs by rule, outputs of the original release (``golden/README.md``)."""
 
 from __future__ import annotations
 

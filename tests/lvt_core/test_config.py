@@ -28,7 +28,7 @@ from lvt_core import LVTConfig
         ("drop_path_rate", -0.1, "a number in [0, 1)"),
     ],
 )
-def test_bad_values_are_named(name: str, value: object, allowed: str) -> None:
+def test_rejects_bad_values(name: str, value: object, allowed: str) -> None:
     with pytest.raises(ValueError, match="LVTConfig") as caught:
         LVTConfig(**{name: value})
     message = str(caught.value)

@@ -59,8 +59,8 @@ def test_variants(name: str, config: LVTConfig) -> None:
     assert_close(model(image(name)), name)
 
 
-def layer_weights(name: str, mixer: str) -> dict[str, torch.Tensor]:
-    """Return a layer's original weights under our names, by way of a block's key."""
+def layer_weights(name: str) -> dict[str, torch.Tensor]:
+    """Return a layer's original weights under our names; renaming needs the keys of a whole block."""
     prefix = "backbone.0.1.0.attn."
     weights = state_dict(case(name)["state_dict"])
     renamed = to_lvt({prefix + key: value for key, value in weights.items()})
@@ -71,7 +71,7 @@ def layer_weights(name: str, mixer: str) -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def test_csa(name: str) -> None:
     layer = CSA(case(name)["dim"], num_heads=case(name)["heads"])
-    layer.load_state_dict(layer_weights(name, "csa"))
+    layer.load_state_dict(layer_weights(name))
     assert_close(layer(image(name)), name)
 
 
@@ -85,7 +85,7 @@ def test_rasa(name: str) -> None:
         sr_ratio=entry["sr_ratio"],
         num_recursions=entry["r_num"],
     )
-    layer.load_state_dict(layer_weights(name, "rasa"))
+    layer.load_state_dict(layer_weights(name))
     assert_close(layer(image(name)), name)
 
 
@@ -113,9 +113,9 @@ def test_training_loss_and_gradients() -> None:
     shapes = golden()["lvt_cls_state_dict"]
     norms = {key: torch.full(shapes[key], n, dtype=torch.float64) for key, n in entry["grad_norms"].items()}
     wanted = {key: value.flatten()[0].item() for key, value in to_lvt(norms).items()}
-    found = {key: p.grad.norm().item() for key, p in model.named_parameters()}
-    assert found.keys() == wanted.keys()
-    for key, norm in found.items():
+    actual = {key: p.grad.norm().item() for key, p in model.named_parameters()}
+    assert actual.keys() == wanted.keys()
+    for key, norm in actual.items():
         assert norm == pytest.approx(wanted[key], rel=1e-6), key
 
 

@@ -22,13 +22,13 @@ def test_boxes_follow_from_pytorchs_generator() -> None:
 
 
 def mixed_length(side: int, lam: float, centre: int) -> int:
-    """Count the cells of an axis that the box covers, by going through them (spec, section 2)."""
+    """Count the cells of an axis that the box covers, one by one."""
     length = math.floor(side * math.sqrt(1 - lam))
     return sum(centre - length // 2 <= cell < centre + length // 2 for cell in range(side))
 
 
 @pytest.mark.parametrize(("height", "width"), [(7, 7), (10, 3), (2, 2), (1, 1)])
-def test_the_box_is_the_originals(height: int, width: int) -> None:
+def test_the_box_is_that_of_the_original_release(height: int, width: int) -> None:
     for lam in (0.0, 0.01, 0.2, 0.49, 0.5, 0.77, 0.93, 0.999):
         for row in range(height):
             for column in range(width):
@@ -40,7 +40,7 @@ def test_the_box_is_the_originals(height: int, width: int) -> None:
 
 
 def test_the_mean_share_on_the_published_grid() -> None:
-    """Sides are k cells with probability ((k + 1)^2 - k^2) / 49, the centre is any of the 49 cells."""
+    """A side has k cells with probability ((k + 1)^2 - k^2) / 49; the centre is any of the 49 cells."""
     share = 0.0
     for k in range(7):
         lam = 1 - ((k + 0.5) / 7) ** 2

@@ -13,7 +13,7 @@ from tests.small import SMALL
 
 
 def literal(head: SegFormerHead, maps: list[Tensor], *, training: bool) -> Tensor:
-    """Spec: Linear, bilinear to stride 4, concatenate stage 4 first, 1x1, BN, ReLU, 1x1."""
+    """Compute the head as published: linear, bilinear, concatenate stage 4 first, 1x1, norm, ReLU, 1x1."""
     size = maps[0].shape[2:]
     branches = []
     for x, layer in zip(maps, head.projections, strict=True):
@@ -45,8 +45,8 @@ def test_equals_the_literal_head_forward_and_gradients(training: bool) -> None:
         logits = form()
         wanted = [p for p in head.parameters()]
         gradients.append((logits, *torch.autograd.grad((logits**2).sum(), wanted)))
-    for expected, found in zip(*gradients, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    for expected, actual in zip(*gradients, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_running_statistics_are_the_literal_heads() -> None:
@@ -62,7 +62,7 @@ def test_running_statistics_are_the_literal_heads() -> None:
     torch.testing.assert_close(head.norm.running_mean, mean)
 
 
-def test_folded_head_is_the_same_function_and_leaves_the_head_alone() -> None:
+def test_a_folded_head_is_the_same_function_and_a_copy() -> None:
     head, maps = example()
     head.eval()
     before = {key: value.clone() for key, value in head.state_dict().items()}
@@ -113,7 +113,7 @@ def test_checkpoints_of_segmentors() -> None:
         assert all(torch.equal(v, to_backbone(ours)[k]) for k, v in backbone.state_dict().items())
 
 
-def test_another_number_of_classes_is_named() -> None:
+def test_rejects_another_number_of_classes() -> None:
     source = SegFormer(LVTConfig(**SMALL), embed_dim=16).state_dict()
     model = SegFormer(LVTConfig(**SMALL | {"num_classes": 3}), embed_dim=16)
     with pytest.raises(CheckpointError, match=r"decode_head.classifier.weight: \(5, 16, 1, 1\) in the"):
@@ -122,7 +122,7 @@ def test_another_number_of_classes_is_named() -> None:
     assert report.reinitialized == ("decode_head.classifier.weight", "decode_head.classifier.bias")
 
 
-def test_impossible_heads_are_refused() -> None:
+def test_rejects_impossible_heads() -> None:
     with pytest.raises(ValueError, match="num_classes=0"):
         SegFormerHead((8,), num_classes=0)
     with pytest.raises(ValueError, match="in_dims="):

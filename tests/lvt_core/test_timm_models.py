@@ -98,7 +98,7 @@ def test_features_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_features_of_some_stages_leave_the_others_away(name: str) -> None:
+def test_features_of_two_stages_drop_the_others(name: str) -> None:
     model = create(name, features_only=True, out_indices=(0, 1)).eval()
     assert not any("stages.2" in key or "class_blocks" in key for key in model.state_dict())
     with torch.no_grad():
@@ -181,7 +181,7 @@ def test_activation_checkpointing_changes_nothing(name: str) -> None:
         {"drop_rate": 0.3, "attn_drop_rate": 0.2, "drop_path_rate": 0.4},
     ],
 )
-def test_every_freedom_works(fields: dict) -> None:
+def test_every_option_trains(fields: dict) -> None:
     for name in NAMES:
         model = create(name, **fields).train()
         x = torch.randn(2, fields.get("in_chans", 3), 40, 72)
@@ -202,8 +202,8 @@ def test_dropout_rates_act_in_training_only() -> None:
 def test_drop_path_rises_linearly_over_all_blocks() -> None:
     model = LVT(LVTConfig(drop_path_rate=0.7))
     rates = [block.drop_path1 for stage in model.stages for block in stage.blocks]
-    found = [getattr(rate, "drop_prob", 0.0) or 0.0 for rate in rates]
-    assert found == pytest.approx([0.1 * i for i in range(8)])
+    actual = [getattr(rate, "drop_prob", 0.0) or 0.0 for rate in rates]
+    assert actual == pytest.approx([0.1 * i for i in range(8)])
 
 
 def test_rejects_unknown_keywords() -> None:
@@ -211,7 +211,7 @@ def test_rejects_unknown_keywords() -> None:
         timm.create_model("lvt", img_size=224)
 
 
-def test_pretrained_without_weights_is_refused() -> None:
+def test_rejects_pretrained_without_weights() -> None:
     with pytest.raises(RuntimeError, match="No pretrained weights exist"):
         timm.create_model("lvt_cls", pretrained=True)
 

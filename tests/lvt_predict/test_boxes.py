@@ -28,9 +28,9 @@ def test_roi_align_is_torchvisions(ratio: int, bins: int, stride: int) -> None:
     boxes[3] = [299.5, 199.5, 300, 200]
     rois = torch.cat((torch.zeros(len(boxes), 1), torch.from_numpy(boxes)), dim=1)
     expected = roi_align(features, rois, bins, 1 / stride, ratio, aligned=True)
-    found = ops.roi_align(features[0].numpy(), boxes, bins, 1 / stride, ratio)
+    actual = ops.roi_align(features[0].numpy(), boxes, bins, 1 / stride, ratio)
     assert expected[2].abs().max() > 0.1
-    np.testing.assert_allclose(found, expected.numpy(), atol=2e-5)
+    np.testing.assert_allclose(actual, expected.numpy(), atol=2e-5)
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
@@ -44,10 +44,10 @@ def test_suppression_is_torchvisions(threshold: float) -> None:
     assert 10 < len(expected) < len(boxes)
     np.testing.assert_array_equal(ops.suppress(boxes, scores, threshold), expected)
     tensors = (torch.from_numpy(value) for value in (boxes, scores, groups))
-    found = ops.suppress_groups(boxes, scores, groups, threshold, len(boxes))
-    assert set(found) == set(batched_nms(*tensors, threshold).tolist()) and len(found) > len(expected)
-    assert (np.diff(scores[found]) <= 0).all()
-    np.testing.assert_array_equal(ops.suppress_groups(boxes, scores, groups, threshold, 7), found[:7])
+    actual = ops.suppress_groups(boxes, scores, groups, threshold, len(boxes))
+    assert set(actual) == set(batched_nms(*tensors, threshold).tolist()) and len(actual) > len(expected)
+    assert (np.diff(scores[actual]) <= 0).all()
+    np.testing.assert_array_equal(ops.suppress_groups(boxes, scores, groups, threshold, 7), actual[:7])
     assert len(ops.suppress_groups(boxes[:0], scores[:0], groups[:0], threshold, 7)) == 0
 
 
@@ -66,13 +66,13 @@ def test_anchors_and_boxes_are_mmdetections() -> None:
     expected = generator.grid_priors([(5, 7), (3, 4)], device="cpu")
     for level, (height, width) in enumerate(((5, 7), (3, 4))):
         base = generator.base_anchors[level].numpy()
-        found = ops.grid_anchors(base, generator.strides[level], height, width)
-        np.testing.assert_array_equal(found, expected[level].numpy())
+        actual = ops.grid_anchors(base, generator.strides[level], height, width)
+        np.testing.assert_array_equal(actual, expected[level].numpy())
     coder = DeltaXYWHBBoxCoder(target_means=(0.1, 0, 0, 0), target_stds=(0.1, 0.1, 0.2, 0.2))
     boxes, deltas = torch.from_numpy(random_boxes(200)), 6 * torch.randn(200, 4)
     wanted = coder.decode(boxes, deltas, max_shape=(190, 280)).numpy()
-    found = ops.decode(boxes.numpy(), deltas.numpy(), means=coder.means, stds=coder.stds, size=(190, 280))
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+    actual = ops.decode(boxes.numpy(), deltas.numpy(), means=coder.means, stds=coder.stds, size=(190, 280))
+    np.testing.assert_allclose(actual, wanted, rtol=1e-5, atol=1e-4)
     assert wanted.max() == 280 and (wanted[:, 3] == 190).any()
 
 
@@ -84,10 +84,10 @@ def test_masks_are_pasted_as_mmdetection_does(box: tuple[float, ...]) -> None:
 
     mask = torch.rand(28, 28)
     wanted, places = _do_paste_mask(mask[None, None], torch.tensor([box]), 60, 90, skip_empty=True)
-    rows, columns, found = ops.paste(mask.numpy(), np.array(box, np.float32), (60, 90))
+    rows, columns, actual = ops.paste(mask.numpy(), np.array(box, np.float32), (60, 90))
     assert (rows, columns) == tuple(slice(int(place.start), int(place.stop)) for place in places)
     # A pixel in the very middle of a box without extent is 0 / 0 there: below every threshold.
-    np.testing.assert_allclose(found, wanted[0].nan_to_num(0).numpy(), atol=2e-5)
+    np.testing.assert_allclose(actual, wanted[0].nan_to_num(0).numpy(), atol=2e-5)
 
 
 def test_stuff_is_resized_as_in_the_network() -> None:

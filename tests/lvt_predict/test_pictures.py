@@ -99,13 +99,13 @@ def test_turns_a_picture_as_its_exif_data_say(number: int, suffix: str, tmp_path
         (b"GIF89a", "x.png: cannot be read as a picture"),
     ],
 )
-def test_damaged_files_end_in_one_sentence(content: bytes, message: str, tmp_path: Path) -> None:
+def test_rejects_damaged_files_in_one_sentence(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_picture(tmp_path / "x.png")
 
 
-def test_truncated_missing_and_unknown_ranges_end_in_one_sentence(tmp_path: Path) -> None:
+def test_rejects_truncated_and_missing_files_and_unknown_ranges(tmp_path: Path) -> None:
     Image.fromarray(np.kron(PIXELS, np.ones((20, 20, 1), np.uint8))).save(tmp_path / "cut.jpg")
     content = (tmp_path / "cut.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
@@ -121,7 +121,7 @@ def test_truncated_missing_and_unknown_ranges_end_in_one_sentence(tmp_path: Path
         read_picture(tmp_path / "wide.tif")
 
 
-def test_a_picture_of_too_many_pixels_is_rejected_before_it_is_decoded(tmp_path: Path) -> None:
+def test_rejects_too_many_pixels_before_decoding(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     Image.new("1", (20000, 10000)).save(path)
     with pytest.raises(UserError, match=r"bomb.png: cannot be read as a picture \(Image size \(200000000"):

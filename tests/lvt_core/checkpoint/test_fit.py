@@ -16,7 +16,7 @@ from lvt_core import (
 from tests.lvt_core.checkpoint.models import equal, small
 
 
-def test_another_number_of_classes_only_on_request() -> None:
+def test_rejects_another_number_of_classes_without_reset_head() -> None:
     source, model = LVTClassifier(small()), LVTClassifier(small(num_classes=3))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(CheckpointError, match="reset_head=True") as caught:
@@ -29,7 +29,7 @@ def test_another_number_of_classes_only_on_request() -> None:
     assert torch.equal(model.cls_token, source.cls_token)
 
 
-def test_another_kind_of_head_only_on_request() -> None:
+def test_rejects_another_kind_of_head_without_reset_head() -> None:
     source, model = LVTClassifier(small()), LVTPooled(small())
     with pytest.raises(CheckpointError, match="unexpected"):
         load_checkpoint(model, source.state_dict())
@@ -38,7 +38,7 @@ def test_another_kind_of_head_only_on_request() -> None:
     assert torch.equal(model.norm.weight, source.norm.weight)
 
 
-def test_misfits_are_all_listed() -> None:
+def test_lists_every_misfit() -> None:
     weights = LVTClassifier(small()).state_dict()
     del weights["backbone.stages.0.patch_embed.norm.bias"]
     weights["backbone.stages.0.extra"] = torch.zeros(1)

@@ -26,7 +26,7 @@ class Trap:
         return (os.system, ("touch trapped",))
 
 
-def test_unreadable_files_end_in_one_sentence(tmp_path, monkeypatch) -> None:
+def test_rejects_unreadable_files_in_one_sentence(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     good = tmp_path / "good.pth"
     save_checkpoint(LVT(small()), good)
@@ -57,7 +57,7 @@ def test_unreadable_files_end_in_one_sentence(tmp_path, monkeypatch) -> None:
     assert not (tmp_path / "trapped").exists()
 
 
-def test_namespaces_of_old_training_scripts_are_read(tmp_path) -> None:
+def test_reads_namespaces_of_old_training_scripts(tmp_path) -> None:
     content = {"state_dict": LVT(small()).state_dict(), "args": argparse.Namespace(lr=1.6e-3)}
     torch.save(content, tmp_path / "a.pth.tar")
     assert read_checkpoint(tmp_path / "a.pth.tar")["args"].lr == 1.6e-3

@@ -22,7 +22,7 @@ from tests.lvt_core.checkpoint.models import equal, small
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pth.tar", ".pt", ".safetensors"])
-def test_files(tmp_path, suffix: str) -> None:
+def test_writes_every_kind_of_file(tmp_path, suffix: str) -> None:
     source, model = LVTClassifier(small()), LVTClassifier(small())
     save_checkpoint(source, tmp_path / f"a{suffix}")
     load_checkpoint(model, tmp_path / f"a{suffix}")

@@ -61,6 +61,6 @@ def test_the_example_of_its_docstring_has_these_shapes() -> None:
     assert layer(x).shape == x.shape
 
 
-def test_heads_must_divide_the_channels() -> None:
+def test_rejects_heads_that_do_not_divide_the_channels() -> None:
     with pytest.raises(ValueError, match="num_heads=3: must divide dim=64"):
         CSA(64, num_heads=3)

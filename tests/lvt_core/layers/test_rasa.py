@@ -28,7 +28,7 @@ def literal_atrous(weight: Tensor, q: Tensor, rate: int) -> Tensor:
 
 
 def literal_step(layer: RASA, x: Tensor) -> Tensor:
-    """One step on one map ``(H, W, C)``, query by query."""
+    """Compute one step on one map ``(H, W, C)``, query by query."""
     H, W, C = x.shape
     R, N, d = layer.sr_ratio, layer.num_heads, C // layer.num_heads
     q = x @ layer.q.weight.T
@@ -93,14 +93,16 @@ def test_equals_the_formula_forward_and_backward(
         torch.testing.assert_close(ours, literal, rtol=1e-9, atol=1e-11)
 
 
-def test_heads_must_divide_the_channels() -> None:
+def test_rejects_heads_that_do_not_divide_the_channels() -> None:
     with pytest.raises(ValueError, match="num_heads=3: must divide dim=64"):
         RASA(64, num_heads=3)
 
 
 @pytest.mark.parametrize("size", [(6, 7), (5, 8), (9, 3), (12, 12)])
 def test_query_without_gradients_equals_the_formula(size: tuple[int, int]) -> None:
-    """Wide dilations take another way there; 5 is wider than, as wide as and narrower than these maps."""
+    """Without gradients, wide dilations have code of their own; the maps are narrower than, as wide as and
+    wider than dilation 5.
+    """
     query = AtrousQuery(4, rates=(1, 3, 5)).double()
     q = torch.randn(2, *size, 4, dtype=torch.float64)
     weight = query.conv.weight
@@ -108,6 +110,6 @@ def test_query_without_gradients_equals_the_formula(size: tuple[int, int]) -> No
         [sum(F.silu(literal_atrous(weight, sample, rate)) for rate in (1, 3, 5)) for sample in q]
     )
     with torch.no_grad():
-        found = query(q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-    torch.testing.assert_close(found, wanted.detach())
+        actual = query(q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    torch.testing.assert_close(actual, wanted.detach())
     torch.testing.assert_close(query(q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1), wanted)

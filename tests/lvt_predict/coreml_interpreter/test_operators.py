@@ -13,9 +13,9 @@ from lvt_predict.coreml_interpreter import operators as ops
 from lvt_predict.coreml_interpreter import windows as windows
 
 
-def _same(found: np.ndarray, expected: Tensor) -> None:
-    assert found.shape == tuple(expected.shape)
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-5)
+def _same(actual: np.ndarray, expected: Tensor) -> None:
+    assert actual.shape == tuple(expected.shape)
+    np.testing.assert_allclose(actual, expected.numpy(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,12 @@ def test_convolutions(
     strides, dilations = (np.broadcast_to(value, 2).tolist() for value in (stride, dilation))
     expected = F.conv2d(x, weight, bias, stride, (1, 2), dilation, groups)
     options = {"strides": strides, "dilations": dilations, "groups": groups}
-    found = windows.conv(
+    actual = windows.conv(
         x.numpy(), weight.numpy(), pad_type="custom", pad=[1, 1, 2, 2], bias=bias.numpy(), **options
     )
-    _same(found, expected)
-    found = windows.conv(x.numpy(), weight.numpy(), **options)
-    _same(found, F.conv2d(x, weight, None, stride, 0, dilation, groups))
+    _same(actual, expected)
+    actual = windows.conv(x.numpy(), weight.numpy(), **options)
+    _same(actual, F.conv2d(x, weight, None, stride, 0, dilation, groups))
 
 
 @pytest.mark.parametrize("kernel", [(3, 3), (2, 4)])
@@ -44,19 +44,19 @@ def test_convolutions_that_keep_the_size(kernel: tuple[int, int], dilation: int)
     torch.manual_seed(0)
     x, weight = torch.randn(1, 2, 9, 10), torch.randn(3, 2, *kernel)
     options = {"dilations": (dilation, dilation)}
-    found = windows.conv(x.numpy(), weight.numpy(), pad_type="same", **options)
-    _same(found, F.conv2d(x, weight, padding="same", dilation=dilation))
-    # The other one pads a mirrored map as this one does the map.
-    found = windows.conv(x.flip(2, 3).numpy(), weight.flip(2, 3).numpy(), pad_type="same_lower", **options)
-    _same(found, F.conv2d(x, weight, padding="same", dilation=dilation).flip(2, 3))
+    actual = windows.conv(x.numpy(), weight.numpy(), pad_type="same", **options)
+    _same(actual, F.conv2d(x, weight, padding="same", dilation=dilation))
+    # On a mirrored map, "same_lower" pads as "same" does on the map.
+    actual = windows.conv(x.flip(2, 3).numpy(), weight.flip(2, 3).numpy(), pad_type="same_lower", **options)
+    _same(actual, F.conv2d(x, weight, padding="same", dilation=dilation).flip(2, 3))
 
 
 @pytest.mark.parametrize("pad_type", ["same", "same_lower"])
 def test_strides_keep_a_part_of_the_size(pad_type: str) -> None:
     x = np.ones((1, 1, 9, 10), np.float32)
-    found = windows.conv(x, np.ones((1, 1, 3, 3), np.float32), strides=(2, 2), pad_type=pad_type)
+    actual = windows.conv(x, np.ones((1, 1, 3, 3), np.float32), strides=(2, 2), pad_type=pad_type)
     first = 6.0 if pad_type == "same" else 4.0  # rows are padded at both ends, columns at one
-    assert found.shape == (1, 1, 5, 5) and found[0, 0, 0, 0] == first and found[0, 0, 1, 1] == 9
+    assert actual.shape == (1, 1, 5, 5) and actual[0, 0, 0, 0] == first and actual[0, 0, 1, 1] == 9
 
 
 @pytest.mark.parametrize(("groups", "stride", "padding", "more"), [(1, 2, 0, 0), (2, 3, 1, 2), (1, 1, 2, 0)])
@@ -65,12 +65,12 @@ def test_transposed_convolutions(groups: int, stride: int, padding: int, more: i
     x, weight, bias = torch.randn(2, 4, 5, 6), torch.randn(4, 3, 4, 3), torch.randn(3 * groups)
     for dilation in (1, 2):
         expected = F.conv_transpose2d(x, weight, bias, stride, padding, more, groups, dilation)
-        found = windows.conv_transpose(
+        actual = windows.conv_transpose(
             x.numpy(), weight.numpy(), strides=(stride, stride), pad_type="custom", pad=[padding] * 4,
             dilations=(dilation, dilation), groups=groups, bias=bias.numpy(),
             output_shape=expected.shape if more else None,
         )  # fmt: skip
-        _same(found, expected)
+        _same(actual, expected)
 
 
 @pytest.mark.parametrize("padding", [(0, 0), (1, 0), (1, 1)])
@@ -88,7 +88,7 @@ def test_pools(padding: tuple[int, int]) -> None:
             pool(x.numpy(), **options, ceil_mode=True)
 
 
-def test_slices() -> None:
+def test_slices_are_numpys() -> None:
     x = np.arange(4 * 5 * 6).reshape(4, 5, 6)
 
     def cut(begin: list[int], end: list[int], **options: list[int]) -> np.ndarray:
@@ -107,9 +107,9 @@ def test_slices() -> None:
 def test_concatenation_takes_turns(axis: int) -> None:
     x, y = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
     np.testing.assert_array_equal(ops.concat([x, y], axis), np.concatenate((x, y), axis))
-    found = np.moveaxis(ops.concat([x, y], axis, interleave=True), axis, 0)
-    np.testing.assert_array_equal(found[::2], np.moveaxis(x, axis, 0))
-    np.testing.assert_array_equal(found[1::2], np.moveaxis(y, axis, 0))
+    actual = np.moveaxis(ops.concat([x, y], axis, interleave=True), axis, 0)
+    np.testing.assert_array_equal(actual[::2], np.moveaxis(x, axis, 0))
+    np.testing.assert_array_equal(actual[1::2], np.moveaxis(y, axis, 0))
     for options in ({"num_splits": np.array(2)}, {"split_sizes": np.array([x.shape[axis], y.shape[axis]])}):
         parts = ops.split(np.concatenate((x, y), axis), axis, **options)
         np.testing.assert_array_equal(parts, [x, y])
@@ -148,8 +148,8 @@ def test_batch_norm_has_its_own_weights() -> None:
     given = [value.numpy() for value in (x, mean, variance)]
     for weights in ((None, None), (weight, None), (None, bias), (weight, bias)):
         expected = F.batch_norm(x, mean, variance, *weights, eps=1e-3)
-        found = ops.batch_norm(*given, *(w if w is None else w.numpy() for w in weights), epsilon=1e-3)
-        _same(found, expected)
+        actual = ops.batch_norm(*given, *(w if w is None else w.numpy() for w in weights), epsilon=1e-3)
+        _same(actual, expected)
 
 
 @pytest.mark.parametrize("size", [(10, 18), (7, 23), (5, 9)])
@@ -157,17 +157,17 @@ def test_maps_grow_as_in_pytorch(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 5, 9)
     scales = [(new + 1e-4) / old for new, old in zip(size, x.shape[2:], strict=True)]
-    found = ops.upsample_bilinear(x.numpy(), *scales, align_corners=False)
-    _same(found, F.interpolate(x, size, mode="bilinear", align_corners=False))
-    found = ops.upsample_nearest_neighbor(x.numpy(), *scales)
-    _same(found, F.interpolate(x, size, mode="nearest"))
+    actual = ops.upsample_bilinear(x.numpy(), *scales, align_corners=False)
+    _same(actual, F.interpolate(x, size, mode="bilinear", align_corners=False))
+    actual = ops.upsample_nearest_neighbor(x.numpy(), *scales)
+    _same(actual, F.interpolate(x, size, mode="nearest"))
 
 
 def test_padding_and_weights_of_eight_bits() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 4)
-    found = ops.pad(x.numpy(), np.array([1, 0, 2, 3]), constant_val=np.float32(7))
-    _same(found, F.pad(x, (2, 3, 1, 0), value=7))
+    actual = ops.pad(x.numpy(), np.array([1, 0, 2, 3]), constant_val=np.float32(7))
+    _same(actual, F.pad(x, (2, 3, 1, 0), value=7))
     with pytest.raises(UserError, match="pad with mode 'reflect': the interpreter supports only 'constant'"):
         ops.pad(x.numpy(), np.array([1, 0, 2, 3]), mode="reflect")
     data, zero = np.array([[-128, 5], [7, 127]], np.int8), np.array([1, -2], np.int8)

@@ -1,6 +1,6 @@
-"""Core ML programs in numpy: what one may say, what becomes of its values, and where Core ML itself runs it.
+"""Core ML programs in numpy: declared shapes and types, memory, and Core ML itself on Apple's systems.
 
-The programs of whole networks are run by `test_export_coreml.py`.
+The tests of the Core ML export run the programs of whole networks.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def test_stores_values_as_declared_and_frees_them() -> None:
     ]
     program = Program(Path("a"), "x", ["z"], {"fp16": "fp16"}, operations)
     assert [each.unused for each in program.operations] == [["x"], ["y"]]
-    (found,) = program(np.array([1 / 3, 1e6, 1e-9], np.float32))
-    assert found.tolist() == [2 * float(np.float16(1 / 3)), np.inf, 0]
+    (actual,) = program(np.array([1 / 3, 1e6, 1e-9], np.float32))
+    assert actual.tolist() == [2 * float(np.float16(1 / 3)), np.inf, 0]
 
 
 def test_uses_core_ml_on_apples_systems(monkeypatch: pytest.MonkeyPatch) -> None:

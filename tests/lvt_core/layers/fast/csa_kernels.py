@@ -42,7 +42,7 @@ def run(tensors: list[Tensor], num_heads: int) -> list[Tensor]:
 @pytest.mark.parametrize(
     "case, dtype", [(USUAL, torch.float16), *((case, torch.float32) for case in CASES)], ids=str
 )
-def test_equal_the_portable_form_in_float64(case: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_kernels_equal_the_portable_form_in_float64(case: tuple[int, ...], dtype: torch.dtype) -> None:
     tensors = inputs(case, dtype)
     exact = [t.double() for t in tensors]
     expected = portable(*exact[1:], case[-1]), *portable_backward(*exact, case[-1])

@@ -19,12 +19,12 @@ def test_equals_the_plain_call(size: tuple[int, int], dilation: int) -> None:
     ours = dilated_depthwise_conv(x, weight, dilation)
     torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
     gradient = torch.randn_like(plain)
-    for found, expected in zip(
+    for actual, expected in zip(
         torch.autograd.grad(ours, (x, weight), gradient),
         torch.autograd.grad(plain, (x, weight), gradient),
         strict=True,
     ):
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
     with torch.no_grad():
         torch.testing.assert_close(dilated_depthwise_conv(x, weight, dilation), plain)
 
