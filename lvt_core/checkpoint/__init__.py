@@ -1,4 +1,4 @@
-"""Checkpoints, from a file to a model in one line of steps, each in a module.
+"""Checkpoints: the steps from a file to a model, one module each.
 
 `read` the file, take its `weights` in our names, `fit` them to the model, copy them (`load`). `save` writes
 files and converts them between our names and the original release's, which `names` lists.

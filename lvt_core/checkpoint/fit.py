@@ -38,7 +38,7 @@ def fit(weights: Weights, model: nn.Module, *, reset_head: bool = False) -> Fit:
         reset_head: Allow misfits outside of the backbone: the model keeps its fresh values there.
 
     Returns:
-        Pairs of tensors that a load copies.
+        Tensors to copy, and the keys that are not copied.
 
     Raises:
         CheckpointError: Keys are missing or unexpected, or shapes differ.

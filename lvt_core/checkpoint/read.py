@@ -58,7 +58,7 @@ def mmengine_globals(history: type = LogHistory) -> list[Any]:
     """
 
     def statistic(owner: type, name: str) -> Any:
-        """Stand for `getattr`, which the log history uses only for its four statistics."""
+        """Replace `getattr`, which the log history uses only for its four statistics."""
         if owner is not history or name not in ("min", "max", "current", "mean"):
             raise pickle.UnpicklingError(f"GLOBAL getattr {name}")
         return getattr(owner, name)

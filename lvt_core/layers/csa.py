@@ -22,8 +22,8 @@ class CSA(nn.Module):
     """Self-attention inside of 3x3 windows, two pixels apart.
 
     Window ``(i, j)`` is centred on pixel ``(2i, 2j)``; its tap ``(dy, dx)`` is the pixel
-    ``(2i - 1 + dy, 2j - 1 + dx)``, zero outside of the map. Its core are the 2x2 pixels from ``(2i, 2j)`` on.
-    For the nine pixels ``x_m`` of a window::
+    ``(2i - 1 + dy, 2j - 1 + dx)``, zero outside of the map. Its core is the 2x2 square from ``(2i, 2j)`` on,
+    as far as it lies in the map. For the nine pixels ``x_m`` of a window::
 
         1. attention   A   = softmax((W_a mean(core) + b_a) / sqrt(d))    9x9 weights, for each head
         2. values      v_m = W_m x_m                                      each tap has its own matrix

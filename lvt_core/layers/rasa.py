@@ -76,7 +76,7 @@ def recurse(step: Callable[[Tensor], Tensor], x: Tensor, num_recursions: int) ->
 
     Args:
         step: Attention step ``f``.
-        x: Map that the step supports.
+        x: Input of the first step.
         num_recursions: Number of steps.
     """
     if num_recursions == 1:

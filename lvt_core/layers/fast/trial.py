@@ -53,7 +53,7 @@ class Trial:
         kernels: Function that imports the kernels, an object with the same two functions.
         tolerances: Largest difference of each type, as a part of the largest value.
         measure: Function that measures the milliseconds of calls.
-        is_capturing: Whether the current stream records a CUDA graph.
+        is_capturing: Function that says whether the current stream records a CUDA graph.
         windows: Largest number of windows to try.
     """
 
