@@ -36,7 +36,7 @@ CONVERTERS = ("torch", "timm", "torchvision", "onnx")  # needed to make a file, 
 
 
 def attending(model: nn.Module) -> nn.Module:
-    """Return the model with weights that attend, so that an exchange of taps or heads is seen."""
+    """Draw large attention weights, so that an exchange of taps or heads shows; return the model."""
     for name, parameter in model.named_parameters():
         if "attn" in name and parameter.ndim == 2:
             nn.init.normal_(parameter, std=0.3)
@@ -44,7 +44,7 @@ def attending(model: nn.Module) -> nn.Module:
 
 
 def small_models() -> dict[str, Any]:
-    """One of each network."""
+    """Make one of each network."""
     torch.manual_seed(0)
     models = {
         "lvt_cls": timm.create_model("lvt_cls", **SMALL),
@@ -64,7 +64,7 @@ def two_stages(atrous_rates: tuple[int, ...] = (3,)) -> Any:
 
 
 def write_pictures(root: Path, size: tuple[int, int], counts: dict[str, int]) -> Path:
-    """Return a folder of images: bright and dark noise, so many of both in each split."""
+    """Write a folder of bright and dark noise, `counts` images of both in each split; return the folder."""
     rng = np.random.default_rng(0)
     for split, count in counts.items():
         for label, name in enumerate(("bright", "dark")):
@@ -77,7 +77,7 @@ def write_pictures(root: Path, size: tuple[int, int], counts: dict[str, int]) ->
 
 
 def largest_error(model: nn.Module, runtime: str, file: Path) -> float:
-    """Largest difference of a file's outputs from the model's, as a part of the largest value."""
+    """Return the largest difference of a file's outputs from the model's, relative to the largest value."""
     images = photograph(1, *SIZE, seed=9)
     pairs = zip(run_model(Outputs(model), images), SESSIONS[runtime](file)(images), strict=True)
     return max(float(np.abs(ours - theirs).max() / np.abs(ours).max()) for ours, theirs in pairs)
@@ -86,11 +86,11 @@ def largest_error(model: nn.Module, runtime: str, file: Path) -> float:
 def check_export(model: nn.Module, folder: Path, *, without: Iterable[str] = CONVERTERS) -> None:
     """Check that an export of `two_stages` gives its maps in order, also without the converter."""
     images = photograph(1, *SIZE, seed=3)
-    expected, found = run_model(Outputs(model), images), load(folder)(images)
-    assert [value.shape[-1] for value in found] == [18, 9]
-    for ours, theirs in zip(expected, found, strict=True):
+    expected, exported = run_model(Outputs(model), images), load(folder)(images)
+    assert [value.shape[-1] for value in exported] == [18, 9]
+    for ours, theirs in zip(expected, exported, strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-4)
-    check_in_another_process(folder, images, found[0], without=without)
+    check_in_another_process(folder, images, exported[0], without=without)
 
 
 def check_in_another_process(
