@@ -1,6 +1,6 @@
-"""Scenes: scanned digits on painted backgrounds, with the truth about every pixel.
+"""Scenes: scanned digits on painted backgrounds, with the class and the instance of every pixel.
 
-H, W = height and width of the scene; h, w = those of one drawn digit; K = number of digits.
+H, W = height and width of the scene; h, w = height and width of one drawn digit; K = number of digits.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from demo.backgrounds import paint_background
-from demo.scans import load_scans, split_number
+from demo.scenes.backgrounds import paint_background
+from demo.scenes.scans import load_scans, split_number
 
 MAX_TURN = 0.12  # radians, 7 degrees: the scans lean by themselves
-# A scan fills a square of side `digit_height`; turned, it reaches at most cos 7° + sin 7° = 1.12
-# of that, and 1.1 of this when stretched: 0.81 x 1.12 x 1.1 = 0.998 of the shorter side.
+# A scan fills a square of side `digit_height`. Turning enlarges it by at most cos 7° + sin 7° = 1.12, and
+# stretching by 1.1: 0.81 x 1.12 x 1.1 = 0.998 of the scene's shorter side.
 LARGEST_DIGIT = 0.81
 SMALLEST_DIGIT = 8  # pixels: below this the upscaled scan would lose pixels again
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -27,9 +27,9 @@ class SceneObject:
     """One digit in a scene.
 
     Attributes:
-        digit: Its class, 0..9.
-        box: (left, top, right, bottom) around its visible pixels; right and bottom are exclusive.
-        scan: The scan it was drawn from, an index into `load_scans()`.
+        digit: Class, 0..9.
+        box: Left, top, right and bottom of the visible pixels; right and bottom are exclusive.
+        scan: Scan that was drawn, an index into `load_scans()`.
     """
 
     digit: int
@@ -39,14 +39,14 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and what is in it.
+    """Picture of a scene, and the truth about its pixels.
 
     Attributes:
-        image: RGB, uint8, shape (H, W, 3).
-        instances: int32, shape (H, W): 0 = background, k = `objects[k - 1]`.
-        backgrounds: The kind of background at each pixel, under the digits too: uint8, shape
-            (H, W), positions in `BACKGROUNDS`.
-        objects: The K digits, later ones in front of earlier ones.
+        image: RGB picture, uint8, shape (H, W, 3).
+        instances: Instance of each pixel, int32, shape (H, W): 0 = background, k = `objects[k - 1]`.
+        backgrounds: Kind of background at each pixel, under the digits too: uint8, shape (H, W), positions
+            in `BACKGROUNDS`.
+        objects: The K digits; later ones cover earlier ones.
     """
 
     image: np.ndarray
@@ -56,7 +56,7 @@ class Scene:
 
 
 def scene_rng(seed: int, split: str, index: int) -> np.random.Generator:
-    """The generator for one scene: the same scene whatever was drawn before it."""
+    """Return the random generator of one scene, which does not depend on the scenes before it."""
     return np.random.default_rng((seed, split_number(split), index))
 
 
@@ -69,21 +69,21 @@ def compose_scene(
     width: int,
     digit_height: tuple[int, int],
 ) -> Scene:
-    """Draws one digit per scan onto a painted background.
+    """Draw one digit per scan onto a painted background.
 
-    Each digit gets its own size, turn, stroke width, place, and a colour lighter than what it
-    covers. Places are chosen apart while there is room; then the least covering one is taken.
+    Each digit has its own size, turn, stroke width, place, and a colour lighter than the pixels under it.
+    Digits lie apart while there is room; then a digit takes the place where it covers the least.
 
     Args:
-        rng: The source of every choice, see `scene_rng`.
-        scans: K indices into `load_scans()`, one per digit; may be empty.
-        kinds: One or two names out of `BACKGROUNDS`.
-        height: H, in pixels.
-        width: W, in pixels.
-        digit_height: The smallest and the largest height of a digit, in pixels.
+        rng: Source of every choice, see `scene_rng`.
+        scans: Indices into `load_scans()`, one per digit; may be empty.
+        kinds: Names from `BACKGROUNDS`, one or two.
+        height: Height H, in pixels.
+        width: Width W, in pixels.
+        digit_height: Smallest and largest height of a digit, in pixels.
 
     Raises:
-        ValueError: If a digit of that height does not fit, or so many digits that one is hidden.
+        ValueError: A digit of that height does not fit, or one digit is hidden by others.
     """
     largest = int(LARGEST_DIGIT * min(height, width))
     if not SMALLEST_DIGIT <= digit_height[0] <= digit_height[1] <= largest:
@@ -97,7 +97,7 @@ def compose_scene(
         alpha = draw_digit(rng, load_scans().ink[scan], digit_height=digit_height)  # (h, w)
         window = _place(rng, alpha > 0.5, instances)
         under = picture[window]  # (h, w, 3), a view
-        colour = _standing_out(rng, under[alpha > 0.5])
+        colour = _lighter_colour(rng, under[alpha > 0.5])
         under += alpha[..., None] * (colour - under)
         instances[window][alpha > 0.5] = number
     return Scene(
@@ -109,25 +109,25 @@ def compose_scene(
 
 
 def draw_digit(rng: np.random.Generator, ink: np.ndarray, *, digit_height: tuple[int, int]) -> np.ndarray:
-    """Enlarges a scan smoothly, turned and stretched a little, cut to its visible part.
+    """Enlarge a scan smoothly, turned and stretched a little, and cut it to its visible part.
 
     Args:
-        rng: Draws size, turn, stretch and stroke width.
-        ink: A scan, float in 0..1, shape (8, 8).
-        digit_height: The smallest and the largest height before turning, in pixels.
+        rng: Source of size, turn, stretch and stroke width.
+        ink: Scan, float in 0..1, shape (8, 8).
+        digit_height: Smallest and largest height before turning, in pixels.
 
     Returns:
-        How much of each pixel the digit covers, float32 in 0..1, shape (h, w).
+        Share of each pixel that the digit covers, float32 in 0..1, shape (h, w).
     """
     tall = rng.integers(digit_height[0], digit_height[1], endpoint=True)
     turn = rng.uniform(-MAX_TURN, MAX_TURN)
-    stretch = rng.uniform(0.85, 1.1)  # of the width
+    stretch = rng.uniform(0.85, 1.1)  # factor of the width
     threshold = rng.uniform(0.38, 0.5)  # a lower one makes a thicker stroke
 
-    # Sharpened first: at 8 x 8 thin strokes are grey, and a threshold alone would tear them.
-    padded = np.pad(ink, 2)  # room for the strokes' outer half, (12, 12)
+    # At 8 x 8 thin strokes are grey: without sharpening, the threshold would tear them.
+    padded = np.pad(ink, 2)  # (12, 12), room for the outer half of the strokes
     padded = 2 * padded - ndimage.gaussian_filter(padded, 1.0)
-    side = int(np.ceil(1.6 * tall))  # holds the turned square, 1.12 x 1.1 = 1.23, and its edge
+    side = int(np.ceil(1.6 * tall))  # the turned and stretched square is 1.12 x 1.1 = 1.23 wide
     step = len(ink) / tall  # scan pixels per picture pixel
     cos, sin = np.cos(turn), np.sin(turn)
     to_scan = step * np.array([[cos, sin], [-sin / stretch, cos / stretch]])  # picture -> scan
@@ -136,13 +136,13 @@ def draw_digit(rng: np.random.Generator, ink: np.ndarray, *, digit_height: tuple
     smooth = ndimage.affine_transform(padded, to_scan, offset, (side, side), order=3)
 
     alpha = np.clip((smooth - threshold) / 0.25, 0, 1)  # (side, side)
-    alpha = alpha * alpha * (3 - 2 * alpha)  # no kink at either end of the edge
+    alpha = alpha * alpha * (3 - 2 * alpha)  # smooth at both ends of the edge
     left, top, right, bottom = _box(alpha > 0.05)
     return alpha[top:bottom, left:right].astype(np.float32)  # (h, w)
 
 
 def _place(rng: np.random.Generator, mask: np.ndarray, instances: np.ndarray) -> tuple[slice, slice]:
-    """Where to put a mask (h, w) so that it covers as little as possible of earlier digits."""
+    """Choose the place for a mask (h, w) that covers the least of earlier digits."""
     h, w = mask.shape
     best, least = None, np.inf
     for _ in range(PLACES_TRIED):
@@ -158,8 +158,8 @@ def _place(rng: np.random.Generator, mask: np.ndarray, instances: np.ndarray) ->
     return best
 
 
-def _standing_out(rng: np.random.Generator, under: np.ndarray) -> np.ndarray:
-    """A colour (3,) lighter than nearly all the pixels (n, 3) that it will cover."""
+def _lighter_colour(rng: np.random.Generator, under: np.ndarray) -> np.ndarray:
+    """Draw a colour (3,) that is lighter than nearly all of the pixels (n, 3) under it."""
     colours = rng.uniform(size=(48, 3)).astype(np.float32)
     contrast = colours @ LUMA - np.quantile(under @ LUMA, 0.9)  # (48,)
     enough = np.flatnonzero(contrast >= CONTRAST)
@@ -167,7 +167,11 @@ def _standing_out(rng: np.random.Generator, under: np.ndarray) -> np.ndarray:
 
 
 def _describe(instances: np.ndarray, scans: Sequence[int]) -> tuple[SceneObject, ...]:
-    """The objects as they are visible in the finished map."""
+    """Describe the visible part of each digit in the finished map.
+
+    Raises:
+        ValueError: A digit is hidden.
+    """
     objects = []
     for number, scan in enumerate(scans, start=1):
         visible = instances == number
@@ -181,6 +185,6 @@ def _describe(instances: np.ndarray, scans: Sequence[int]) -> tuple[SceneObject,
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) around the true pixels of a mask, the last two exclusive."""
+    """Return left, top, right and bottom of the true pixels of a mask, the last two exclusive."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,4 +1,4 @@
-"""The raw material: scikit-learn's 1797 scanned digits, and which of them are held out.
+"""Scans of 1797 handwritten digits, from scikit-learn, and which of them are held out.
 
 The scans come inside the scikit-learn package (the test part of UCI's "Optical Recognition of
 Handwritten Digits"), so the demo needs no download.
@@ -13,16 +13,16 @@ from sklearn.datasets import load_digits
 DIGITS = 10
 SPLITS = ("train", "val")
 SCAN_MAX = 16  # the bundled scans count ink in 0..16
-HELD_OUT_EVERY = 5  # of each class, the scans 0, 5, 10, ... are held out: 20 %
+HELD_OUT_EVERY = 5  # in each class, the scans 0, 5, 10, ... are held out: 20 %
 
 
 @dataclass(frozen=True)
 class Scans:
-    """The scanned digits.
+    """Scanned digits.
 
     Attributes:
-        ink: How much ink each scan pixel holds, float32 in 0..1, shape (N, 8, 8).
-        digit: Which digit each scan shows, int64, shape (N,).
+        ink: Amount of ink in each pixel of a scan, float32 in 0..1, shape (N, 8, 8).
+        digit: Digit that each scan shows, int64, shape (N,).
     """
 
     ink: np.ndarray
@@ -31,7 +31,7 @@ class Scans:
 
 @cache
 def load_scans() -> Scans:
-    """Reads the bundled scans; they are shared, so the arrays are read-only."""
+    """Read the bundled scans; the arrays are read-only because all callers share them."""
     bundle = load_digits()
     ink = (bundle.images / SCAN_MAX).astype(np.float32)  # (N, 8, 8)
     digit = bundle.target.astype(np.int64)  # (N,)
@@ -41,25 +41,29 @@ def load_scans() -> Scans:
 
 
 def split_number(split: str) -> int:
-    """The position of a split in `SPLITS`; raises ValueError for a name that is not there."""
+    """Return the position of a split in `SPLITS`.
+
+    Raises:
+        ValueError: The split is unknown.
+    """
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: must be one of {SPLITS}")
     return SPLITS.index(split)
 
 
+@cache
 def split_scans(split: str, *, step: int = 1) -> tuple[int, ...]:
-    """The scans that belong to a split, as indices into `load_scans()`, ascending.
+    """Return the scans of a split, as ascending indices into `load_scans()`.
 
-    The split is by scan, not by picture: however often a training scan is rendered, no held-out
-    scan is ever among them. It counts within each class, so both sides keep the class balance,
-    and draws nothing at random, so it is the same for every seed.
+    The split divides scans, not pictures, so no rendering of a held-out scan is ever trained on. It counts
+    within each class, so both sides keep the class balance, and it is the same for every seed.
 
     Args:
         split: `train` or `val`.
-        step: Takes only every step-th scan of each class, for a quick look.
+        step: Step through the scans of each class; more than 1 is for a quick look.
 
     Raises:
-        ValueError: If the split is neither.
+        ValueError: The split is unknown.
     """
     wants_held_out = split_number(split) == SPLITS.index("val")
     chosen: list[int] = []

@@ -4,7 +4,7 @@ One block per stage, narrower heads, few proposals, scenes of 96 x 96 as they ar
 digit is another sign), minutes of training from the classification demo's backbone.
 """
 
-_base_ = "../configs/detection/lvt/panoptic_fpn_lvt_fpn_1x_coco.py"
+_base_ = "../../configs/detection/lvt/panoptic_fpn_lvt_fpn_1x_coco.py"
 
 things = [f"digit {i}" for i in range(10)]
 stuff = "sky stripes checker gravel dots bricks".split()

@@ -1,8 +1,8 @@
-"""Backgrounds: a few kinds that differ in texture, so that a network can tell them apart.
+"""Backgrounds: six kinds that differ in texture, so that a network can recognise them.
 
-Colours are drawn afresh for each picture and say nothing about the kind. Each painter returns a
-pattern, a value in 0..1 per pixel that blends one colour into another near it: the pattern stays
-visible, yet weaker than the contrast with a digit drawn over it.
+Colours are drawn anew for each picture and do not depend on the kind. Each painter returns a pattern: a
+value in 0..1 per pixel, which blends one colour into a similar one. The pattern stays visible, yet weaker
+than the contrast with a digit drawn over it.
 
 H, W = height and width of the picture.
 """
@@ -15,7 +15,7 @@ from scipy import ndimage
 
 
 def _axes(rng: np.random.Generator, height: int, width: int, turn: float) -> np.ndarray:
-    """Pixel coordinates along two axes turned by at most `turn` radians, (2, H, W)."""
+    """Return pixel coordinates (2, H, W) along two axes turned by at most `turn` radians."""
     angle = rng.uniform(-turn, turn)
     y, x = np.mgrid[:height, :width]
     along = x * np.cos(angle) + y * np.sin(angle)
@@ -24,44 +24,44 @@ def _axes(rng: np.random.Generator, height: int, width: int, turn: float) -> np.
 
 
 def _soft(wave: np.ndarray) -> np.ndarray:
-    """A wave around 0 as a pattern in 0..1 whose edges are about a pixel soft."""
+    """Turn a wave around 0 into a pattern in 0..1 whose edges are about one pixel wide."""
     return np.clip(0.5 + 2.0 * wave, 0, 1)
 
 
 def _sky(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A smooth gradient from top to bottom."""
+    """Paint a smooth gradient from top to bottom."""
     bend = rng.uniform(0.7, 1.5)
     column = np.linspace(0, 1, height) ** bend  # (H,)
     return np.repeat(column[:, None], width, axis=1)  # (H, W)
 
 
 def _stripes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Parallel bands in any direction."""
+    """Paint parallel bands in any direction."""
     along, _ = _axes(rng, height, width, turn=np.pi / 2)
     return _soft(np.sin(2 * np.pi * along / rng.uniform(6, 10)))
 
 
 def _checker(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A chessboard, turned a little."""
+    """Paint a chessboard, turned a little."""
     along, across = _axes(rng, height, width, turn=0.5) * np.pi / rng.uniform(5, 8)
     return _soft(2 * np.sin(along) * np.sin(across))
 
 
 def _gravel(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Grains without any order."""
+    """Paint grains without any order."""
     grains = ndimage.gaussian_filter(rng.standard_normal((height, width)), rng.uniform(0.7, 1.2))
     return np.clip(0.5 + 0.35 * grains / grains.std(), 0, 1)
 
 
 def _dots(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Round dots on a grid."""
+    """Paint round dots on a grid."""
     pitch = rng.uniform(7, 10)
     cell = _axes(rng, height, width, turn=0.8) % pitch - pitch / 2  # (2, H, W)
     return np.clip(0.5 + 0.28 * pitch - np.hypot(*cell), 0, 1)
 
 
 def _bricks(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Rows of bricks, every second one shifted by half a brick, with thin joints."""
+    """Paint rows of bricks with thin joints; every second row is shifted by half a brick."""
     tall = rng.uniform(6, 9)
     along, across = _axes(rng, height, width, turn=0.12)
     row = np.floor(across / tall)
@@ -84,24 +84,24 @@ BACKGROUNDS = tuple(_PAINTERS)  # a background map holds positions in this tuple
 def paint_background(
     rng: np.random.Generator, *, kinds: tuple[str, ...], height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paints a picture with one kind of background, or two on either side of a wavy line.
+    """Paint a picture with one kind of background, or with two, divided by a wavy line.
 
     Args:
-        rng: Draws colours, patterns and the line.
-        kinds: One or two different names out of `BACKGROUNDS`.
-        height: H, in pixels.
-        width: W, in pixels.
+        rng: Source of colours, patterns and the line.
+        kinds: Names from `BACKGROUNDS`, one or two different ones.
+        height: Height H, in pixels.
+        width: Width W, in pixels.
 
     Returns:
         The picture, float32 in 0..1, shape (H, W, 3), and the map of kinds, uint8, shape (H, W),
         whose values are positions in `BACKGROUNDS`.
 
     Raises:
-        ValueError: If `kinds` holds an unknown name, or not one or two different ones.
+        ValueError: `kinds` holds an unknown name, or not one or two different ones.
     """
     unknown = [kind for kind in kinds if kind not in BACKGROUNDS]
     if unknown or len(kinds) not in (1, 2) or len(set(kinds)) != len(kinds):
-        raise ValueError(f"kinds={kinds!r}: must be one or two different of {BACKGROUNDS}")
+        raise ValueError(f"kinds={kinds!r}: must be one or two different names from {BACKGROUNDS}")
     picture = _paint(rng, kinds[0], height, width)  # (H, W, 3)
     kind_map = np.full((height, width), BACKGROUNDS.index(kinds[0]), np.uint8)
     if len(kinds) == 2:
@@ -112,10 +112,10 @@ def paint_background(
 
 
 def _paint(rng: np.random.Generator, kind: str, height: int, width: int) -> np.ndarray:
-    """One kind in two neighbouring colours, float32, (H, W, 3)."""
+    """Paint one kind in two similar colours, float32, (H, W, 3)."""
     hue, saturation = rng.uniform(), rng.uniform(0.15, 0.65)
-    # Dark, so that every digit can be lighter. Either way round is as easy for an eye, but keeps
-    # a small network at chance for longer than the demo trains.
+    # Dark, so that every digit is lighter. With digits of either kind, a small network would still guess
+    # when the demo's training ends.
     value = rng.uniform(0.12, 0.45)
     step = rng.uniform(0.14, 0.2)
     low = np.array(colorsys.hsv_to_rgb(hue, saturation, value))
@@ -125,7 +125,7 @@ def _paint(rng: np.random.Generator, kind: str, height: int, width: int) -> np.n
 
 
 def _beyond_a_line(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Which pixels lie on one side of a wavy line near the middle, bool, (H, W)."""
+    """Choose the pixels on one side of a wavy line near the middle, bool, (H, W)."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:height, :width]
     y = y / height - rng.uniform(0.4, 0.6)

@@ -4,7 +4,7 @@ One block per stage and a narrower head, whole scenes of 80 x 80, no mirroring (
 sign), minutes of training from the classification demo's backbone.
 """
 
-_base_ = "../configs/segmentation/lvt/segformer.lvt.512x512.ade.160k.py"
+_base_ = "../../configs/segmentation/lvt/segformer.lvt.512x512.ade.160k.py"
 
 classes = "sky stripes checker gravel dots bricks".split() + [f"digit {i}" for i in range(10)]
 num_classes = len(classes)
