@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LINES_SHOWN = 30  # of the log, when a command fails
+LINES_SHOWN = 30  # from the end of a failed command's log
 
 
 class CommandFailed(Exception):

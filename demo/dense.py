@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.commands import ROOT, Task
+from demo.commands import Task
 from demo.part import Commands, Job, read_record
 
 RUN = "digits"

@@ -79,7 +79,7 @@ class Part:
         task: Folder with the commands. Its name is the word of ``--tasks``, and names the folder of results.
         title: Heading on the page.
         data: Name of the data set's folder.
-        lead: What the part does, HTML.
+        lead: Description of the part, HTML.
         commands: Builds the commands of a job.
         steps: Counts the training steps of a job.
         step_seconds: Duration of a training step on two idle cores.

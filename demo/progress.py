@@ -18,7 +18,7 @@ class Step:
     """Step of the tour.
 
     Attributes:
-        title: What happens, as a short sentence.
+        title: Name on the terminal.
         seconds: Expected duration on two idle cores.
     """
 

@@ -20,7 +20,7 @@ LEAD = (
     "own.</p>"
 )
 SHOWN = 24
-MISTAKES_SHOWN = 8  # of the pictures shown, as a page of mistakes would give a wrong impression
+MISTAKES_SHOWN = 8  # more mistakes would give a wrong impression
 Z95 = 1.96  # 95 % of a normal distribution lie within this many standard deviations
 
 
@@ -93,9 +93,9 @@ def _token_labels(run: ClassificationRun) -> str:
     rows = "".join(panel_row(pair) for pair in token_label_panels(run.data))
     colors = {name: COLORS[name] for name in DIGIT_NAMES}
     return (
-        "<h3>Token labels</h3><p>Training pictures beside their maps of 8 × 8 cells. A cell has the colour of "
-        "its digit, and is stronger where the digit covers more of it. A cell without a digit speaks for no "
-        f'class.</p><div class="pairs">{rows}</div>{legend(colors)}'
+        "<h3>Token labels</h3><p>Training pictures beside their maps of 8 × 8 cells. A cell has the colour "
+        "of its digit, and is brighter where the digit covers more of it. A cell without a digit speaks for "
+        f'no class.</p><div class="pairs">{rows}</div>{legend(colors)}'
         '<p class="quiet">For ImageNet these maps come from the predictions of a large network. Here the '
         "generator knows where it drew the digit.</p>"
     )

@@ -71,7 +71,7 @@ def classification_commands(job: Job) -> Commands:
     # One block per stage instead of two and small crops: the demo has to take minutes on two cores.
     common = [data, "--model", "lvt_cls", "--model-kwargs", "depths=(1,1,1,1)"]
     common += ["--img-size", str(CROP_SIZE), "--crop-pct", "1.0", "--workers", "0"]
-    common += ["--device", "cpu"]  # the same demo on machines with and without a GPU
+    common += ["--device", "cpu"]  # a GPU would change the demo
     train = ["./distributed_train.sh", str(job.processes), *common]
     train += ["-b", str(max(1, job.batch_size // job.processes))]
     train += ["--seed", str(job.data_set.seed), "--epochs", str(job.length), "--warmup-epochs", "0"]

@@ -1,16 +1,16 @@
 """Panoptic FPN with LVT on the demo's digit scenes: the COCO config, made small enough for two CPU cores.
 
 One block per stage, narrower heads, few proposals, scenes of 96 x 96 as they are, no mirroring (a mirrored
-digit is another sign), minutes of training from the classification demo's backbone.
+digit is another sign), from the segmentor's backbone of the demo.
 """
 
 _base_ = "../../configs/detection/lvt/panoptic_fpn_lvt_fpn_1x_coco.py"
 
 things = [f"digit {i}" for i in range(10)]
 stuff = "sky stripes checker gravel dots bricks".split()
-palette = [[255, 60, 60], [255, 150, 40], [250, 230, 60], [150, 230, 60], [50, 200, 90]]
-palette += [[50, 220, 210], [80, 150, 255], [110, 80, 255], [200, 80, 255], [255, 90, 190]]
-palette += [[90, 140, 220], [140, 90, 60], [120, 120, 120], [150, 140, 110], [90, 130, 90], [170, 80, 70]]
+palette = [[255, 90, 80], [255, 165, 60], [250, 230, 60], [165, 235, 70], [60, 205, 110]]
+palette += [[70, 225, 215], [100, 175, 255], [150, 130, 255], [215, 110, 255], [255, 130, 200]]
+palette += [[38, 60, 120], [110, 70, 35], [80, 80, 84], [125, 115, 85], [45, 95, 65], [125, 45, 50]]
 metainfo = dict(classes=things + stuff, thing_classes=things, stuff_classes=stuff, palette=palette)
 num_things = len(things)
 num_stuff = len(stuff)

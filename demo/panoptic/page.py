@@ -35,7 +35,7 @@ NAMES = (*THINGS, *STUFF)  # in the order of the category numbers
 
 def preview(out: Path) -> Sequence[Panel]:
     """Read a training scene and its segments."""
-    return [panel for name in scene_names(out, "train")[:1] for panel in truth_panels(out, "train", name)]
+    return truth_panels(out, "train", scene_names(out, "train")[0])
 
 
 def show_panoptic(out: Path) -> Shown:

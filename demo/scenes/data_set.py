@@ -50,7 +50,7 @@ class DataSet(ABC):
     def prepare(self, folder: Path) -> None:
         """Make the folders that `write_item` fills."""
 
-    def finish(self, folder: Path, split: str, items: list[Any]) -> None:
+    def finish(self, folder: Path, split: str, items: list[Any]) -> None:  # noqa: B027  (an empty default)
         """Write the files that describe a whole split, from the results of `write_item`."""
 
     def make(self, root: Path, *, processes: int = 1) -> bool:

@@ -43,5 +43,7 @@ def trained_segmentor(out: Path) -> Path:
     """
     checkpoints = list((out / TASK.name / RUN).glob("iter_*.pth"))
     if not checkpoints:
-        raise ValueError(f"--tasks detection: starts from the segmentation part, which has not run in {out}")
+        raise ValueError(
+            f"--tasks detection: requires a trained segmentor in {out}; add the task segmentation"
+        )
     return max(checkpoints, key=lambda path: path.stat().st_mtime)
