@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,7 +63,7 @@ class Task:
             CommandFailed: The exit code is not 0.
         """
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": programs, "PYTHONUNBUFFERED": "1"}
+        environment = {"PORT": str(_free_port()), **os.environ, "PATH": programs}
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w", encoding="utf-8") as output:
             print(f"$ {self.typed(arguments)}", file=output, flush=True)
@@ -75,6 +76,12 @@ class Task:
             # A negative code is the signal that ended the process; a shell reports 128 + signal.
             name = next(word for word in arguments if word.endswith((".sh", ".py")))
             raise CommandFailed(f"{self.name}/{Path(name).name}", code if code > 0 else 128 - code, log)
+
+
+def _free_port() -> int:
+    """Choose a port for the processes of a command, so that it can run beside other trainings."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 def _wait(process: subprocess.Popen, every_second: Callable[[], None] | None) -> int:

@@ -1,18 +1,16 @@
-"""The data set on disk: its layout, its token labels, and whole or not at all."""
+"""Tests of the digit pictures on disk: their layout, their token labels, and whole or not at all."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from demo import classification_data
-from demo.classification_data import ClassificationData, make_classification_data
-from demo.scans import load_scans, split_scans
-from demo.scenes import Scene, SceneObject
-from demo.token_labels import FULL_LOGIT, token_label_map
+from demo.classification import data
+from demo.classification.data import ClassificationData
+from demo.classification.token_labels import FULL_LOGIT
+from demo.scenes.scans import load_scans, split_scans
 
 TINY = ClassificationData(train_per_scan=2, scan_step=70)
 
@@ -20,7 +18,7 @@ TINY = ClassificationData(train_per_scan=2, scan_step=70)
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("demo") / "data"
-    assert make_classification_data(path, TINY)
+    assert TINY.make(path)
     return path
 
 
@@ -64,22 +62,8 @@ def test_each_training_picture_has_its_token_labels(root: Path) -> None:
         assert f"digit_{int(classes[0, row, column])}" == stem.parent.name
 
 
-def test_a_cell_tells_the_share_that_a_digit_covers() -> None:
-    instances = np.zeros((8, 8), np.int32)
-    instances[:4, :4] = 1  # the whole first cell of a 2 x 2 grid
-    instances[4:, 4:6] = 2  # half of the last one
-    objects = (SceneObject(7, (0, 0, 4, 4), 0), SceneObject(3, (4, 4, 6, 8), 1))
-    scene = Scene(np.zeros((8, 8, 3), np.uint8), instances, instances.astype(np.uint8), objects)
-    logits, classes = token_label_map(scene, cells=2).float()
-    assert logits[0].tolist() == [[FULL_LOGIT, 0], [0, FULL_LOGIT / 2]]
-    assert classes[0, 0, 0] == 7 and classes[0, 1, 1] == 3
-    assert not logits[1:].any()
-    with pytest.raises(ValueError, match="cells=3: must divide both sides of a 8 x 8 picture"):
-        token_label_map(scene, cells=3)
-
-
-def test_the_same_settings_give_the_same_bytes(root: Path, tmp_path: Path) -> None:
-    make_classification_data(tmp_path / "again", TINY)
+def test_the_same_settings_give_the_same_bytes_on_any_number_of_processes(root: Path, tmp_path: Path) -> None:
+    TINY.make(tmp_path / "again", processes=2)
     for picture in root.glob("*/*/*.png"):
         twin = tmp_path / "again" / picture.relative_to(root)
         assert picture.read_bytes() == twin.read_bytes()
@@ -87,11 +71,11 @@ def test_the_same_settings_give_the_same_bytes(root: Path, tmp_path: Path) -> No
 
 def test_a_finished_folder_is_reused_and_other_settings_replace_it(tmp_path: Path) -> None:
     path = tmp_path / "data"
-    assert make_classification_data(path, TINY)
+    assert TINY.make(path)
     (path / "mark").touch()
-    assert not make_classification_data(path, TINY)
+    assert not TINY.make(path)
     assert (path / "mark").exists()
-    assert make_classification_data(path, ClassificationData(seed=1, scan_step=200))
+    assert ClassificationData(seed=1, scan_step=200).make(path)
     assert not (path / "mark").exists()
     assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
 
@@ -100,18 +84,18 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(classification_data.torch, "save", stop)
+    monkeypatch.setattr(data.torch, "save", stop)
     with pytest.raises(KeyboardInterrupt):
-        make_classification_data(tmp_path / "data", TINY)
+        TINY.make(tmp_path / "data")
     assert not list(tmp_path.iterdir())
 
 
-def test_wrong_values_are_named(tmp_path: Path) -> None:
+def test_rejects_wrong_values(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="train_per_scan=0: must be 1 or more"):
         ClassificationData(train_per_scan=0)
     with pytest.raises(ValueError, match="seed=-1: must be 0 or more"):
         ClassificationData(seed=-1)
     (tmp_path / "mine.txt").touch()
     with pytest.raises(ValueError, match=r"exists without a dataset\.json"):
-        make_classification_data(tmp_path, TINY)
+        TINY.make(tmp_path)
     assert (tmp_path / "mine.txt").exists()
