@@ -58,6 +58,7 @@ class Progress:
         show()
         yield show if live else lambda: None
         took = time.monotonic() - self._began
+        self._began += took
         self._finished += 1
         self._expected += step.seconds
         self._measured += took

@@ -15,7 +15,7 @@ metainfo = dict(classes=things + stuff, thing_classes=things, stuff_classes=stuf
 num_things = len(things)
 num_stuff = len(stuff)
 channels = 48
-max_epochs = 5
+max_epochs = 2
 lr = 1.5e-3
 
 train_pipeline = [  # scenes come in every colour: nothing to augment

@@ -9,7 +9,7 @@ from demo.segmentation.run import trained_segmentor
 
 TASK = Task("detection")
 DATA = "panoptic"
-MAX_EPOCHS = 5  # as in the config
+MAX_EPOCHS = 2  # as in the config
 CONFIG = ROOT / "demo" / "panoptic" / "config.py"
 RECIPE = Recipe(
     task=TASK,
