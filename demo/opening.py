@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from demo.page.segments import Segments
 from demo.panoptic.data import file_name, panoptic_scene
 from demo.panoptic.page import read_segments
 from demo.panoptic.run import DATA, TASK
+from demo.part import RECORD
 from demo.scenes.compose import Scene
 from demo.scenes.data_set import SETTINGS_FILE
 from demo.segmentation.data import CLASSES
+from demo.segmentation.run import TASK as SEGMENTATION_TASK
 from demo.segmentation.run import trained_segmentor
 from lvt_core import SegFormer, SegFormerLabels
 from lvt_core.export.open_model import open_model
@@ -27,29 +30,38 @@ CELLS = 12  # per side, in the token-label map
 DIGITS_SHOWN = 3
 
 
-def opening_pictures(out: Path) -> dict[str, np.ndarray]:
-    """Show one validation scene as the tasks see it.
+@dataclass(frozen=True)
+class Opening:
+    """Pictures of one scene.
+
+    Attributes:
+        pictures: Pictures, uint8 (H, W, 3), by caption; those of unfinished tasks are left out.
+        names: Classes in the scene.
+    """
+
+    pictures: dict[str, np.ndarray]
+    names: tuple[str, ...]
+
+
+def read_opening(out: Path) -> Opening:
+    """Show one validation scene of the tour as the tasks see it.
 
     Args:
-        out: Folder of the tour; unfinished tasks are left out.
-
-    Returns:
-        Pictures, uint8 (H, W, 3), by caption.
+        out: Folder of the tour.
     """
     data = out / "data" / DATA
     if not data.is_dir():
-        return {}
+        return Opening({}, ())
     index, scene = _choose_scene(json.loads((data / SETTINGS_FILE).read_text(encoding="utf-8")))
     labels = token_label_map(scene, cells=CELLS)
     pictures = {"image": scene.image, "token labels": label_picture(scene.image, labels)}
-    try:
+    if (out / SEGMENTATION_TASK.name / RECORD).exists():
         pictures["segments"] = _segment(trained_segmentor(out), scene.image).picture()
-    except ValueError:
-        return pictures
-    predictions = out / TASK.name / PREDICTIONS
-    if predictions.with_suffix(".json").exists():
-        pictures["panoptic segments"] = read_segments(predictions, file_name(index)).picture()
-    return pictures
+    if (out / TASK.name / RECORD).exists():
+        segments = read_segments(out / TASK.name / PREDICTIONS, file_name(index))
+        pictures["panoptic segments"] = segments.picture()
+    truth = read_segments(data / "annotations" / "panoptic_val2017", file_name(index))
+    return Opening(pictures, tuple(dict.fromkeys(truth.names.values())))
 
 
 def _choose_scene(settings: dict) -> tuple[int, Scene]:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demo.classification.part import CLASSIFICATION
-from demo.opening import opening_pictures
-from demo.page.blocks import Panel, duration, panel_row, png_uri
+from demo.opening import read_opening
+from demo.page.blocks import Panel, duration, legend, panel_row, png_uri
 from demo.page.document import Section, write_page
 from demo.panoptic.part import PANOPTIC
 from demo.part import RECORD, Job, Part
 from demo.progress import Progress, Step
+from demo.scenes.classes import COLORS
 from demo.segmentation.part import SEGMENTATION
 from lvt_core.files import write_text
 
@@ -69,26 +70,29 @@ def show_tour(out: Path, *, state: str = "") -> Path:
     """
     sections: list[Section] = []
     metrics: dict[str, float] = {}
+    unfinished = iter(("running…", "waiting…", "waiting…") if state else ("not run",) * len(PARTS))
     for part in PARTS:
-        section, values = _show_part(part, out, running=bool(state))
-        sections.append(section)
-        metrics |= values
+        if part.is_finished(out):
+            shown = part.show(out)
+            metrics |= shown.metrics
+            sections.append(Section(part.title, part.lead + shown.body))
+        else:
+            preview = panel_row(part.preview(out)) if part.data_folder(out).is_dir() else ""
+            sections.append(Section(part.title, part.lead + preview, state=next(unfinished)))
     write_text(out / METRICS, json.dumps(metrics, indent=2, sort_keys=True) + "\n")
-    pictures = opening_pictures(out)
-    opening = [Panel(png_uri(pixels), caption, alt=caption) for caption, pixels in pictures.items()]
-    write_page(out / PAGE, sections, opening=opening, state=state)
+    write_page(out / PAGE, sections, opening=_opening(out), state=state)
     return out / PAGE
 
 
-def _show_part(part: Part, out: Path, *, running: bool) -> tuple[Section, dict[str, float]]:
-    """Describe a part: its results, or else its data set."""
-    if part.is_finished(out):
-        shown = part.show(out)
-        return Section(part.title, part.lead + shown.body), shown.metrics
-    preview = ""
-    if part.data_folder(out).is_dir():
-        preview = panel_row(part.preview(out))
-    return Section(part.title, part.lead + preview, state="running…" if running else "not run"), {}
+def _opening(out: Path) -> str:
+    """Show the opening pictures with their legend, or nothing before the data exists."""
+    opening = read_opening(out)
+    names = ", ".join(opening.names)
+    panels = [
+        Panel(png_uri(pixels), caption, alt=f"{caption} of a scene with {names}")
+        for caption, pixels in opening.pictures.items()
+    ]
+    return panel_row(panels) + legend({name: COLORS[name] for name in opening.names}) if panels else ""
 
 
 def _planned_steps(parts: list[Part], jobs: Mapping[str, Job]) -> list[Step]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from demo.page.blocks import Panel, panel_row
 from lvt_core.files import write_text
 
 TITLE = "LVT: a tour"
@@ -35,15 +34,13 @@ class Section:
     state: str = ""
 
 
-def write_page(
-    path: Path, sections: Sequence[Section], *, opening: Sequence[Panel] = (), state: str = ""
-) -> None:
+def write_page(path: Path, sections: Sequence[Section], *, opening: str = "", state: str = "") -> None:
     """Write the page.
 
     Args:
         path: HTML file.
         sections: Parts of the page, in order.
-        opening: Pictures for the first screen.
+        opening: HTML for the first screen.
         state: State of the tour, plain text. The browser reloads the page until it is empty.
     """
     links = "".join(f'<a href="#{_anchor(s.title)}">{escape(s.title)}</a>' for s in sections)
@@ -62,7 +59,7 @@ def write_page(
 </head>
 <body>
 <header><h1>{escape(TITLE)}</h1>{status}
-{panel_row(opening) if opening else ""}
+{opening}
 <p>{escape(LEAD)}</p></header>
 <nav>{links}</nav>
 <main>

@@ -73,11 +73,15 @@ pathlib.Path('../out/classification/digits').mkdir(parents=True)
     assert "'depths=(1,1,1,1)'" in record["commands"][0]
 
 
-def test_a_failing_command_stops_the_tour_and_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_command_stops_the_tour_and_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = _stand_in(tmp_path, monkeypatch, main="raise SystemExit(3)")
     (tmp_path / "out" / "classification").mkdir(parents=True)
-    (tmp_path / "out" / "classification" / "run.json").write_text("{}")  # of an earlier run
-    with pytest.raises(CommandFailed, match=r"classification/distributed_train\.sh failed with exit code 3\."):
+    (tmp_path / "out" / "classification" / "run.json").write_text("{}")  # an earlier run
+    with pytest.raises(
+        CommandFailed, match=r"classification/distributed_train\.sh failed with exit code 3\."
+    ):
         run_tour(jobs)
     assert not (tmp_path / "out" / "classification" / "run.json").exists()
     text = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")

@@ -22,7 +22,9 @@ def test_says_what_the_files_say(tmp_path: Path) -> None:
         assert fact in shown.body
     mistake = "✗ &lt;9&gt;</strong>, is 4 <small>88 %"
     assert shown.body.index(mistake) < shown.body.index("<strong>0</strong>")
-    assert shown.body.count('class="wrong"') == shown.body.count(", is 4") == shown.body.count('td class="slip"')
+    assert (
+        shown.body.count('class="wrong"') == shown.body.count(", is 4") == shown.body.count('td class="slip"')
+    )
     assert shown.metrics == {"top1": 90.0}
 
 

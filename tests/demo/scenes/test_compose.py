@@ -74,7 +74,7 @@ def test_digits_stand_out(kind: str) -> None:
         luma = scene.image @ np.array([0.299, 0.587, 0.114])
         inside = luma[scene.instances == 1].mean()
         outside = luma[scene.instances == 0].mean()
-        assert inside - outside > 50  # of 255
+        assert inside - outside > 50
 
 
 def test_rejects_wrong_values() -> None:
