@@ -42,12 +42,42 @@ def _parser() -> argparse.ArgumentParser:
     processes = min(4, os.cpu_count() or 1)
     add("--processes", type=int, default=processes, metavar="N", help="processes that train side by side")
     add("--seed", type=int, default=0, metavar="N", help="seed of the data and of training")
-    add("--train-per-scan", type=int, default=3, metavar="N", help="training pictures of each scan")
+    add(
+        "--train-per-scan",
+        type=int,
+        default=ClassificationData.train_per_scan,
+        metavar="N",
+        help="training pictures of each scan",
+    )
     add("--scan-step", type=int, default=1, metavar="N", help="use every N-th scan, for a quick look")
-    add("--train-scenes", type=int, default=2400, metavar="N", help="training scenes of segmentation")
-    add("--val-scenes", type=int, default=200, metavar="N", help="validation scenes of segmentation")
-    add("--panoptic-train-scenes", type=int, default=1600, metavar="N", help="training scenes of detection")
-    add("--panoptic-val-scenes", type=int, default=150, metavar="N", help="validation scenes of detection")
+    add(
+        "--train-scenes",
+        type=int,
+        default=SegmentationData.train,
+        metavar="N",
+        help="training scenes of segmentation",
+    )
+    add(
+        "--val-scenes",
+        type=int,
+        default=SegmentationData.val,
+        metavar="N",
+        help="validation scenes of segmentation",
+    )
+    add(
+        "--panoptic-train-scenes",
+        type=int,
+        default=PanopticData.train,
+        metavar="N",
+        help="training scenes of detection",
+    )
+    add(
+        "--panoptic-val-scenes",
+        type=int,
+        default=PanopticData.val,
+        metavar="N",
+        help="validation scenes of detection",
+    )
     return parser
 
 

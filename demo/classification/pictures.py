@@ -52,8 +52,8 @@ def token_label_panels(data: Path) -> Iterator[tuple[Panel, Panel]]:
         labels = torch.load(data / LABEL_FOLDER / class_folder.name / f"{file.stem}.pt", weights_only=True)
         picture = read_picture(file)
         yield (
-            Panel(png_uri(file), f"picture of a {name}", alt=f"a scanned {name}"),
-            Panel(png_uri(label_picture(picture, labels)), "token labels", alt=f"cells that show the {name}"),
+            Panel(png_uri(file), name, alt=f"a scanned {name}"),
+            Panel(png_uri(label_picture(picture, labels)), "labels", alt=f"cells that show the {name}"),
         )
 
 
