@@ -18,6 +18,7 @@ from demo.panoptic.data import file_name, panoptic_scene
 from demo.panoptic.page import read_segments
 from demo.panoptic.run import DATA, TASK
 from demo.part import RECORD
+from demo.scenes.classes import COLORS
 from demo.scenes.compose import Scene
 from demo.scenes.data_set import SETTINGS_FILE
 from demo.segmentation.data import CLASSES
@@ -50,7 +51,7 @@ def read_opening(out: Path) -> Opening:
         out: Folder of the tour.
     """
     data = out / "data" / DATA
-    if not data.is_dir():
+    if not (data / SETTINGS_FILE).is_file():
         return Opening({}, ())
     index, scene = _choose_scene(json.loads((data / SETTINGS_FILE).read_text(encoding="utf-8")))
     labels = token_label_map(scene, cells=CELLS)
@@ -61,7 +62,7 @@ def read_opening(out: Path) -> Opening:
         segments = read_segments(out / TASK.name / PREDICTIONS, file_name(index))
         pictures["panoptic segments"] = segments.picture()
     truth = read_segments(data / "annotations" / "panoptic_val2017", file_name(index))
-    return Opening(pictures, tuple(dict.fromkeys(truth.names.values())))
+    return Opening(pictures, tuple(name for name in COLORS if name in truth.names.values()))
 
 
 def _choose_scene(settings: dict) -> tuple[int, Scene]:

@@ -13,7 +13,7 @@ from typing import Any
 from demo.commands import Task
 from demo.page.blocks import Panel
 from demo.progress import Progress, Step
-from demo.scenes.data_set import DataSet
+from demo.scenes.data_set import SETTINGS_FILE, DataSet
 from lvt_core.files import write_text
 
 RECORD = "run.json"  # written last: its run is whole
@@ -104,6 +104,10 @@ class Part:
     def data_folder(self, out: Path) -> Path:
         """Return the folder of the data set."""
         return out / "data" / self.data
+
+    def has_data(self, out: Path) -> bool:
+        """Tell whether the data set is complete."""
+        return (self.data_folder(out) / SETTINGS_FILE).is_file()
 
     def is_finished(self, out: Path) -> bool:
         """Tell whether the results of a whole run exist."""

@@ -56,7 +56,11 @@ class Progress:
             print(f"\r{line:<100}" if live else line, end="" if live else "\n", flush=True)
 
         show()
-        yield show if live else lambda: None
+        try:
+            yield show if live else lambda: None
+        except BaseException:
+            print(end="\n" if live else "", flush=True)  # the message of the failure starts on a new line
+            raise
         took = time.monotonic() - self._began
         self._began += took
         self._finished += 1

@@ -6,6 +6,7 @@ Command, in the repository's root: python -m demo.run [--out demo/out] [--epochs
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from demo.panoptic.run import MAX_EPOCHS
 from demo.part import Job
 from demo.segmentation.data import SegmentationData
 from demo.segmentation.run import MAX_ITERS
-from demo.tour import TASKS, run_tour
+from demo.tour import METRICS, TASKS, run_tour
 
 DEFAULT_OUT = Path(__file__).resolve().parent / "out"
 DENSE_BATCH_SIZE = 16
@@ -117,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandFailed as failure:
         print(failure, file=sys.stderr)
         return failure.code
+    metrics = json.loads((args.out / METRICS).read_text(encoding="utf-8"))
+    print(", ".join(f"{name} {value:.1f} %" for name, value in metrics.items()))
     print(f"Finished: open {page} in a browser.")
     return 0
 

@@ -77,7 +77,7 @@ def show_tour(out: Path, *, state: str = "") -> Path:
             metrics |= shown.metrics
             sections.append(Section(part.title, part.lead + shown.body))
         else:
-            preview = panel_row(part.preview(out)) if part.data_folder(out).is_dir() else ""
+            preview = panel_row(part.preview(out)) if part.has_data(out) else ""
             sections.append(Section(part.title, part.lead + preview, state=next(unfinished)))
     write_text(out / METRICS, json.dumps(metrics, indent=2, sort_keys=True) + "\n")
     write_page(out / PAGE, sections, opening=_opening(out), state=state)

@@ -86,3 +86,12 @@ def test_a_failing_command_stops_the_tour_and_the_page(
     assert not (tmp_path / "out" / "classification" / "run.json").exists()
     text = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "not run" in text and 'http-equiv="refresh"' not in text
+
+
+def test_rejects_a_folder_of_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = _stand_in(tmp_path, monkeypatch, main="")
+    (tmp_path / "out" / "data" / "classification").mkdir(parents=True)
+    (tmp_path / "out" / "data" / "classification" / "mine.txt").touch()
+    with pytest.raises(ValueError, match=r"exists without a dataset\.json; name a new folder"):
+        run_tour(jobs)
+    assert (tmp_path / "out" / "data" / "classification" / "mine.txt").exists()
