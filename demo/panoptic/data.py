@@ -43,7 +43,7 @@ class PanopticData(SceneSet):
 
     version: ClassVar[int] = 2
 
-    train: int = 1000
+    train: int = 1600
     val: int = 150
 
     def prepare(self, folder: Path) -> None:

@@ -116,8 +116,8 @@ def _paint(rng: np.random.Generator, kind: str, height: int, width: int) -> np.n
     hue, saturation = rng.uniform(), rng.uniform(0.15, 0.65)
     # Dark, so that every digit is lighter. With digits of either kind, a small network would still guess
     # when the demo's training ends.
-    value = rng.uniform(0.06, 0.24)
-    step = rng.uniform(0.2, 0.28)
+    value = rng.uniform(0.12, 0.38)
+    step = rng.uniform(0.22, 0.3)
     low = np.array(colorsys.hsv_to_rgb(hue, saturation, value))
     high = np.array(colorsys.hsv_to_rgb(hue + rng.uniform(-0.06, 0.06), saturation, value + step))
     pattern = _PAINTERS[kind](rng, height, width)[..., None]  # (H, W, 1)

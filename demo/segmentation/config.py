@@ -11,7 +11,7 @@ num_classes = len(classes)
 palette = [[38, 60, 120], [110, 70, 35], [80, 80, 84], [125, 115, 85], [45, 95, 65], [125, 45, 50]]
 palette += [[255, 90, 80], [255, 165, 60], [250, 230, 60], [165, 235, 70], [60, 205, 110]]
 palette += [[70, 225, 215], [100, 175, 255], [150, 130, 255], [215, 110, 255], [255, 130, 200]]
-max_iters = 600
+max_iters = 650
 lr = 3e-3
 
 load = [dict(type="LoadImage"), dict(type="LoadMask", num_classes=num_classes)]

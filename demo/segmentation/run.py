@@ -11,7 +11,7 @@ from demo.part import Commands, Job
 
 TASK = Task("segmentation")
 DATA = "segmentation"
-MAX_ITERS = 600  # as in the config
+MAX_ITERS = 650  # as in the config
 CONFIG = ROOT / "demo" / "segmentation" / "config.py"
 RECIPE = Recipe(
     task=TASK,
