@@ -74,9 +74,9 @@ def classification_commands(job: Job) -> Commands:
     common += ["--device", "cpu"]  # a GPU would change the demo
     train = ["./distributed_train.sh", str(job.processes), *common]
     train += ["-b", str(max(1, job.batch_size // job.processes))]
-    train += ["--seed", str(job.data_set.seed), "--epochs", str(job.length), "--warmup-epochs", "0"]
+    train += ["--seed", str(job.data_set.seed), "--epochs", str(job.length), "--warmup-epochs", "1"]
     # A few hundred steps are too few for the usual second beta of 0.999, which averages over 1000.
-    train += ["--sched-on-updates", "--lr", "1.5e-3", "--opt-betas", "0.9", "0.98", "--clip-grad", "1.0"]
+    train += ["--sched-on-updates", "--lr", "2e-3", "--opt-betas", "0.9", "0.98", "--clip-grad", "1.0"]
     # A mirrored digit is another sign, and strong augmentation is for longer training.
     train += ["--hflip", "0", "--scale", "0.8", "1.0", "--color-jitter", "0", "--no-mix-token"]
     train += ["--token-label", "--token-label-data", f"{data}/{LABEL_FOLDER}"]
