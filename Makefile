@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.ready-demo
 PINS := pyproject.toml lvt_predict/pyproject.toml constraints.txt
 CODE := .ci lvt_core lvt_predict classification segmentation detection configs demo benchmarks tests setup.py
 PRODUCT := lvt_core lvt_predict classification segmentation detection demo benchmarks
@@ -20,7 +21,13 @@ $(READY): $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip check
 	@touch $@
 
-demo: $(READY)
+$(DEMO_READY): $(PINS) | $(BIN)/python
+	@echo "Installing what the demo needs into $(VENV). Most of it is PyTorch with the CUDA packages of PyPI."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ./lvt_predict -e '.[demo]'
+	@touch $@
+
+# An environment for development has all that the demo needs.
+demo: $(if $(wildcard $(READY)),$(READY),$(DEMO_READY))
 	$(BIN)/python -m demo.run
 
 # The fast tests; CI runs `test-all`, which adds the slow ones.

@@ -1,1 +1,1 @@
-"""A small embedded data set in the real data sets' layouts, and a tour of the tasks on it."""
+"""A small data set in the layouts of the real ones, and a tour of the three tasks on it."""

@@ -1,84 +1,98 @@
-"""The repository's own commands, called from their task's folder as a user would call them."""
+"""The repository's own commands, called from the folder of their task as a user calls them."""
 
-import json
+from __future__ import annotations
+
 import os
 import shlex
-import shutil
+import socket
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lvt_core.files import write_text
-
 ROOT = Path(__file__).resolve().parents[1]
+LINES_SHOWN = 30  # from the end of a failed command's log
 
 
 class CommandFailed(Exception):
-    """A command of the tour did not succeed; carries its exit code."""
+    """Failure of a command of the tour.
 
-    def __init__(self, command: str, code: int) -> None:
-        super().__init__(f"The command {command} failed with exit code {code}.")
+    Attributes:
+        code: Exit code of the command.
+    """
+
+    def __init__(self, command: str, code: int, log: Path) -> None:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES_SHOWN:]
+        end = "\n".join(lines)
+        super().__init__(
+            f"{end}\nThe command {command} failed with exit code {code}. Its whole output: {log}"
+        )
         self.code = code
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task's folder, where its commands run.
+    """Folder of a task, where its commands run.
 
     Attributes:
         name: `classification`, `segmentation` or `detection`.
-        root: The repository.
+        root: Folder of the repository.
     """
 
     name: str
     root: Path = ROOT
 
     def path(self, path: Path) -> str:
-        """A path relative to the task's folder."""
+        """Return a path relative to the task's folder."""
         return Path(os.path.relpath(path.resolve(), self.root / self.name)).as_posix()
 
     def typed(self, arguments: list[str]) -> str:
-        """A command as one would type it from the repository's root."""
+        """Return a command as you type it in the repository's root."""
         return f"cd {self.name} && {shlex.join(arguments)}"
 
-    def call(self, arguments: list[str]) -> None:
-        """Run a command with this interpreter's programs, its output shown as it comes.
-
-        Raises:
-            CommandFailed: It does not exit with 0.
-        """
-        print(f"$ {self.typed(arguments)}", flush=True)
-        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": programs}
-        folder = self.root / self.name
-        code = subprocess.run(arguments, cwd=folder, env=environment, check=False).returncode
-        if code != 0:
-            # A negative code is the signal that ended the process; a shell would say 128 + signal.
-            name = next(word for word in arguments if word.endswith((".sh", ".py")))
-            raise CommandFailed(f"{self.name}/{Path(name).name}", code if code > 0 else 128 - code)
-
-    def train_and_test(
-        self, train: list[str], test: list[str], folder: Path, *, outputs: tuple[str, ...]
-    ) -> None:
-        """Run both commands and leave `run.json`: how they are typed and how long training took.
+    def call(self, arguments: list[str], log: Path, *, wait: Callable[[], None] | None = None) -> None:
+        """Run a command with the programs of this interpreter.
 
         Args:
-            train: Arguments of the training command.
-            test: Arguments of the testing command.
-            folder: Where the record goes.
-            outputs: Folders inside of it that the commands write; those of an earlier run are removed.
+            arguments: The command, to run in the task's folder.
+            log: File for the command and its output.
+            wait: Function to call every second while the command runs.
 
         Raises:
-            CommandFailed: One of them fails.
+            CommandFailed: The exit code is not 0.
         """
-        for old in outputs:
-            shutil.rmtree(folder / old, ignore_errors=True)
-        (folder / "run.json").unlink(missing_ok=True)  # an old record must not vouch for new files
-        start = time.monotonic()
-        self.call(train)
-        seconds = time.monotonic() - start
-        self.call(test)
-        record = {"commands": [self.typed(train), self.typed(test)], "training_seconds": seconds}
-        write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {"PORT": str(_free_port()), **os.environ, "PATH": programs}
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w", encoding="utf-8") as output:
+            print(f"$ {self.typed(arguments)}", file=output, flush=True)
+            folder = self.root / self.name
+            with subprocess.Popen(
+                arguments, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            ) as process:
+                code = _wait(process, wait)
+        if code != 0:
+            # A negative code is the signal that ended the process; a shell reports 128 + signal.
+            name = next(word for word in arguments if word.endswith((".sh", ".py")))
+            raise CommandFailed(f"{self.name}/{Path(name).name}", code if code > 0 else 128 - code, log)
+
+
+def _free_port() -> int:
+    """Choose a port for the processes of a command, so that it can run beside other trainings."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def _wait(process: subprocess.Popen, every_second: Callable[[], None] | None) -> int:
+    """Wait for a process, and end it if this one is interrupted."""
+    try:
+        while True:
+            try:
+                return process.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                if every_second is not None:
+                    every_second()
+    except BaseException:
+        process.terminate()
+        raise

@@ -1,0 +1,1 @@
+"""Classification part of the tour."""

@@ -1,0 +1,1 @@
+"""Panoptic segmentation part of the tour."""
