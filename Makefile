@@ -3,31 +3,45 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := lvt_core classification segmentation detection configs demo benchmarks tests setup.py
+PINS := pyproject.toml lvt_predict/pyproject.toml constraints.txt
+CODE := .ci lvt_core lvt_predict classification segmentation detection configs demo benchmarks tests setup.py
+PRODUCT := lvt_core lvt_predict classification segmentation detection demo benchmarks
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test lint bench format clean
+.PHONY: demo test test-all check lint bench format clean
 .NOTPARALLEL:
 
-$(READY): setup.py constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python >= 3.10 is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+
+$(READY): $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ./lvt_predict -e '.[dev]'
 	$(BIN)/python -m pip check
 	@touch $@
 
 demo: $(READY)
 	$(BIN)/python -m demo.run
 
+# The fast tests; CI runs `test-all`, which adds the slow ones.
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(PYTEST) -m "not slow"
+
+test-all: $(READY)
+	$(PYTEST)
+
+# Lint, and the fast tests of the files that differ from BASE.
+BASE ?= HEAD
+check: lint
+	$(BIN)/python .ci/changed_tests.py $(BASE) | xargs -r $(PYTEST) -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/python .ci/words.py
 	$(BIN)/mypy
-	$(BIN)/mypy detection/tools  # its modules have the names of those of segmentation
-	$(BIN)/pylint --disable=all --enable=similarities --min-similarity-lines=8 \
-		--ignore-imports=yes --ignore-signatures=yes --ignore=work_dirs,out --recursive=y lvt_core classification segmentation detection demo benchmarks
+	$(BIN)/pylint --disable=all --enable=similarities --min-similarity-lines=8 --ignore-imports=yes \
+		--ignore-signatures=yes --ignore=work_dirs,out --recursive=y $(PRODUCT)
 
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run --json benchmarks/results/run_cpu.json

@@ -50,8 +50,7 @@ def check_python(path: Path) -> Iterator[Finding]:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             yield from _check_docstring(path, node)
         if isinstance(node, ast.keyword) and node.arg == "help" and isinstance(node.value, ast.Constant):
-            if OPENER.match(str(node.value.value)):
-                yield path, node.value.lineno, f"help text opens with {str(node.value.value).split()[0]!r}"
+            yield from _check_help(path, node.value)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield from _check_words(path, node.lineno, node.value)
     previous = -1  # only the first line of a block of comments opens a sentence
@@ -64,7 +63,9 @@ def check_python(path: Path) -> Iterator[Finding]:
             yield from _check_words(path, token.start[0], text)
 
 
-def _check_docstring(path: Path, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Finding]:
+def _check_docstring(
+    path: Path, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+) -> Iterator[Finding]:
     text = ast.get_docstring(node)
     if not text:
         return
@@ -79,6 +80,11 @@ def _check_docstring(path: Path, node: ast.Module | ast.ClassDef | ast.FunctionD
             inside = False
         elif inside and (entry := ENTRY.match(line)) and ENTRY_OPENER.match(entry[1]):
             yield path, start + number, f"entry opens with {entry[1].split()[0]!r}: {line.strip()[:60]}"
+
+
+def _check_help(path: Path, node: ast.Constant) -> Iterator[Finding]:
+    if OPENER.match(str(node.value)):
+        yield path, node.lineno, f"help text opens with {str(node.value).split()[0]!r}"
 
 
 def check_text(path: Path) -> Iterator[Finding]:
@@ -100,7 +106,9 @@ def _check_words(path: Path, line: int, text: str) -> Iterator[Finding]:
 
 def main() -> int:
     """Check the given files and folders, or all tracked ones; print findings; return how many."""
-    listed = subprocess.run(["git", "ls-files", "-z", *sys.argv[1:]], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", *sys.argv[1:]], capture_output=True, text=True, check=True
+    )
     count = 0
     for name in listed.stdout.split("\0"):
         path = Path(name)

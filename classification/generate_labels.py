@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Make token-label maps with a teacher; ``python generate_labels.py --help`` lists the options."""
+"""Generation of token-label maps; ``python generate_labels.py --help`` lists the options."""
 
-from lvt_classify.token_labels.generate import main
+from lvt_classify.generate_labels import main
 from lvt_core.errors import run_command
 
 if __name__ == "__main__":

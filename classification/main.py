@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Train an image classifier; ``python main.py --help`` lists the options."""
+"""Training of an image classifier; ``python main.py --help`` lists the options."""
 
-from lvt_classify.training.run import main
+from lvt_classify.train import main
 from lvt_core.errors import run_command
 
 if __name__ == "__main__":

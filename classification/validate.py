@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Validate a classifier; ``python validate.py --help`` lists the options."""
+"""Validation of an image classifier; ``python validate.py --help`` lists the options."""
 
-from lvt_classify.validation import main
+from lvt_classify.validate import main
 from lvt_core.errors import run_command
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""LVT, the backbone: an image becomes four maps (paper, section 3.3).
+"""LVT, the backbone: from an image to four maps (paper, section 3.3).
 
 Legend: B batch, H W the image's height and width, C_i the channels of stage i.
 """
@@ -20,7 +20,7 @@ class LVT(nn.Module):
     """Lite Vision Transformer, 3.4 M parameters as published.
 
     Args:
-        config: The architecture; `num_classes` is not used here.
+        config: Architecture; `num_classes` is not used here.
     """
 
     def __init__(self, config: LVTConfig | None = None) -> None:
@@ -47,10 +47,6 @@ class LVT(nn.Module):
             maps.append(x)
         return maps
 
-    def no_weight_decay(self) -> set[str]:
-        """Names of parameters with two or more dimensions that take no weight decay: none."""
-        return set()
-
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade compute for memory: recompute each block's activations in the backward pass."""
         for stage in self.stages:
@@ -62,7 +58,7 @@ class Stage(nn.Module):
 
     Args:
         config: The architecture.
-        index: Which stage, from 0.
+        index: Number of the stage, from 0.
         drop_path: Stochastic-depth rate of each block.
     """
 
@@ -97,7 +93,7 @@ class Stage(nn.Module):
 
 
 def check_input_size(x: Tensor) -> None:
-    """Refuse images on which the last stages would have nothing to see.
+    """Reject images that are too small for the last stage.
 
     Raises:
         ValueError: Height or width is below 32 pixels.
@@ -105,7 +101,7 @@ def check_input_size(x: Tensor) -> None:
     height, width = x.shape[-2:]
     if height < MIN_INPUT_SIZE or width < MIN_INPUT_SIZE:
         raise ValueError(
-            f"input of {height} x {width} pixels: LVT takes images of at least "
+            f"input of {height} x {width} pixels: LVT supports images of at least "
             f"{MIN_INPUT_SIZE} x {MIN_INPUT_SIZE}"
         )
 

@@ -23,7 +23,7 @@ NUM_CLASS_BLOCKS = 2
 
 
 class TokenLogits(NamedTuple):
-    """What training with token labels needs.
+    """The logits and the box that the token-labelling loss needs.
 
     Attributes:
         cls: Class logits ``(B, K)``.
@@ -39,15 +39,15 @@ class TokenLogits(NamedTuple):
 class LVTClassifier(TimmClassifier):
     """`lvt_cls`: 5,521,844 parameters at 1000 classes.
 
-    ``forward`` gives logits in training and evaluation alike, so that any training loop can use it;
-    `forward_tokens` gives what the token-labelling loss needs.
+    ``forward`` returns logits in training and in evaluation, so that any training loop can use it;
+    `forward_tokens` returns what the token-labelling loss needs.
 
     Args:
-        config: The architecture; ``num_classes=0`` leaves the heads away.
+        config: Architecture; ``num_classes=0`` leaves out the heads.
         global_pool: ``'token'`` (the class token), or ``''`` for all tokens from `forward_head`.
 
     Raises:
-        ValueError: ``global_pool`` is neither.
+        ValueError: ``global_pool`` is another value.
     """
 
     pools = ("token", "")
@@ -80,7 +80,7 @@ class LVTClassifier(TimmClassifier):
             init_linear_(self.head, self.aux_head)
 
     def no_weight_decay(self) -> set[str]:
-        """Names of parameters with two or more dimensions that take no weight decay."""
+        """Name the parameters with two or more dimensions that have no weight decay."""
         return {"cls_token"}
 
     def _drop_token_mixing(self) -> None:
@@ -90,8 +90,9 @@ class LVTClassifier(TimmClassifier):
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Tokens ``(B, 1 + L, C)`` to logits ``(B, K)``.
 
-        ``head(class token) + 0.5 * max over tokens of aux_head(token)``. With ``pre_logits``, or
-        without classes, the class token ``(B, C)``; with ``global_pool=''`` all tokens, untouched.
+        The logits are ``head(class token) + 0.5 * max over tokens of aux_head(token)``. With
+        ``pre_logits``, or without classes, the result is the class token ``(B, C)``; with
+        ``global_pool=''`` it is all tokens, unchanged.
         """
         if self.global_pool == "":
             return x
@@ -101,7 +102,7 @@ class LVTClassifier(TimmClassifier):
         return self.head(x[:, 0]) + 0.5 * self.aux_head(x[:, 1:]).amax(dim=1)
 
     def forward_tokens(self, x: Tensor, box: Tensor) -> TokenLogits:
-        """Class and token logits of a batch mixed by MixToken.
+        """Compute class and token logits of a batch that MixToken mixes.
 
         Inside the box, times 8 on the first stage's map straight after its patch embedding, each
         sample takes the values of its partner in the reversed batch; the token logits are swapped
@@ -109,7 +110,7 @@ class LVTClassifier(TimmClassifier):
 
         Args:
             x: Images ``(B, in_chans, H, W)``.
-            box: From `sample_box` on the grid of `token_grid`; an empty box mixes nothing.
+            box: Box from `sample_box` on the grid of `token_grid`; an empty box mixes nothing.
         """
         check_input_size(x)
         first, *others = self.backbone.stages.children()
@@ -124,7 +125,7 @@ class LVTClassifier(TimmClassifier):
         return TokenLogits(self.head(x[:, 0]), swap_box(tokens, box).flatten(1, 2), box)
 
     def forward_dense(self, x: Tensor) -> Tensor:
-        """Token logits of unmixed images on their grid: ``(B, in_chans, H, W)`` to ``(B, K, h, w)``."""
+        """Compute the token logits of unmixed images: ``(B, in_chans, H, W)`` to ``(B, K, h, w)``."""
         x = self.backbone(x)[-1]
         h, w = x.shape[-2:]
         tokens = self.aux_head(self.finish_features(x)[:, 1:])  # (B, L, K)
@@ -132,11 +133,11 @@ class LVTClassifier(TimmClassifier):
 
     @staticmethod
     def token_grid(height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of tokens of an image."""
+        """Return the rows and columns of tokens of an image."""
         return -(-height // 32), -(-width // 32)
 
     def sample_box(self, height: int, width: int) -> Tensor:
-        """A MixToken box for images of this size, from PyTorch's generator."""
+        """Draw a MixToken box for images of this size from PyTorch's generator."""
         return sample_box(*self.token_grid(height, width))
 
     def finish_features(self, x: Tensor) -> Tensor:

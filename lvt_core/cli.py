@@ -1,4 +1,4 @@
-"""The ``lvt`` command: ``lvt info``, ``lvt convert``, ``lvt export``."""
+"""The ``lvt`` command: info, convert, export, delegates, recipe."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Sequence
 
 import timm
 
+from lvt_core import __version__
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
 from lvt_core.errors import CommandParser, UserError, run_command
-from lvt_core.export.command import run_export
-from lvt_core.export.options import add_export
+from lvt_core.export.command import run_delegates, run_export, run_recipe
+from lvt_core.export.options import add_delegates, add_export, add_recipe
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse and run.
+    """Parse the arguments and run the command.
 
     Raises:
         UserError: An argument or a file is wrong.
     """
     parser = CommandParser(prog="lvt", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"lvt {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=CommandParser)
 
     info = commands.add_parser("info", help="parameters and multiply-adds of a model, by module")
@@ -36,20 +38,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     convert.add_argument("target", help="ends in .pth, .pth.tar, .pt or .safetensors")
     convert.add_argument("--to", choices=("lvt", "original"), default="lvt")
     convert.add_argument(
-        "--backbone", action="store_true", help="the backbone alone: what dense tasks start from"
+        "--backbone", action="store_true", help="only the backbone, from which dense tasks start"
     )
     convert.add_argument("--use-ema", action="store_true", help="take the moving average")
 
     add_export(
         commands.add_parser("export", help="write a network for another runtime, if its outputs agree")
     )
+    add_delegates(
+        commands.add_parser("delegates", help="list what accelerators' delegates leave to a runtime")
+    )
+    add_recipe(commands.add_parser("recipe", help="search which layers must stay in float in int8 (minutes)"))
 
     arguments = parser.parse_args(argv)
-    {"info": _info, "convert": _convert, "export": run_export}[arguments.command](arguments)
+    runs = {
+        "info": _info,
+        "convert": _convert,
+        "export": run_export,
+        "delegates": run_delegates,
+        "recipe": run_recipe,
+    }
+    runs[arguments.command](arguments)
 
 
 def command() -> None:
-    """Entry point of the shell command."""
+    """Run the shell command."""
     run_command(main)
 
 

@@ -34,7 +34,7 @@ class Complexity:
         return self.macs[""]
 
     def table(self, depth: int = 2) -> str:
-        """A text table of all modules down to a nesting depth."""
+        """Format a table of all modules down to a nesting depth."""
         rows = [("module", "params", "MMACs")]
         for name, params in self.params.items():
             if name.count(".") < depth:
@@ -54,7 +54,7 @@ def complexity(model: nn.Module, input_size: int | tuple[int, int] = 224) -> Com
     additions do not. The published network has 0.889 G at 224 x 224.
 
     Args:
-        model: A module that takes ``(1, in_chans, height, width)``; it is not changed.
+        model: Module with input ``(1, in_chans, height, width)``; it is not changed.
         input_size: Side, or height and width, in pixels.
     """
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
@@ -66,10 +66,10 @@ def complexity(model: nn.Module, input_size: int | tuple[int, int] = 224) -> Com
 
 
 def count_macs(model: nn.Module, input_size: tuple[int, int]) -> dict[str, int]:
-    """Multiply-adds by module name, as `complexity` counts them; ``''`` is the whole model.
+    """Count multiply-adds by module name, as `complexity` does; ``''`` is the whole model.
 
     Args:
-        model: As in `complexity`.
+        model: Module, as in `complexity`.
         input_size: Height and width, in pixels.
     """
     model = copy.deepcopy(model).to("meta").eval()  # shapes are enough
@@ -89,7 +89,7 @@ def count_macs(model: nn.Module, input_size: tuple[int, int]) -> dict[str, int]:
 
 
 def _macs(name: str, model: nn.Module, counted: dict[str, int]) -> int:
-    """A module's count; a container that is never called has the sum of its members'."""
+    """Return a module's count; a container that is never called has the sum of its members."""
     if name in counted:
         return counted[name]
     prefix = f"{name}." if name else ""

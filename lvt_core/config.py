@@ -25,7 +25,7 @@ class LVTConfig:
         num_heads: Attention heads per stage; each must divide the stage's channels.
         mlp_ratios: Hidden width of the MLP over the stage's channels.
         mixers: ``'csa'`` (with a plain MLP) or ``'rasa'`` (with a depthwise MLP) per stage.
-        sr_ratios: Side of the key/value reduction per stage; CSA stages do not use theirs.
+        sr_ratios: Side of the key/value reduction per stage; not used in CSA stages.
         atrous_rates: Dilations of RASA's query; ``None`` turns the atrous query off.
         num_recursions: Steps of RASA's recursion; 1 means no recursion.
         drop_rate: Dropout after every projection and MLP layer, and before the classifier's head.

@@ -18,8 +18,8 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     The bytes go to a hidden neighbour, reach the disk, and then take the name in one step.
 
     Args:
-        path: The file; its folder is made if it is not there.
-        write: Puts the content into the open binary file that it is given.
+        path: File; its folder is made if needed.
+        write: Function that writes the content into an open binary file.
 
     Raises:
         UserError: The folder cannot be made or written, or the disk is full.
@@ -76,10 +76,10 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def require_writable_folder(path: str | Path) -> Path:
-    """Make the folder if needed and prove that files can be written there, before any work is done.
+    """Make a folder if needed, and check before any work that files can be written there.
 
     Raises:
-        UserError: It cannot be made or written.
+        UserError: The folder cannot be made or written.
     """
     path = Path(path)
     try:

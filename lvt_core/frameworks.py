@@ -1,4 +1,4 @@
-"""Whether optional packages are here, asked before anything imports them."""
+"""Checks for optional packages, before anything imports them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from importlib.util import find_spec
 from lvt_core.errors import UserError
 
 
-def require(*modules: str, extra: str) -> None:
-    """Say how to install what is missing.
+def require_installed(*modules: str, extra: str) -> None:
+    """Reject a missing package, and say how to install it.
 
     Args:
-        modules: Top-level modules that the caller is about to import.
+        modules: Top-level modules that the caller will import.
         extra: The extra of this package that brings them.
 
     Raises:
-        UserError: One is not installed.
+        UserError: A module is not installed.
     """
     for module in modules:
         if find_spec(module) is None:

@@ -1,6 +1,7 @@
-"""MixToken: mix the tokens of two images in a box, label each token by its own image.
+"""MixToken: mix the tokens of two images in a box, and label each token by its own image.
 
-From token labelling (Jiang et al. 2021); LVT mixes on the first stage's map. Legend: B batch, H W map.
+MixToken comes from token labelling (Jiang et al. 2021); LVT mixes the first stage's map. Legend: B batch,
+H W map.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from torch import Tensor
 
 
 def sample_box(height: int, width: int, *, generator: torch.Generator | None = None) -> Tensor:
-    """Draw a box on an ``height x width`` grid: ``lambda ~ Beta(1, 1)``, sides ``sqrt(1 - lambda)``.
+    """Draw a box on a ``height x width`` grid: ``lambda ~ Beta(1, 1)``, sides ``sqrt(1 - lambda)``.
 
-    The centre is uniform over the grid; the borders are rounded to cells (so that grids of one or two
-    cells mix too) and clipped, and the box may be empty. Everything comes from PyTorch's CPU
-    generator: reproducible under `torch.manual_seed`, and without waiting for a GPU.
+    All random numbers come from PyTorch's CPU generator, so they follow from `torch.manual_seed` and need
+    no synchronisation with a GPU.
 
     Args:
         height: Rows of the grid.
@@ -25,15 +25,38 @@ def sample_box(height: int, width: int, *, generator: torch.Generator | None = N
         ``(y0, x0, y1, x1)`` as int64, the end exclusive.
     """
     # Beta(1, 1) is the uniform distribution.
-    lam, cy, cx = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
-    half = (1.0 - lam) ** 0.5 / 2
-    y0, y1 = (min(max(round(height * y), 0), height) for y in (cy - half, cy + half))
-    x0, x1 = (min(max(round(width * x), 0), width) for x in (cx - half, cx + half))
-    return torch.tensor((y0, x0, y1, x1))
+    lam, y, x = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+    return torch.tensor(mix_box(height, width, lam, row=int(y * height), column=int(x * width)))
+
+
+def mix_box(height: int, width: int, lam: float, *, row: int, column: int) -> tuple[int, int, int, int]:
+    """Return the box of the original release around a cell; it is clipped to the grid and may be empty.
+
+    Its sides are ``floor(side * sqrt(1 - lam))``, halved downwards to both sides of the cell: an odd side
+    loses one cell. On a 7 x 7 grid 23.5 % of the cells are mixed on average; 8.2 % of the boxes are empty.
+
+    Args:
+        height: Rows of the grid.
+        width: Columns of the grid.
+        lam: Share of the batch that is not mixed, 0..1, before clipping and rounding.
+        row: Centre, a row of the grid.
+        column: Centre, a column of the grid.
+
+    Returns:
+        ``(y0, x0, y1, x1)``, the end exclusive.
+    """
+    half_height = int(height * (1.0 - lam) ** 0.5) // 2
+    half_width = int(width * (1.0 - lam) ** 0.5) // 2
+    return (
+        max(row - half_height, 0),
+        max(column - half_width, 0),
+        min(row + half_height, height),
+        min(column + half_width, width),
+    )
 
 
 def swap_box(x: Tensor, box: Tensor, *, scale: int = 1) -> Tensor:
-    """Inside the box, give each sample the values of its partner in the reversed batch.
+    """Give each sample the values of its partner in the reversed batch inside of the box.
 
     Swapping twice in the same box restores the map. The box is data, not shape, so the operation
     compiles once.

@@ -1,4 +1,4 @@
-"""LVT with the plainest head: LayerNorm, pooling, one Linear."""
+"""LVT with a plain head: LayerNorm, pooling, one Linear."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class LVTPooled(TimmClassifier):
     """`lvt`: 3,686,604 parameters at 1000 classes.
 
     Args:
-        config: The architecture; ``num_classes=0`` leaves the head away.
+        config: Architecture; ``num_classes=0`` leaves out the head.
         global_pool: ``'avg'``, ``'max'``, ``'avgmax'``, or ``''`` for the map from `forward_head`.
 
     Raises:
-        ValueError: ``global_pool`` is none of these.
+        ValueError: ``global_pool`` is another value.
     """
 
     pools = ("avg", "max", "avgmax", "")
@@ -43,7 +43,7 @@ class LVTPooled(TimmClassifier):
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map ``(B, C, h, w)`` to logits ``(B, K)``; with ``pre_logits`` to features ``(B, C)``.
 
-        With ``global_pool=''`` the map itself, untouched.
+        With ``global_pool=''`` the result is the map itself.
         """
         x = self.pool(x)
         if self.global_pool == "":

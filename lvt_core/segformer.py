@@ -56,10 +56,10 @@ class SegFormer(nn.Module):
 
 
 class SegFormerLabels(SegFormer):
-    """A SegFormer that gives each pixel's class: resize and argmax are in the network.
+    """A SegFormer whose output is the class of each pixel: resize and argmax are in the network.
 
     Args:
-        model: Whose layers it shares, under the same names.
+        model: SegFormer that shares its layers, under the same names.
     """
 
     def __init__(self, model: SegFormer) -> None:
@@ -74,7 +74,7 @@ class SegFormerLabels(SegFormer):
 
 
 class SegFormerHead(nn.Module):
-    """The head of SegFormer as LVT was published with it.
+    """The SegFormer head of the published LVT.
 
     Args:
         in_dims: Channels of the maps, finest first.
@@ -83,7 +83,7 @@ class SegFormerHead(nn.Module):
         drop_rate: Rate at which whole channels are dropped before the last layer.
 
     Raises:
-        ValueError: There are no classes or no maps, or the width is no positive integer.
+        ValueError: There are no classes or no maps, or the width is not a positive integer.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class SegFormerHead(nn.Module):
             raise ValueError(f"in_dims={in_dims}: a SegFormer head needs at least one map")
         self.embed_dim = embed_dim
         self.projections = nn.ModuleList(nn.Linear(dim, embed_dim) for dim in in_dims)
-        # Columns stand in the published order: the coarsest branch first.
+        # The columns have the published order: the coarsest branch first.
         self.fuse = nn.Linear(len(in_dims) * embed_dim, embed_dim, bias=False)
         self.norm = nn.BatchNorm2d(embed_dim)
         self.dropout = nn.Dropout2d(drop_rate)
@@ -106,7 +106,7 @@ class SegFormerHead(nn.Module):
         nn.init.kaiming_normal_(self.fuse.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps ``(B, C_i, H_i, W_i)``, finest first, to logits ``(B, num_classes, H_1, W_1)``."""
+        """Turn maps ``(B, C_i, H_i, W_i)``, finest first, into logits ``(B, num_classes, H_1, W_1)``."""
         weights, bias = self._branches()
         if self.training:
             fused = self.norm(_add_up(maps, _kernels(weights), bias))  # (B, E, H_1, W_1)
@@ -116,13 +116,13 @@ class SegFormerHead(nn.Module):
         return self.classifier(self.dropout(F.relu(fused)))
 
     def fold(self) -> FoldedSegFormerHead:
-        """The same function outside of training, as a module of one matrix per branch."""
+        """Fold the head for inference into one matrix per branch."""
         with torch.no_grad():
             weights, bias = self._with_norm(*self._branches())
             return FoldedSegFormerHead(weights, bias, self.classifier)
 
     def literal_macs(self, map_sizes: Sequence[tuple[int, int]]) -> int:
-        """Multiply-adds of one image when the head is computed as it was published.
+        """Count the multiply-adds of one image for the head as published.
 
         Args:
             map_sizes: Height and width of each map.
@@ -133,7 +133,7 @@ class SegFormerHead(nn.Module):
         return branches + pixels[0] * (self.fuse.weight.numel() + self.classifier.weight.numel())
 
     def _branches(self) -> tuple[list[Tensor], Tensor]:
-        """``F_i P_i``, each ``(E, C_i)``, and ``sum_i F_i b_i``, ``(E,)``."""
+        """Compute ``F_i P_i``, each ``(E, C_i)``, and ``sum_i F_i b_i``, ``(E,)``."""
         shares = reversed(self.fuse.weight.split(self.embed_dim, dim=1))  # each (E, E), finest first
         weights, bias = [], self.fuse.weight.new_zeros(self.embed_dim)
         for share, projection in zip(shares, self.projections, strict=True):
@@ -142,7 +142,7 @@ class SegFormerHead(nn.Module):
         return weights, bias
 
     def _with_norm(self, weights: list[Tensor], bias: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Put the batch norm's evaluation form into the branches."""
+        """Fold the batch norm in its evaluation form into the branches."""
         norm = self.norm
         assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # (E,)
@@ -155,34 +155,34 @@ class FoldedSegFormerHead(nn.Module):
 
     Args:
         weights: ``(E, C_i)`` per branch, finest first.
-        bias: ``(E,)``, of all branches together.
-        classifier: The head's last layer; it is copied.
+        bias: Sum over all branches, ``(E,)``.
+        classifier: Last layer of the head; it is copied.
     """
 
     def __init__(self, weights: Sequence[Tensor], bias: Tensor, classifier: nn.Conv2d) -> None:
         super().__init__()
-        # Convolutions' kernels as they are: what is made of a weight in the graph, delegates do not take.
+        # Stored as convolution kernels: delegates reject kernels that the graph computes from a weight.
         self.kernels = nn.ParameterList(kernel.detach().clone() for kernel in _kernels(weights))
         self.bias = nn.Parameter(bias.detach().clone())
         self.classifier = nn.Conv2d(classifier.in_channels, classifier.out_channels, kernel_size=1)
         self.classifier.to(bias).load_state_dict(classifier.state_dict())
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps ``(B, C_i, H_i, W_i)``, finest first, to logits ``(B, num_classes, H_1, W_1)``."""
+        """Turn maps ``(B, C_i, H_i, W_i)``, finest first, into logits ``(B, num_classes, H_1, W_1)``."""
         return self.classifier(F.relu(_add_up(maps, list(self.kernels), self.bias)))
 
 
 def _kernels(weights: Sequence[Tensor]) -> list[Tensor]:
-    """Matrices ``(E, C_i)`` as convolutions' kernels ``(E, C_i, 1, 1)``."""
+    """View matrices ``(E, C_i)`` as convolution kernels ``(E, C_i, 1, 1)``."""
     return [weight[:, :, None, None] for weight in weights]
 
 
 def _add_up(maps: Sequence[Tensor], kernels: Sequence[Tensor], bias: Tensor) -> Tensor:
-    """``sum_i up(W_i x_i) + bias``: the maps' shares at the finest map's size, ``(B, E, H_1, W_1)``."""
+    """Compute ``sum_i up(W_i x_i) + bias`` at the finest map's size, ``(B, E, H_1, W_1)``."""
     size = maps[0].shape[2:]
     total = None
     for i, (x, kernel) in enumerate(zip(maps, kernels, strict=True)):
-        # A constant stays one when it is enlarged: the bias is cheapest on the smallest map.
+        # Upsampling keeps constants, so the bias is cheapest on the smallest map.
         here = bias if i == len(maps) - 1 else None
         share = F.conv2d(x, kernel, here)  # (B, E, H_i, W_i)
         if i > 0:

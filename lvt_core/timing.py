@@ -1,4 +1,4 @@
-"""Time, and the machine that it is measured on."""
+"""Measuring time, and describing the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Timing:
     """Times of single calls, in seconds.
 
     Attributes:
-        seconds: One per image, after the warm-up; at least two.
+        seconds: Time per image, after the warm-up; at least two.
     """
 
     seconds: Sequence[float]
@@ -37,7 +37,7 @@ class Timing:
 
 
 def seconds_of(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Time of one call, by default of the wall's clock, with the device's work awaited before and after."""
+    """Measure one call, by default with the wall clock; wait for the device before and after."""
     synchronize()
     start = clock()
     function()
@@ -46,7 +46,7 @@ def seconds_of(function: Callable[[], object], clock: Callable[[], float] = time
 
 
 def hardware() -> str:
-    """The machine and the versions that a time depends on."""
+    """Describe the machine and the versions that a time depends on."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name()
     threads = "" if torch.cuda.is_available() else f", {torch.get_num_threads()} threads"
     return (

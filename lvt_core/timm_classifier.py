@@ -1,4 +1,4 @@
-"""What timm asks of a classification model, for both of LVT's heads."""
+"""timm's interface of a classification model, shared by both of LVT's classifiers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class TimmClassifier(nn.Module, abc.ABC):
     `forward_head`.
 
     Args:
-        config: The architecture.
-        global_pool: One of the subclass's ``pools``.
+        config: Architecture.
+        global_pool: Pooling, out of the subclass's ``pools``.
 
     Raises:
         ValueError: ``global_pool`` is not one of ``pools``.
@@ -54,10 +54,10 @@ class TimmClassifier(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def finish_features(self, x: Tensor) -> Tensor:
-        """The last map ``(B, C, h, w)`` to what the head takes."""
+        """Turn the last map ``(B, C, h, w)`` into the head's input."""
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Image ``(B, in_chans, H, W)`` to what the head takes: normalised, not pooled."""
+        """Image ``(B, in_chans, H, W)`` to the head's input: normalised, not pooled."""
         return self.finish_features(self.backbone(x)[-1])
 
     @abc.abstractmethod
@@ -77,22 +77,22 @@ class TimmClassifier(nn.Module, abc.ABC):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The maps of chosen stages, in timm's form.
+        """Compute the maps of chosen stages, in timm's form.
 
         Args:
             x: Image ``(B, in_chans, H, W)``.
-            indices: Stages; an integer means the last so many, ``None`` all.
+            indices: Stages; an integer means that many last stages, ``None`` all.
             norm: Apply the final norm to the last stage's map.
             stop_early: Do not compute stages behind the last chosen one.
             output_fmt: ``'NCHW'``.
-            intermediates_only: Return the maps alone.
+            intermediates_only: Return only the maps.
 
         Returns:
-            The maps; or ``(features, maps)``, where features are what `forward_features` gives (if it
-            stopped early, the last map computed).
+            Maps; or ``(features, maps)``, where features are the result of `forward_features` (the last
+            computed map, if it stopped early).
 
         Raises:
-            ValueError: ``output_fmt`` is another one, or an index does not exist.
+            ValueError: ``output_fmt`` is another format, or an index does not exist.
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt={output_fmt!r}: must be 'NCHW'")
@@ -119,7 +119,7 @@ class TimmClassifier(nn.Module, abc.ABC):
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:
-        """Drop what the chosen stages do not need; returns their indices from the start."""
+        """Drop everything that the chosen stages do not need; return their indices from the start."""
         stages = self.backbone.stages
         take, last = feature_take_indices(len(stages), indices)
         pruned = last < len(stages) - 1
@@ -134,10 +134,10 @@ class TimmClassifier(nn.Module, abc.ABC):
         return take
 
     def _drop_token_mixing(self) -> None:
-        """Drop what stands between the last map and the head; here nothing."""
+        """Drop the layers between the last map and the head; by default there are none."""
 
     def get_classifier(self) -> nn.Module:
-        """The layer that makes the class logits."""
+        """Return the layer that makes the class logits."""
         return self.head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
@@ -145,7 +145,7 @@ class TimmClassifier(nn.Module, abc.ABC):
 
         Args:
             num_classes: Classes; 0 removes the head.
-            global_pool: Another pooling, one of ``pools``.
+            global_pool: Another pooling, out of ``pools``.
 
         Raises:
             ValueError: A value is not allowed.
@@ -160,7 +160,7 @@ class TimmClassifier(nn.Module, abc.ABC):
         self.to(device=reference.device, dtype=reference.dtype)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Parameter groups from input to output, for layer-wise learning-rate decay."""
+        """Group the parameters from input to output, for layer-wise learning-rate decay."""
         stages = [
             (r"^backbone\.stages\.(\d+)\.patch_embed", (0,)),
             (r"^backbone\.stages\.(\d+)\.blocks\.(\d+)", None),
@@ -174,10 +174,6 @@ class TimmClassifier(nn.Module, abc.ABC):
                 (r"^norm", (99999,)),  # timm's mark for "with the group before"
             ],
         }
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of parameters with two or more dimensions that take no weight decay."""
-        return set()
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade compute for memory: recompute each block's activations in the backward pass."""

@@ -47,13 +47,13 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def lvt(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """LVT with a pooled head. Keywords: the fields of `LVTConfig`, ``global_pool``, and timm's own."""
+    """Make LVT with a pooled head; keywords: fields of `LVTConfig`, ``global_pool``, and timm's own."""
     return _create("lvt", LVTPooled, pretrained, **kwargs)
 
 
 @register_model
 def lvt_cls(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """The published classifier. Keywords: the fields of `LVTConfig`, ``global_pool``, timm's own."""
+    """Make the published classifier; keywords: fields of `LVTConfig`, ``global_pool``, timm's own."""
     return _create("lvt_cls", LVTClassifier, pretrained, **kwargs)
 
 
@@ -74,7 +74,9 @@ def _build(variant: str, model_cls: type[TimmClassifier], **kwargs: Any) -> Timm
     names = LVTConfig.field_names()
     unknown = sorted(set(kwargs) - set(names) - {"global_pool"})
     if unknown:
-        raise TypeError(f"{variant} takes no {', '.join(unknown)}: the fields are {', '.join(names)}")
+        raise TypeError(
+            f"{variant} does not support {', '.join(unknown)}; its keywords are {', '.join(names)}"
+        )
     config = LVTConfig(**{name: kwargs[name] for name in names if name in kwargs})
     pool = {"global_pool": kwargs["global_pool"]} if "global_pool" in kwargs else {}
     return model_cls(config, **pool)

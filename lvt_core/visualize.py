@@ -1,4 +1,4 @@
-"""Pictures of what a dense model sees: the image, its prediction, the truth, and where they differ."""
+"""Pictures of a dense model's predictions: image, prediction, truth, and errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 VEIL = 0.65  # how much of a class's colour lies over the image
 WRONG = (230, 30, 40)
-SHADES = (1.0, 0.7, 1.3, 0.85, 1.15, 0.55)  # of one class's instances
+SHADES = (1.0, 0.7, 1.3, 0.85, 1.15, 0.55)  # brightness of the instances of one class
 GAP, SMALLEST_TEXT = 6, 12  # pixels
 
 
 def class_colors(count: int) -> np.ndarray:
-    """Colours that differ, the same for the same number, uint8 ``(count, 3)``."""
+    """Return distinct colours, always the same for a count, uint8 ``(count, 3)``."""
     hue = (np.arange(count) * 0.61803) % 1  # the golden ratio keeps neighbours apart
     value = 0.95 - 0.3 * ((np.arange(count) // 6) % 2)
     wheel = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
@@ -30,15 +30,15 @@ def segmentation_picture(
     palette: Sequence[Sequence[int]],
     ignore_index: int = 255,
 ) -> Image.Image:
-    """Panels side by side: image, prediction, truth, errors in red; below them the classes, largest first.
+    """Draw image, prediction, truth and errors (red) side by side, and the classes below, largest first.
 
     Args:
         image: RGB, uint8 ``(H, W, 3)``.
         prediction: Class numbers, ``(H, W)``.
         truth: Class numbers, ``(H, W)``; ``None`` leaves the last two panels out.
-        classes: Names.
+        classes: Names of the classes.
         palette: A colour per class.
-        ignore_index: Truth that does not count; drawn dark, and black among the errors.
+        ignore_index: Value of the truth that does not count; drawn dark, and black among the errors.
     """
     colors = np.asarray(palette, dtype=np.uint8)
     panels = [("image", image), ("prediction", _veil(image, prediction, colors, ignore_index))]
@@ -66,15 +66,15 @@ def panoptic_picture(
     palette: Sequence[Sequence[int]],
     num_things: int,
 ) -> Image.Image:
-    """Panels side by side: image, prediction, truth; below them the classes, largest first.
+    """Draw image, prediction and truth side by side, and the classes below, largest first.
 
-    Segments have their class's colour, instances of things each another shade of it; a white line runs
-    where segments meet, and what belongs to none is dark.
+    Segments have the colour of their class; instances have different shades of it. White lines separate
+    segments, and pixels without a segment are dark.
 
     Args:
         image: RGB, uint8 ``(H, W, 3)``.
         prediction: Segment ids ``(H, W)``, and the class number of each id; other ids are void.
-        truth: The same, or ``None``.
+        truth: Segment ids and class numbers, like `prediction`, or ``None``.
         classes: Names, things first.
         palette: A colour per class.
         num_things: How many of the classes are things.
@@ -116,7 +116,7 @@ def _veil(image: np.ndarray, labels: np.ndarray, colors: np.ndarray, ignore_inde
 
 
 def _lay_out(panels: list[tuple[str, np.ndarray]], legend: list[tuple[str, tuple[int, ...]]]) -> Image.Image:
-    """Titled panels in a row, with the legend below."""
+    """Put titled panels in a row, with the legend below."""
     height, width = panels[0][1].shape[:2]
     columns = len(panels) * (width + GAP) - GAP
     size = max(SMALLEST_TEXT, width // 32)  # readable where a page shows the whole picture
@@ -142,7 +142,7 @@ def _legend_rows(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     size: int,
 ) -> list[list[tuple[int, str, tuple[int, ...]]]]:
-    """Legend entries with their left edges, in as many rows as they need."""
+    """Arrange legend entries, with their left edges, in as many rows as needed."""
     rows: list[list[tuple[int, str, tuple[int, ...]]]] = []
     left = width
     for name, color in legend:

@@ -1,6 +1,6 @@
 """Boxes of two-stage detectors in numpy: anchors, deltas, suppression, RoIAlign, masks.
 
-Everything is float32 and in the order of mmdetection's own, so that its decisions are the same.
+All values are float32 and computed in mmdetection's order, so that the decisions are the same.
 
 Legend: K boxes ``(K, 4)``: left, top, right, bottom in pixels. C channels, H W map, S bins of a RoI per axis.
 """
@@ -16,22 +16,22 @@ MAX_LOG_RATIO = abs(np.log(np.float32(16 / 1000)))  # a box grows and shrinks by
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x))."""
+    """Compute ``1 / (1 + exp(-x))``."""
     with np.errstate(over="ignore"):  # exp of more than 88 is infinite, and the quotient 0
         return 1 / (1 + np.exp(-x))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
-    """Along the last axis."""
+    """Compute the softmax along the last axis."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
 def grid_anchors(base: np.ndarray, stride: Sequence[int], height: int, width: int) -> np.ndarray:
-    """A level's anchors ``(H * W * A, 4)``: rows, columns, then the ``A`` of a place.
+    """Make the anchors of a level ``(H * W * A, 4)``, ordered by row, column and shape.
 
     Args:
-        base: Those of the place at the origin ``(A, 4)``.
+        base: Anchors of the place at the origin ``(A, 4)``.
         stride: Pixels from place to place, to the right and down.
         height: Places of a column.
         width: Places of a row.
@@ -49,13 +49,13 @@ def decode(
     stds: Sequence[float],
     size: tuple[int, int],
 ) -> np.ndarray:
-    """Boxes ``(K, 4)`` moved and stretched by deltas ``(K, 4)``, inside of an image.
+    """Move and stretch boxes ``(K, 4)`` by deltas ``(K, 4)``, and clip them to the image.
 
     Args:
-        boxes: From where.
+        boxes: Boxes before the change.
         deltas: Shifts in parts of the box, and logarithms of factors, both normalised.
-        means: Of the deltas.
-        stds: Of the deltas.
+        means: Mean of the deltas.
+        stds: Standard deviation of the deltas.
         size: The image's height and width.
     """
     deltas = deltas * np.asarray(stds, np.float32) + np.asarray(means, np.float32)
@@ -67,13 +67,13 @@ def decode(
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, limit: int | None = None) -> np.ndarray:
-    """Positions of the boxes that no better one overlaps by more than a threshold, best first.
+    """Suppress boxes that a better box overlaps; return the positions of the others, best first.
 
     Args:
         boxes: ``(K, 4)``.
         scores: ``(K,)``; of equal ones the first is better.
         threshold: Largest intersection over union that is kept.
-        limit: Of how many to find.
+        limit: Most positions to return.
     """
     order = np.argsort(-scores, kind="stable")
     boxes, stays = boxes[order], np.ones(len(order), dtype=bool)
@@ -90,9 +90,9 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, limit: int
     return np.array(kept, dtype=np.int64)
 
 
-def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of each with each; not a number for two boxes without area."""
-    left, top, right, bottom = some.T[:, :, None]
+def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Compute the intersection over union of all pairs; NaN for two boxes without area."""
+    left, top, right, bottom = boxes.T[:, :, None]
     lefts, tops, rights, bottoms = others.T[:, None]
     both = np.maximum(np.minimum(right, rights) - np.maximum(left, lefts), 0)
     both *= np.maximum(np.minimum(bottom, bottoms) - np.maximum(top, tops), 0)
@@ -104,7 +104,7 @@ def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
 def suppress_groups(
     boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshold: float, limit: int
 ) -> np.ndarray:
-    """`suppress` within each group alone; positions of the best `limit` that stay, best first."""
+    """Apply `suppress` within each group; return the positions of the best `limit` boxes, best first."""
     if not len(boxes):
         return np.zeros(0, np.int64)
     # mmdetection puts the groups beside each other; its rounding there is a part of its decisions.
@@ -118,7 +118,7 @@ def suppress_groups(
 
 
 def best(scores: np.ndarray, count: int) -> np.ndarray:
-    """Positions of the best `count` scores, best first; all in their order if there are no more."""
+    """Return the positions of the best `count` scores, best first; all, in order, if there are no more."""
     if count <= 0 or len(scores) <= count:
         return np.arange(len(scores))
     lowest = np.partition(scores, len(scores) - count)[len(scores) - count]
@@ -127,12 +127,12 @@ def best(scores: np.ndarray, count: int) -> np.ndarray:
 
 
 def roi_levels(boxes: np.ndarray, count: int, finest: float) -> np.ndarray:
-    """Which of `count` maps a box's features are taken from, by its size ``(K,)``.
+    """Choose the map that each box takes its features from, by the size of the box ``(K,)``.
 
     Args:
         boxes: ``(K, 4)``.
-        count: Of maps, finest first.
-        finest: Boxes of less than twice this side are of the finest map.
+        count: Number of maps, finest first.
+        finest: Boxes smaller than twice this side belong to the finest map.
     """
     sides = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     levels = np.floor(np.log2(sides / np.float32(finest) + np.float32(1e-6)))
@@ -140,17 +140,17 @@ def roi_levels(boxes: np.ndarray, count: int, finest: float) -> np.ndarray:
 
 
 def roi_align(features: np.ndarray, boxes: np.ndarray, size: int, scale: float, ratio: int) -> np.ndarray:
-    """RoIAlign (Mask R-CNN, section 3) by the mean, pixels' values in their middles: ``(K, C, S, S)``.
+    """Average features in the bins of each box: RoIAlign (Mask R-CNN, section 3), ``(K, C, S, S)``.
 
-    A bin's samples form a grid and interpolation is linear along each axis, so that each box has one matrix
-    for rows and one for columns. They are as wide as the box is.
+    A pixel's value lies at its centre. The samples of a bin form a grid and interpolation is linear along
+    each axis, so two small matrices per box, one for rows and one for columns, do all of it.
 
     Args:
         features: Map ``(C, H, W)``.
         boxes: ``(K, 4)``.
         size: Bins per axis, S.
         scale: Pixels of the map per pixel of the image.
-        ratio: Samples per bin and axis; 0 for as many as it covers pixels.
+        ratio: Samples per bin and axis; 0 for one per pixel that the bin covers.
     """
     C, H, W = features.shape
     found = np.zeros((len(boxes), size, size, C), np.float32)
@@ -168,17 +168,17 @@ def roi_align(features: np.ndarray, boxes: np.ndarray, size: int, scale: float, 
 def _bin_matrix(
     start: np.float32, stop: np.float32, size: int, length: int, ratio: int
 ) -> tuple[int, np.ndarray]:
-    """The mean of each bin's samples along an axis, as a matrix on some of its pixels.
+    """Write the mean of each bin's samples along an axis as a matrix on a range of its pixels.
 
     Args:
-        start: Where the first bin begins, on the map.
-        stop: Where the last one ends.
-        size: Bins.
+        start: Start of the first bin, on the map.
+        stop: End of the last bin.
+        size: Number of bins.
         length: Pixels of the axis.
-        ratio: Samples a bin; 0 for as many as it covers pixels.
+        ratio: Samples per bin; 0 for one per pixel that it covers.
 
     Returns:
-        The first of those pixels, and the matrix (bins, pixels).
+        First pixel of the range, and the matrix (bins, pixels).
     """
     step = (stop - start) / np.float32(size)
     count = ratio if ratio > 0 else int(np.ceil(step))
@@ -195,10 +195,10 @@ def _bin_matrix(
 
 
 def paste(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice, np.ndarray]:
-    """A mask stretched over its box.
+    """Stretch a mask over its box.
 
     Args:
-        mask: ``(M, M)``, of any kind.
+        mask: ``(M, M)``, any type.
         box: ``(4,)``.
         size: The image's height and width.
 
@@ -213,7 +213,7 @@ def paste(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[sli
 
 
 def _stretch_matrix(first: int, last: int, start: np.float32, stop: np.float32, size: int) -> np.ndarray:
-    """Linear interpolation of `size` cells from `start` to `stop` at the pixels first … last - 1."""
+    """Interpolate `size` cells between `start` and `stop` linearly at the pixels first … last - 1."""
     pixels = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
     with np.errstate(divide="ignore", invalid="ignore"):
         place = (pixels - start) / (stop - start) * 2 - 1
@@ -223,19 +223,19 @@ def _stretch_matrix(first: int, last: int, start: np.float32, stop: np.float32, 
 
 
 def resize_matrix(size: int, padded: int, cut: int, target: int) -> np.ndarray:
-    """``(target, size)``: linear interpolation to `padded`, the first `cut` of it, and that to `target`."""
+    """Make the matrix ``(target, size)`` that resizes to `padded`, keeps `cut`, resizes to `target`."""
     return (_interpolation(cut, target) @ _interpolation(size, padded)[:cut]).astype(np.float32)
 
 
 def largest_resized(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Which of some maps is the largest at each pixel, once they are resized: ``(height, width)``.
+    """Find the largest of some maps at each pixel after resizing: ``(height, width)``.
 
-    One map at a time: arrays of all maps in full size take longer to fetch than to compute.
+    It resizes one map at a time: all maps at full size would not fit the cache.
 
     Args:
         maps: ``(C, H, W)``.
-        rows: What `resize_matrix` gives, ``(height, H)``.
-        columns: The same, ``(width, W)``.
+        rows: Matrix of `resize_matrix`, ``(height, H)``.
+        columns: Matrix of `resize_matrix`, ``(width, W)``.
     """
     down, across = _bands(rows), _bands(columns)
     largest = np.full((len(rows), len(columns)), -np.inf, np.float32)
@@ -249,7 +249,7 @@ def largest_resized(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> 
 
 
 def _bands(matrix: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """A nearly empty matrix as what is in it: for every row a place and its weight, several times."""
+    """Split a banded matrix into pairs of one column and one weight per row."""
     first = (matrix != 0).argmax(axis=1)
     last = matrix.shape[1] - 1 - (matrix[:, ::-1] != 0).argmax(axis=1)
     bands = []

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, told in one sentence."""
+"""Errors that the user can fix, reported in one sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave; the message names it, its value and what was allowed."""
+    """A mistake in the input; the message names the option or file, its value and what is allowed."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -33,6 +33,6 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def sentence(error: UserError) -> str:
-    """The error's own words; data-loading processes hand it on inside of a traceback."""
+    """Return the error's own message, also when a data-loading process wrapped it in a traceback."""
     found = re.findall(r"^[\w.]*Error: (.+)$", str(error), re.MULTILINE)
     return found[-1] if "Original Traceback" in str(error) and found else str(error)

@@ -1,4 +1,4 @@
-"""What ``model.json`` says of an exported network: read, and checked once for all that use it."""
+"""Reading and checking ``model.json``, the description of an exported network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from lvt_predict.errors import UserError
 
 MANIFEST = "model.json"
-PACKAGES = {  # what runs a runtime's files: distributions, for `pip install`
+PACKAGES = {  # the distributions that run a runtime's files, for `pip install`
     "coreml": "coremltools",
     "executorch": "executorch torch",
     "litert": "ai-edge-litert",
@@ -22,38 +22,43 @@ PACKAGES = {  # what runs a runtime's files: distributions, for `pip install`
     "openvino": "openvino",
     "pt2": "torch",
 }
-SHOWN = 60  # characters of a wrong value
-LARGEST = float(np.finfo(np.float32).max)
+SHOWN = 60  # characters of a wrong value that a message shows
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be, and how that is told."""
+    """A condition on a value, and the words for it in messages."""
 
     holds: Callable[[Any], bool]
     allowed: str
 
 
 def is_whole(value: Any, low: int = 1) -> bool:
-    """Whether it is a whole number of at least `low`; JSON's ``true`` and ``1.0`` are none."""
+    """Whether a value is a whole number of at least `low`; JSON's ``true`` and ``1.0`` are not."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= low
 
 
-def is_number(value: Any, low: float = -LARGEST) -> bool:
-    """Whether it is a number of at least `low` that float32 holds."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= LARGEST
+def is_number(value: Any, low: float = -LARGEST_NUMBER) -> bool:
+    """Whether a value is a number of at least `low` in the range of float32."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= LARGEST_NUMBER
 
 
 def is_list(value: Any, holds: Callable[[Any], bool], count: int | None = None) -> bool:
-    """Whether it is a list of at least one such entry, of `count` if that is given."""
+    """Whether a value is a list whose entries hold; of `count` entries, or at least one."""
     return isinstance(value, list) and len(value) == (count or max(len(value), 1)) and all(map(holds, value))
 
 
-def require(file: Path, rules: Mapping[str, Rule], content: Any) -> None:
-    """Refuse a field that breaks its rule; ``a.b`` is field ``b`` of the object ``a``.
+def require_rules(file: Path, rules: Mapping[str, Rule], content: Any) -> None:
+    """Reject a field that breaks its rule; ``a.b`` is field ``b`` of the object ``a``.
+
+    Args:
+        file: File of the content, for messages.
+        rules: Rules by the names of fields.
+        content: Content of the file.
 
     Raises:
-        UserError: A field is missing or not what it must be.
+        UserError: A field is missing or breaks its rule.
     """
     for name, rule in rules.items():
         value, known = content, ""
@@ -75,7 +80,7 @@ def _wrong(file: Path, name: str, value: Any, allowed: str) -> UserError:
 
 
 def _is_name(value: Any) -> bool:
-    """Whether it names a file inside the folder."""
+    """Whether a value is the name of a file inside of the folder."""
     if not isinstance(value, str):
         return False
     path = PurePosixPath(value)
@@ -109,10 +114,10 @@ RULES = {
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """An exported folder's ``model.json``.
+    """Read the ``model.json`` of an exported folder.
 
     Raises:
-        UserError: There is none, or it is not one that `lvt export` writes.
+        UserError: The file is missing, or `lvt export` did not write it.
     """
     file = folder / MANIFEST
     try:
@@ -122,56 +127,65 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not JSON ({error})") from error
     if not isinstance(manifest, dict):
-        raise UserError(f"{file}: holds no object; `lvt export` writes it")
+        raise UserError(f"{file}: must hold a JSON object; `lvt export` writes it")
     if missing := [key for key in RULES if key not in manifest]:
         raise UserError(f"{file}: has no {', '.join(missing)}; `lvt export` writes it")
-    require(file, RULES, manifest)
+    require_rules(file, RULES, manifest)
     if "versions" in manifest:
-        require(file, {"versions": Rule(_is_texts, "each package's version, by its name")}, manifest)
-    counts = (3, manifest["input"][1])  # what takes no images, as a head, has an image's numbers
+        require_rules(file, {"versions": Rule(_is_texts, "each package's version, by its name")}, manifest)
+    counts = (
+        3,
+        manifest["input"][1],
+    )  # a network whose input is not an image, such as a head, has an image's three numbers
     for key in ("mean", "std"):
-        require(file, {key: Rule(lambda value: len(value) in counts, "3 numbers, one a channel")}, manifest)
+        require_rules(
+            file, {key: Rule(lambda value: len(value) in counts, "3 numbers, one a channel")}, manifest
+        )
     name = PurePosixPath(manifest["file"])
-    weights = [str(name.with_suffix(".bin"))] if name.suffix == ".xml" else []  # OpenVINO's lie beside
+    weights = (
+        [str(name.with_suffix(".bin"))] if name.suffix == ".xml" else []
+    )  # OpenVINO writes its weights into a second file
     require_listed(file, manifest, [str(name), *weights])
     return manifest
 
 
 def require_listed(file: Path, manifest: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Refuse a manifest that has no checksum of one of the files, or of no file in such a folder.
+    """Reject a manifest without a checksum of each file, or of a file in each folder, of these names.
 
     Raises:
-        UserError: It has none.
+        UserError: A checksum is missing.
     """
     for name in names:
         if not any(listed == name or listed.startswith(f"{name}/") for listed in manifest["sha256"]):
-            raise UserError(f"{file}: sha256 has nothing of {name}; `lvt export` writes it")
+            raise UserError(f"{file}: sha256 has no entry for {name}; `lvt export` writes it")
 
 
 def require_unchanged(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse files that are not those that were exported.
+    """Reject files that differ from the exported ones.
 
     Raises:
-        UserError: One is missing or another, or lies in a package of files where it was not.
+        UserError: A file is missing, was changed, or was added to a package.
     """
     for name, expected in manifest["sha256"].items():
         if sha256(folder / name) != expected:
             raise UserError(f"{folder / name}: not the file that was exported (its SHA-256 differs)")
-    for path in sorted((folder / manifest["file"]).rglob("*")):  # of a file there is none
+    for path in sorted(
+        (folder / manifest["file"]).rglob("*")
+    ):  # only packages, such as Core ML's, are folders
         name = path.relative_to(folder).as_posix()
         if not path.is_dir() and not path.name.startswith(".") and name not in manifest["sha256"]:
-            raise UserError(f"{path}: was not exported; remove it")
+            raise UserError(f"{path}: is not a part of the export; remove it")
 
 
 def sha256(file: Path) -> str:
-    """Of a file's bytes.
+    """Compute the SHA-256 of a file.
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The file cannot be read.
     """
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    except ValueError as error:  # no system has such a name
+    except ValueError as error:  # the name has a null byte
         raise UserError(f"cannot read {str(file)!r}: {error}") from error

@@ -1,12 +1,12 @@
-"""Run an exported panoptic network with numpy and its runtime alone.
+"""Run an exported panoptic network with numpy and its runtime.
 
     model = PanopticModel("exports/panoptic-onnx-fp32")
     found = model(model.normalize(images))       # uint8 (1, H, W, 3) in
     found.ids, found.segments                    # (H, W) and what each id is
 
-The networks are three files: the trunk from the image to maps, and the heads of boxes and of masks on
-features of boxes. What lies between them, and the making of one map of their outputs, is here: the same
-decisions as mmdetection's with our `PanopticFusionHead`.
+The export has three networks: the trunk turns the image into maps; the box head and the mask head work on
+the features of boxes. This module does the steps between them and fuses their outputs into one map, with the
+same decisions as mmdetection with our `PanopticFusionHead`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class PanopticSegment:
     """A segment of a map.
 
     Attributes:
-        id: Its pixels' value in the map; not `VOID`.
-        label: Its class, a position in the classes: things, then stuff.
-        score: Of a thing 0..1; ``None`` for stuff.
-        is_thing: Whether it is one instance of its class.
+        id: Value of the segment's pixels in the map; not `VOID`.
+        label: Class, a position in the classes: things, then stuff.
+        score: Confidence of a thing, 0..1; ``None`` for stuff.
+        is_thing: Whether the segment is one instance of its class.
     """
 
     id: int
@@ -51,11 +51,11 @@ class PanopticSegment:
 
 @dataclass(frozen=True)
 class PanopticMap:
-    """What an image shows.
+    """The segments of an image.
 
     Attributes:
-        ids: ``(H, W)`` int32: the segment of each pixel, `VOID` where there is none.
-        segments: Things by falling score, then stuff by label; ids rise from 1 on.
+        ids: Segment of each pixel, ``(H, W)`` int32; `VOID` where there is none.
+        segments: Things by falling score, then stuff by label; ids count from 1.
     """
 
     ids: np.ndarray
@@ -72,11 +72,11 @@ class Instances:
 
 
 class PanopticPipeline:
-    """The networks and what lies between them.
+    """The three networks and the steps between them.
 
     Args:
-        settings: What ``model.json`` has: the fields of `predict_panoptic_settings.RULES`.
-        parts: `PARTS`, each from its input to its outputs.
+        settings: Content of ``model.json``: the fields of `panoptic_manifest.RULES`.
+        parts: Functions from input to outputs, by the names of `PARTS`.
     """
 
     def __init__(self, settings: Mapping[str, Any], parts: Mapping[str, Part]) -> None:
@@ -91,26 +91,26 @@ class PanopticPipeline:
         extent: tuple[int, int] | None = None,
         size: tuple[int, int] | None = None,
     ) -> PanopticMap:
-        """What an image shows.
+        """Find the segments of an image.
 
         Args:
             images: ``(1, 3, H, W)``, float32, normalised; the image lies at its left top, the rest is
                 ``pad_value``.
-            extent: The image's height and width therein; by default all.
-            size: The map's height and width; by default those of `extent`. Give the image's own, if it was
-                resized.
+            extent: Height and width of the image inside of `images`; by default all.
+            size: Height and width of the map; by default those of `extent`. For a resized image give the
+                size before resizing.
 
         Raises:
-            UserError: The image has a type or size that the file was not exported for, or does not hold
-                `extent`, or a size is none.
+            UserError: The image has a type or size that the file was not exported for, `extent` exceeds
+                the image, or a size is not a pair of positive whole numbers.
         """
         require_input(images)
         if len(images) != 1:
-            raise UserError(f"images are {images.shape}: must be one at a time")
+            raise UserError(f"images {images.shape}: pass one image at a time")
         height, width = images.shape[2:]
         extent = sides("extent", (height, width) if extent is None else extent)
         if extent[0] > height or extent[1] > width:
-            raise UserError(f"extent {extent}: must lie in the images, {(height, width)}")
+            raise UserError(f"extent {extent}: must not exceed the images' {(height, width)}")
         size = extent if size is None else sides("size", size)
         scores, deltas, maps, stuff = self._split(self.trunk(images))
         proposals = self.propose(scores, deltas, extent)
@@ -125,13 +125,13 @@ class PanopticPipeline:
         levels, maps = len(self.settings["proposals"]["strides"]), len(self.settings["roi"]["strides"])
         *rest, stuff = (value[0] for value in outputs)
         if len(rest) != 2 * levels + maps:
-            raise UserError(f"the trunk gives {len(rest) + 1} outputs, not {2 * levels + maps + 1}")
+            raise UserError(f"the trunk has {len(rest) + 1} outputs, expected are {2 * levels + maps + 1}")
         return rest[:levels], rest[levels : 2 * levels], rest[2 * levels :], stuff
 
     def propose(
         self, scores: Sequence[np.ndarray], deltas: Sequence[np.ndarray], extent: tuple[int, int]
     ) -> np.ndarray:
-        """Boxes ``(K, 4)`` that may hold a thing, best first.
+        """Propose boxes ``(K, 4)`` that may contain a thing, best first.
 
         Args:
             scores: Logits ``(A, H_i, W_i)`` of each level.
@@ -158,7 +158,7 @@ class PanopticPipeline:
     def classify(
         self, maps: Sequence[np.ndarray], proposals: np.ndarray, extent: tuple[int, int]
     ) -> Instances:
-        """What the proposals hold, moved to where it lies."""
+        """Classify the proposals and move their boxes onto the things."""
         options, things = self.settings["boxes"], self.settings["num_things"]
         logits, deltas = self._run(self.box_head, maps, proposals, "boxes")
         scores = ops.softmax(logits)[:, :things]
@@ -171,7 +171,7 @@ class PanopticPipeline:
         return Instances(boxes[kept], score[kept], label[kept])
 
     def segment(self, maps: Sequence[np.ndarray], found: Instances) -> np.ndarray:
-        """The instances' masks, each in its box: ``(N, M, M)``, 0..1."""
+        """Compute the mask of each instance inside of its box: ``(N, M, M)``, 0..1."""
         if not len(found.boxes):
             return np.zeros((0, 1, 1), np.float32)
         (logits,) = self._run(self.mask_head, maps, found.boxes, "masks")
@@ -180,17 +180,17 @@ class PanopticPipeline:
     def stuff_labels(
         self, logits: np.ndarray, images: np.ndarray, extent: tuple[int, int], size: tuple[int, int]
     ) -> np.ndarray:
-        """Logits of stuff and, last, of things to each pixel's best class, from 0 on: ``(H, W)``."""
+        """Find the best class of each pixel ``(H, W)``; the last of the logits stands for all things."""
         rows, columns = (
             ops.resize_matrix(logits.shape[1 + i], images.shape[2 + i], extent[i], size[i]) for i in (0, 1)
         )
         return ops.largest_resized(logits, rows, columns)
 
     def fuse(self, found: Instances, masks: np.ndarray, boxes: np.ndarray, stuff: np.ndarray) -> PanopticMap:
-        """Instances over each other by falling score, stuff where there is none.
+        """Lay instances over each other by falling score, and fill the rest with stuff.
 
         Args:
-            found: Scores and labels.
+            found: Instances with scores and labels.
             masks: ``(N, M, M)``.
             boxes: ``(N, 4)`` in the map's pixels.
             stuff: ``(H, W)``.
@@ -218,7 +218,7 @@ class PanopticPipeline:
         return PanopticMap(ids, segments)
 
     def _run(self, head: Part, maps: Sequence[np.ndarray], boxes: np.ndarray, kind: str) -> list[np.ndarray]:
-        """A head's outputs for boxes; its input has a fixed number of them, the rest is zeros."""
+        """Run a head on boxes, in batches of its fixed size, the last one filled up with zeros."""
         options, roi = self.settings[kind], self.settings["roi"]
         count, size = options["batch"], options["roi_size"]
         features = np.zeros((len(boxes), maps[0].shape[0], size, size), np.float32)
@@ -235,7 +235,7 @@ class PanopticPipeline:
         return [np.concatenate(values) for values in zip(*found, strict=True)]
 
     def _level_anchors(self, level: int, height: int, width: int) -> np.ndarray:
-        """A level's anchors, made once."""
+        """Return the anchors of a level; they are computed once."""
         key, options = (level, height, width), self.settings["proposals"]
         if key not in self._anchors:
             base = np.asarray(options["anchors"][level], np.float32)
@@ -247,38 +247,38 @@ class PanopticModel(PanopticPipeline):
     """An exported panoptic network.
 
     Args:
-        folder: What `lvt export --task panoptic` wrote.
+        folder: Folder that `lvt export --task panoptic` wrote.
 
     Attributes:
-        manifest: What ``model.json`` says: sizes, classes, preprocessing, thresholds, versions, parity.
+        manifest: Content of ``model.json``: sizes, classes, preprocessing, thresholds, versions, parity.
 
     Raises:
-        UserError: A part is missing or not the one that was exported, or the runtime is not installed or
-            refuses it.
+        UserError: A part is missing or differs from the exported one, or the runtime is not installed or
+            rejects it.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         if self.manifest.get("task") != "panoptic":
-            raise UserError(f"{self.folder}: is of no panoptic network; lvt_predict.model opens it")
+            raise UserError(f"{self.folder}: is not a panoptic export; open it with lvt_predict.model")
         require_settings(self.folder / MANIFEST, self.manifest)
         require_unchanged(self.folder, self.manifest)
         super().__init__(self.manifest, {name: ExportedModel(self.folder / name) for name in PARTS})
 
     def normalize(self, images: np.ndarray) -> np.ndarray:
-        """Bytes ``(1, H, W, 3)``, RGB, to what the network takes: padded to its size, right and below.
+        """Turn bytes ``(1, H, W, 3)``, RGB, into the network's input, padded to its size right and below.
 
         Raises:
-            UserError: They are something else, or larger than the network's input.
+            UserError: The images have another type or shape, or are larger than the network's input.
         """
         pixels = normalize(images, self.manifest["mean"], self.manifest["std"])
         height, width = self.manifest["input"][2:]
         if len(images) != 1:
-            raise UserError(f"images are {images.shape}: must be one at a time")
+            raise UserError(f"images {images.shape}: pass one image at a time")
         if images.shape[1] > height or images.shape[2] > width:
             raise UserError(
-                f"images are {images.shape[1]} x {images.shape[2]}: this network takes up to "
+                f"images are {images.shape[1]} x {images.shape[2]}: this network supports up to "
                 f"{height} x {width}; resize them"
             )
         padded = np.full((1, 3, height, width), self.manifest["pad_value"], np.float32)

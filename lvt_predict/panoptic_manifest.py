@@ -1,11 +1,11 @@
-"""What ``model.json`` must say of a panoptic network beside what it says of each."""
+"""The additional fields of a panoptic network's ``model.json``, and their rules."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from lvt_predict.manifest import Rule, is_list, is_number, is_whole, require, require_listed
+from lvt_predict.manifest import Rule, is_list, is_number, is_whole, require_listed, require_rules
 
 PARTS = ("trunk", "box_head", "mask_head")
 
@@ -32,7 +32,9 @@ RULES = {
     "num_stuff": FROM_0,
     "proposals.anchors": ANCHORS,
     "proposals.strides": PAIRS,
-    "proposals.nms_pre": Rule(lambda value: is_whole(value, -1), "a whole number; all are taken below 1"),
+    "proposals.nms_pre": Rule(
+        lambda value: is_whole(value, -1), "a whole number; below 1, all boxes are taken"
+    ),
     "proposals.nms": PART,
     "proposals.count": COUNT,
     "proposals.min_size": NUMBER,
@@ -59,17 +61,17 @@ RULES = {
 
 
 def require_settings(file: Path, manifest: dict[str, Any]) -> None:
-    """Refuse a manifest that is of no panoptic network.
+    """Reject a manifest that does not describe a panoptic network.
 
     Args:
         file: ``model.json``, for messages.
-        manifest: What `read_manifest` gives of it.
+        manifest: Content, as `read_manifest` returns it.
 
     Raises:
-        UserError: A field is missing or not what it must be.
+        UserError: A field is missing or breaks its rule.
     """
-    require(file, RULES, manifest)
+    require_rules(file, RULES, manifest)
     levels = len(manifest["proposals"]["strides"])
-    of_each = Rule(lambda value: len(value) == levels, f"of {levels} levels, as proposals.strides is")
-    require(file, {"proposals.anchors": of_each}, manifest)
+    of_each = Rule(lambda value: len(value) == levels, f"a list of {levels} levels, as proposals.strides has")
+    require_rules(file, {"proposals.anchors": of_each}, manifest)
     require_listed(file, manifest, PARTS)

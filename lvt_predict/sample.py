@@ -1,8 +1,8 @@
-"""What an exported network gave where it was written, to be asked for again where it runs.
+"""The self-check of an exported folder: outputs recorded at the export, computed again where it runs.
 
     python -m lvt_predict.sample exports/lvt_cls-onnx-fp32
 
-Needs numpy and the runtime alone.
+Needs numpy and the runtime.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 
 from lvt_predict.errors import CommandParser, UserError, run_command
 from lvt_predict.images import require_size
-from lvt_predict.manifest import MANIFEST, Rule, is_list, is_number, is_whole, read_manifest, require
+from lvt_predict.manifest import MANIFEST, Rule, is_list, is_number, is_whole, read_manifest, require_rules
 from lvt_predict.model import ExportedModel, load
 from lvt_predict.panoptic_manifest import PARTS
 
-VALUES = 64  # kept of an output
-# Of an output's largest value. Other processors round int8 products and float16 otherwise.
+VALUES = 64  # recorded values of each output
+# Allowed difference, relative to an output's largest value: processors round int8 and float16 differently.
 TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2, "int8": 1e-1}
 RULES = {
     "sample.seed": Rule(lambda value: is_whole(value, 0), "a whole number of at least 0"),
@@ -44,33 +44,33 @@ def _is_output(value: Any) -> bool:
 
 
 def record_sample(model: ExportedModel, shape: Sequence[int]) -> dict[str, Any]:
-    """An input, by its seed and shape, and some values of each of the outputs for it.
+    """Record an input, by its seed and shape, and some values of each output for it.
 
     Args:
-        model: What is recorded.
-        shape: Of the input.
+        model: Exported network.
+        shape: Shape of the input.
     """
     return {"seed": 0, "input": list(shape), "outputs": _outputs(model, 0, shape)}
 
 
 def check_sample(model: ExportedModel) -> float:
-    """Ask for the recorded outputs.
+    """Compute the recorded outputs again and compare.
 
     Returns:
-        The largest difference, as a part of the output's largest value.
+        Largest difference, relative to the largest value of its output.
 
     Raises:
-        UserError: There is no record, or the outputs differ by more than the precision's `TOLERANCES`.
+        UserError: The manifest has no sample, or the outputs differ by more than `TOLERANCES`.
     """
     sample = model.manifest.get("sample")
     if not sample:
         raise UserError(f"{model.folder / MANIFEST}: has no sample; `lvt export` writes it")
-    require(model.folder / MANIFEST, RULES, model.manifest)
-    require_size(sample["input"], model.manifest["input"])  # before so much noise is made
+    require_rules(model.folder / MANIFEST, RULES, model.manifest)
+    require_size(sample["input"], model.manifest["input"])  # before noise of that size is made
     outputs = _outputs(model, sample["seed"], sample["input"])
     shapes, recorded = ([output["shape"] for output in each] for each in (outputs, sample["outputs"]))
     if shapes != recorded:
-        raise UserError(f"{model.folder}: gives {shapes}, where {recorded} are recorded")
+        raise UserError(f"{model.folder}: gives outputs of shapes {shapes}, recorded are {recorded}")
     worst = 0.0
     for found, expected in zip(outputs, sample["outputs"], strict=True):
         differences = np.abs(np.subtract(found["values"], expected["values"]))
@@ -86,7 +86,7 @@ def check_sample(model: ExportedModel) -> float:
 
 
 def photograph(batch: int, height: int, width: int, *, seed: int, channels: int = 3) -> np.ndarray:
-    """Noise with a photograph's spectrum, normalised: ``(B, C, H, W)``, float32."""
+    """Make noise with the spectrum of a photograph, normalised: ``(B, C, H, W)``, float32."""
     rng = np.random.default_rng(seed)
     y, x = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     falloff = 1 / np.maximum(np.hypot(x, y), 1 / width)
@@ -110,17 +110,19 @@ def _outputs(model: ExportedModel, seed: int, shape: Sequence[int]) -> list[dict
 
 
 def _spread(value: np.ndarray) -> np.ndarray:
-    """`VALUES` of them, evenly."""
+    """Pick `VALUES` values at even distances."""
     flat = value.ravel()
     return flat[np.linspace(0, flat.size - 1, min(flat.size, VALUES)).astype(np.int64)]
 
 
 def main() -> None:
-    """Check folders."""
+    """Check the folders of the command line."""
     parser = CommandParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="what lvt export wrote")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="FOLDER", help="folder that lvt export wrote"
+    )
     for folder in parser.parse_args().folders:
         is_whole_network = read_manifest(folder).get("task") != "panoptic"
         parts = [folder] if is_whole_network else [folder / name for name in PARTS]

@@ -1,22 +1,23 @@
-"""A tiny image folder in ImageNet's layout, and the commands run on it as a user runs them."""
+"""Commands run as a user runs them, and a tiny image folder in ImageNet's layout to run them on."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import logging
+import multiprocessing
 import os
+import runpy
+import socket
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import BaseContext
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
 from PIL import Image
-
-from lvt_core.errors import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 TASK = ROOT / "classification"
@@ -24,7 +25,7 @@ SMALL = "depths=(1,1,1,1) embed_dims=(8,8,16,16) num_heads=(2,2,2,2)".split()
 
 
 def write_folder(root: Path, *, train: int = 8, val: int = 5, classes: int = 3, size: int = 40) -> Path:
-    """Coloured noise, one hue per class, with its token labels beside it."""
+    """Write images of coloured noise, one hue per class, and token labels of the training images."""
     rng = np.random.default_rng(0)
     for split, count in (("train", train), ("val", val)):
         for label in range(classes):
@@ -45,13 +46,13 @@ def write_folder(root: Path, *, train: int = 8, val: int = 5, classes: int = 3, 
 
 
 def run(*command: object, ok: bool = True, task: Path = TASK) -> subprocess.CompletedProcess:
-    """Run a command of a task's folder from there, as a user would.
+    """Run a command in a task's folder, as a user does there.
 
-    Python scripts run in this process: starting one takes longer than all the rest of a small run.
+    Python scripts run in this process: starting Python takes longer than a small run itself.
     """
     words = [str(word) for word in command]
     if words[0].endswith(".py"):
-        done = run_inside(words, task)
+        done = run_script(words, task)
     else:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
@@ -60,37 +61,57 @@ def run(*command: object, ok: bool = True, task: Path = TASK) -> subprocess.Comp
     return done
 
 
-def run_inside(words: list[str], task: Path) -> subprocess.CompletedProcess:
-    """A script's ``main`` under the script's own error handling."""
-    module = script(task / words[0])
-    before, argv, code = os.getcwd(), sys.argv, 0
+def run_script(words: list[str], task: Path) -> subprocess.CompletedProcess:
+    """Run a script as ``__main__`` inside of this process; return its exit status and what it printed."""
+    folder, argv, code = os.getcwd(), sys.argv, 0
     out, err = io.StringIO(), io.StringIO()
     os.chdir(task)
     sys.argv = words
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            run_command(module.main)
+            runpy.run_path(words[0], run_name="__main__")
     except SystemExit as stop:
-        code = stop.code
+        code = stop.code or 0
     finally:
-        os.chdir(before)
+        os.chdir(folder)
         sys.argv = argv
         logging.getLogger().handlers.clear()
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
-def script(path: Path) -> ModuleType:
-    """A task's script as a module, under a name that no other module has."""
-    name = "_".join((*path.parts[-3:-1], path.stem, "script"))
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+def run_ranks(count: int, *command: object, task: Path = TASK) -> None:
+    """Run a script on several processes, with the variables that torchrun sets."""
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+    shared = {"WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+    words = [str(word) for word in command]
+    with ProcessPoolExecutor(count, fork_server()) as pool:
+        ranks = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in range(count)]
+        for running in [pool.submit(run_forked, words, rank, task) for rank in ranks]:
+            done = running.result(timeout=300)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+
+def fork_server() -> BaseContext:
+    """Return a context whose processes are forked from one that has already loaded PyTorch."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lvt_classify.train"])
+    return context
+
+
+def run_forked(
+    words: list[str], environment: dict[str, object] | None = None, task: Path = TASK
+) -> subprocess.CompletedProcess:
+    """Run a script in this process, which `fork_server` has forked."""
+    environment = environment or {}
+    os.environ.update({name: str(value) for name, value in environment.items()})
+    torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # the default of a process that no server forked
+    return run_script(words, task)
 
 
 def train(folder: Path, output: Path, *options: object, name: str = "run", **kwargs) -> Path:
-    """A short run of a small network; returns its folder."""
+    """Train a small network for two short epochs; return the run's folder."""
     run(*train_command(folder, output, *options, name=name), **kwargs)
     return output / name
 
@@ -108,7 +129,7 @@ def weights(path: Path, key: str = "state_dict") -> dict[str, torch.Tensor]:
 
 
 def sentence(done: subprocess.CompletedProcess) -> str:
-    """The one line of a failed command's error; anything like a traceback fails the test."""
+    """Return the error of a failed command, which must be one sentence without a traceback."""
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lvt_predict.model import openvino_core
+from lvt_predict.runtimes import openvino_core
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 openvino_core()  # before a test makes one, with telemetry, and drops it

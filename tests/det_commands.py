@@ -98,7 +98,7 @@ def train(config: Path, work_dir: Path, *options: object, **kwargs: Any):
 
 
 def build(path: Path, **options: Any):
-    """A config's model with fresh weights, the same each time."""
+    """Return a config's model with fresh weights, the same each time."""
     init_default_scope("mmdet")
     cfg = load_config(path, options)
     without_pretrained(cfg.model)
@@ -109,7 +109,7 @@ def build(path: Path, **options: Any):
 
 
 def tiny_file(config: Path, path: Path) -> Path:
-    """A checkpoint of the config's model, in our names."""
+    """Return a checkpoint of the config's model, in our names."""
     save_checkpoint(to_lvt(build(config)[1].state_dict()), path)
     return path
 

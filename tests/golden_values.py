@@ -34,7 +34,7 @@ def expected(name: str) -> Tensor:
 
 
 def weight(key: str, shape: list[int]) -> Tensor:
-    """The weight that the rule gives for an original key."""
+    """Return the weight that the rule gives for an original key."""
     seed = zlib.crc32((golden()["salt"] + key).encode())
     z = np.random.RandomState(seed).standard_normal(shape)
     leaf = key.rsplit(".", 1)[-1]
@@ -52,7 +52,7 @@ def weight(key: str, shape: list[int]) -> Tensor:
 
 
 def state_dict(shapes: dict[str, list[int]] | str) -> dict[str, Tensor]:
-    """An original state dict by rule, from its shapes or the name of a listed one."""
+    """Return an original state dict by rule, from its shapes or the name of a listed one."""
     shapes = golden()[shapes] if isinstance(shapes, str) else shapes
     return {key: weight(key, shape) for key, shape in shapes.items()}
 
@@ -64,7 +64,7 @@ def image(name: str) -> Tensor:
 
 
 def assert_close(actual: Tensor, name: str, tolerance: float = 1e-4) -> None:
-    """``|a - b| <= tolerance * max |b|`` everywhere."""
+    """Check that ``|a - b| <= tolerance * max |b|`` everywhere."""
     target = expected(name)
     assert actual.shape == target.shape
     error = (actual.detach() - target).abs().max() / target.abs().max()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lvt_core import cli
 from lvt_core.errors import CommandParser, UserError, run_command
-from lvt_predict.model import PACKAGES, read_manifest
+from lvt_predict.manifest import PACKAGES, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = tuple(runtime for runtime in PACKAGES if runtime != "pt2")  # pt2 is PyTorch itself

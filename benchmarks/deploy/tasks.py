@@ -20,8 +20,9 @@ from demo.panoptic_run import CONFIG, MAX_EPOCHS
 from demo.segmentation_run import trained_segmentor
 from lvt_core.export import RUNTIMES, Export, Scores
 from lvt_core.export.forms.graph import Outputs
-from lvt_core.export.gate.gate import check_scores, difference, photograph
-from lvt_core.export.gate.labelled import LABELLED, Labelled
+from lvt_core.export.gate.labelled import LABELLED, JudgedImages
+from lvt_core.export.gate.parity import difference
+from lvt_core.export.gate.scores import ScoreGate
 from lvt_core.export.open_model import open_model
 from lvt_core.export.panoptic.gate import predict_as_trained
 from lvt_core.export.panoptic.labelled import PanopticImages
@@ -29,9 +30,11 @@ from lvt_core.export.panoptic.open import open_panoptic
 from lvt_core.export.panoptic.parts import settings_of
 from lvt_core.export.panoptic.write import export_panoptic
 from lvt_core.export.runtimes.delegates import Delegation
-from lvt_core.export.write import export_model, make_job, write_file, write_manifest
-from lvt_predict.model import load, read_manifest
+from lvt_core.export.write import export_model, make_job, write_file, write_model_manifest
+from lvt_predict.manifest import read_manifest
+from lvt_predict.model import load
 from lvt_predict.panoptic import PARTS, PanopticModel
+from lvt_predict.sample import photograph
 
 CALIBRATION_IMAGES = 8
 PANOPTIC_SIZE = (96, 96)  # height and width of the demo's scenes
@@ -112,7 +115,7 @@ class ImageTask(Task):
         trained: Any = open_model(str(checkpoint)).model
         options: dict[str, Any] = {"crop_pct": 1.0} if name == "lvt_cls" else {}
         export = Export(name, self.judged_size)
-        self.data: Labelled = LABELLED[name](
+        self.data: JudgedImages = LABELLED[name](
             data,
             self.judged_size,
             num_classes=trained.config.num_classes,
@@ -130,15 +133,18 @@ class ImageTask(Task):
         job = make_job(self.model, export, target, calibration=drawn if precision == "int8" else [])
         folder.mkdir(parents=True)
         write_file(job, target, folder / target.file)
-        write_manifest(folder, export, target, None)
+        write_model_manifest(folder, export, target, None)
 
     def judge(self, runtime: str, precision: str, folder: Path) -> Scores:
         name, model, classes, *_ = open_model(str(self.checkpoint))
         export = Export(name, self.judged_size, precision=precision, classes=classes)
-        check = partial(check_scores, data=self.data)  # judges float32 by its scores, too
+        calibration = self.data.calibration() if precision == "int8" else []
         with tempfile.TemporaryDirectory() as temporary:
             written = Path(temporary, folder.name)
-            checked = export_model(model, export, RUNTIMES[runtime], written, data=self.data, check=check)
+            gate = ScoreGate(self.data)  # judges float32 by its scores, too
+            checked = export_model(
+                model, export, RUNTIMES[runtime], written, gate=gate, calibration=calibration
+            )
         assert isinstance(checked, Scores)
         return checked
 

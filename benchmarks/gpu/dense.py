@@ -17,7 +17,7 @@ from benchmarks.literal import LiteralSegFormerHead, literal_copy
 from benchmarks.side_by_side import Call, Row, device, side_by_side
 from lvt_core import LVTConfig, SegFormer
 from lvt_core.errors import UserError
-from lvt_core.frameworks import require
+from lvt_core.frameworks import require_installed
 
 ROOT = Path(__file__).resolve().parents[2]
 SEGFORMER_B0 = "mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py"
@@ -64,7 +64,7 @@ def panoptic(scale: Scale) -> Iterator[Row]:
     Raises:
         UserError: mmdetection is not installed.
     """
-    require("mmengine", "mmcv", "mmdet", extra="dense")
+    require_installed("mmengine", "mmcv", "mmdet", extra="dense")
     import lvt_det  # noqa: F401  (registers)
 
     torch.manual_seed(0)
@@ -83,7 +83,7 @@ def panoptic(scale: Scale) -> Iterator[Row]:
 
 
 def _segformer_b0() -> nn.Module:
-    require("mmengine", "mmcv", "mmseg", extra="dense")
+    require_installed("mmengine", "mmcv", "mmseg", extra="dense")
     from mmengine.registry import init_default_scope
 
     from lvt_core.openmmlab.commands import import_framework, load_config, without_pretrained

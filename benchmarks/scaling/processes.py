@@ -127,17 +127,18 @@ def _training(runtime: Runtime, size: int) -> Training:
 
 
 def _gradient_numbers(runtime: Runtime, size: int) -> int:
-    return sum(parameter.numel() for parameter in _training(runtime, size).core.parameters())
+    return sum(parameter.numel() for parameter in _training(runtime, size).model.parameters())
 
 
 def _step(runtime: Runtime, batch: int, size: int, bucket_mb: float | None) -> Call:
     training = _training(runtime, size)
     if bucket_mb is not None:
-        training.forward = build_ddp(training.options, runtime, training.forward, bucket_mb)
-    training.core.train()
+        task = training.task
+        task.trainable_module = build_ddp(training.options, runtime, task.trainable_module, bucket_mb)
+    training.model.train()
     images = torch.randn(batch, 3, size, size)
     labels = Labels(torch.zeros(batch, dtype=torch.int64), IDENTITY.repeat(batch, 1, 1), None)
-    parameters = list(training.core.parameters())
+    parameters = list(training.model.parameters())
 
     def step() -> None:
         training.compute_loss(images, labels, 0).backward()

@@ -1,1 +1,1 @@
-"""Image classification with token labels: options, data, token labels, training."""
+"""Image classification with token labels: commands, options, data, token labels, training."""

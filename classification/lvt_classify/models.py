@@ -1,4 +1,4 @@
-"""Models and their weights: ours through `lvt_core`, any other through timm."""
+"""Models and their weights: LVT through `lvt_core`, all others through timm."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def new_model(
     pretrained: bool = False,
     **keywords: Any,
 ) -> Any:
-    """`timm.create_model` whose errors are sentences.
+    """Create a timm model; errors are one sentence.
 
     Args:
         name: timm model name.
-        extra: Keywords from ``--model-kwargs``; they may not repeat what has an option of its own.
+        extra: Keywords from ``--model-kwargs``.
         pretrained: Load timm's weights.
-        keywords: More of the model's keywords.
+        keywords: Keywords that have an option.
 
     Raises:
-        UserError: There is no such model, it has no pretrained weights, or it refuses a keyword.
+        UserError: The model is unknown, has no pretrained weights, or rejects a keyword.
     """
     extra = extra or {}
     taken = sorted(set(extra) & {*keywords, "pretrained", "name", "model_name"})
     if taken:
-        raise UserError(f"--model-kwargs {', '.join(taken)}: has an option of its own")
+        raise UserError(f"--model-kwargs {', '.join(taken)}: has its own option; use that one")
     try:
         return timm.create_model(name, pretrained=pretrained, **keywords, **extra)
     except (RuntimeError, ValueError, TypeError, OSError) as error:
@@ -48,33 +48,33 @@ def new_model(
 def load_weights(
     model: Any, checkpoint: str | Path, *, use_ema: bool = False, reset_head: bool = False
 ) -> None:
-    """Load a checkpoint strictly: an LVT of ours or of the original release, or timm's.
+    """Load a checkpoint strictly: ours, the original release's, or timm's.
 
     Args:
-        model: To load into.
-        checkpoint: The file.
-        use_ema: Take the moving average.
-        reset_head: A classifier of another shape keeps its fresh weights.
+        model: Model that receives the weights.
+        checkpoint: Path of the file.
+        use_ema: Take the moving average of the weights.
+        reset_head: Keep the model's initial classifier where the checkpoint's has another shape.
 
     Raises:
-        CheckpointError: It cannot be read, or does not fit.
+        CheckpointError: The file cannot be read, or does not fit the model.
     """
     if isinstance(getattr(model, "backbone", None), LVT):
         load_checkpoint(model, checkpoint, use_ema=use_ema, reset_head=reset_head)
         return
     content = read_checkpoint(checkpoint)
     weights = strip_wrappers(select_weights(content, str(checkpoint), use_ema=use_ema))
-    own = model.state_dict()
+    initial = model.state_dict()
     fresh = []
     if reset_head:
         names = model.default_cfg.get("classifier") or ()
         heads = tuple(f"{n}." for n in ((names,) if isinstance(names, str) else names))
-        fresh = [k for k in own if k.startswith(heads) and own[k].shape != weights[k].shape]
-        weights |= {key: own[key] for key in fresh}
+        fresh = [k for k in initial if k.startswith(heads) and initial[k].shape != weights[k].shape]
+        weights |= {key: initial[key] for key in fresh}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:400]
-        raise CheckpointError(f"{checkpoint} does not fit the model: {reason}") from error
+        raise CheckpointError(f"{checkpoint}: does not fit the model: {reason}") from error
     if fresh:
         logger.info("loaded %s; freshly initialised %s", checkpoint, ", ".join(fresh))

@@ -1,4 +1,4 @@
-"""The device, the processes, and the precision that a command runs with."""
+"""Device, processes and precision of a command."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where this process runs.
+    """Device, processes and precision of a command.
 
     Attributes:
-        device: Its device.
-        rank: Its number among all processes.
-        world: How many there are.
-        amp_dtype: Type of mixed precision, or ``None``.
+        device: Device of this process.
+        rank: Number of this process, from 0.
+        world: Number of processes.
+        amp_dtype: Data type of mixed precision, or ``None``.
     """
 
     device: torch.device
@@ -39,12 +39,12 @@ class Runtime:
         return self.rank == 0
 
     def autocast(self) -> AbstractContextManager:
-        """Mixed precision, if it is on."""
+        """Return a context of mixed precision, if it is on."""
         enabled = self.amp_dtype is not None
         return torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=enabled)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Add up a tensor over all processes."""
+        """Sum a tensor over all processes, in place."""
         if self.world > 1:
             dist.all_reduce(values)
         return values
@@ -61,10 +61,10 @@ class Runtime:
 
 
 class HostCopy:
-    """A number on its way from the device to the host.
+    """A number that is copied from the device to the host asynchronously.
 
     Args:
-        value: One element.
+        value: Tensor with one element.
     """
 
     def __init__(self, value: Tensor) -> None:
@@ -74,7 +74,7 @@ class HostCopy:
             self.arrived.record()
 
     def read(self) -> float:
-        """Wait for the number, not for what the device was told to do since."""
+        """Wait until the number has arrived, not for work that was queued after it."""
         if self.arrived is not None:
             self.arrived.synchronize()
         return self.value.item()
@@ -84,12 +84,12 @@ def start_runtime(options: DeviceOptions) -> Runtime:
     """Choose the device, join the processes that torchrun started, set up logging.
 
     Raises:
-        UserError: The device does not exist or cannot do what is asked.
+        UserError: The device does not exist, or does not support the precision.
     """
     world = int(os.environ.get("WORLD_SIZE", 1))
     rank = int(os.environ.get("RANK", 0))
     logging.basicConfig(format="%(message)s", level=logging.INFO if rank == 0 else logging.ERROR, force=True)
-    # A depthwise weight's gradient has two equally good memory layouts; DDP warns of the other one.
+    # The gradient of a depthwise weight has two equally good memory layouts; DDP warns if it meets the other.
     warnings.filterwarnings("ignore", message="Grad strides do not match")
     device = _device(options.device, world)
     if world > 1 and not dist.is_initialized():
@@ -106,15 +106,17 @@ def _device(name: str, world: int) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"--device {name}: no such kind of device") from error
+        raise UserError(
+            f"--device {name}: unknown kind of device; choose auto, cpu, cuda, cuda:N or mps"
+        ) from error
     if device.type == "cuda":
         index = int(os.environ.get("LOCAL_RANK", 0)) if world > 1 else device.index or 0
-        found = torch.cuda.device_count()
-        if index >= found:
-            raise UserError(f"--device {name}: GPU {index} is asked for, {found} are there")
+        count = torch.cuda.device_count()
+        if index >= count:
+            raise UserError(f"--device {name}: GPU {index} is unavailable; this machine has {count} GPUs")
         return torch.device("cuda", index)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("--device mps: not available here")
+        raise UserError("--device mps: unavailable on this machine")
     return device
 
 
@@ -126,5 +128,5 @@ def _amp_dtype(options: DeviceOptions, device: torch.device) -> torch.dtype | No
         return torch.float16 if half else torch.bfloat16
     dtype = getattr(torch, options.amp_dtype)
     if dtype is torch.float16 and device.type == "cpu":
-        raise UserError("--amp-dtype float16: a CPU trains and validates in bfloat16 only")
+        raise UserError("--amp-dtype float16: a CPU supports bfloat16 only")
     return dtype

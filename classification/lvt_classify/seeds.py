@@ -1,4 +1,4 @@
-"""Random seeds that follow from numbers such as the epoch and the index."""
+"""Seeds of random numbers, from numbers such as the epoch and the index."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def seed_sample(*numbers: int) -> None:
-    """Like `seed_everything`, for the CPU alone: that is all a sample uses, and far quicker."""
+    """Seed as `seed_everything` does, but without GPUs, which a sample does not use: far quicker."""
     value = mix_seeds(*numbers)
     random.seed(value)
     np.random.seed(value % 2**32)
@@ -17,7 +17,7 @@ def seed_sample(*numbers: int) -> None:
 
 
 def seed_everything(*numbers: int) -> None:
-    """Seed Python, NumPy and PyTorch from numbers; equal numbers, equal randomness."""
+    """Seed Python, NumPy and PyTorch; equal numbers give equal random numbers."""
     value = mix_seeds(*numbers)
     random.seed(value)
     np.random.seed(value % 2**32)
@@ -25,6 +25,6 @@ def seed_everything(*numbers: int) -> None:
 
 
 def mix_seeds(*numbers: int) -> int:
-    """One 63-bit seed that depends on every number."""
+    """Return a 63-bit seed that depends on every number."""
     state = np.random.SeedSequence([number % 2**64 for number in numbers]).generate_state(2)
     return int(state[0]) << 31 | int(state[1]) >> 1

@@ -7,8 +7,8 @@ From classification/, with token labels (top-5 maps of an NFNet, as published):
         --token-label --token-label-size 7 --token-label-data /PATH_TO/label_top5_train_nfnet \
         --cfg ./configs/lvt_imagenet.py --output ./work_dirs/
 
-Not reproduced by us: we had no ImageNet and no eight GPUs. Only `name = literal` lines; the command line
-has the last word.
+Not reproduced by us: we had neither ImageNet nor eight GPUs. This file may hold only `name = literal` lines;
+options on the command line override them.
 """
 
 model = "lvt_cls"

@@ -1,4 +1,4 @@
-"""What mmdetection needs to train and test LVT; importing this registers it there."""
+"""LVT in mmdetection; importing this package registers everything that training and testing need."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a config's data, found before anything runs."""
+"""Checks of a config's data, before anything runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _check_dataset(settings: dict, model: dict, loader: str) -> None:
     for kind, prefix in settings.get("data_prefix", {}).items():
         if prefix and not (root / prefix).is_dir():
             place = f"{loader}: {root / prefix} ({kind})"
-            raise UserError(f"{place} is no folder; --data-root names another place")
+            raise UserError(f"{place} is not a folder; --data-root names another place")
     if settings["type"] != "PanopticDataset":
         raise UserError(f"{loader}.dataset.type={settings['type']}: must be PanopticDataset")
     dataset = DATASETS.build({**settings, "lazy_init": True, "pipeline": []})
@@ -46,7 +46,7 @@ def _check_dataset(settings: dict, model: dict, loader: str) -> None:
         smallest = (dataset.filter_cfg or {}).get("min_size", 0)
         raise UserError(
             f"{loader}: {dataset.ann_file} has nothing to train on: no image of at least {smallest} pixels a "
-            "side with an instance of a thing that is no crowd"
+            "side with an instance of a thing that is not a crowd"
         )
     if loader != "train_dataloader":
         if settings["pipeline"][-1]["type"] != "PackPanoptic":
@@ -57,10 +57,10 @@ def _check_dataset(settings: dict, model: dict, loader: str) -> None:
 
 
 def check_names(cfg: Config, option: str) -> None:
-    """Refuse two test images of one name, for outputs that are named like their images.
+    """Reject two test images of one name: outputs are named like their images.
 
     Raises:
-        UserError: Two differ in their endings alone.
+        UserError: Two images only differ in their endings.
     """
     for settings in datasets_of(cfg.test_dataloader.dataset):
         seen: dict[Path, str] = {}

@@ -24,7 +24,7 @@ class PanopticDataset(CocoPanopticDataset):
     Args:
         image_info: JSON file whose images are taken instead of those of ``ann_file``, without truth; COCO's
             ``image_info_*.json`` are such files.
-        options: Those of `CocoPanopticDataset`.
+        options: Options of `CocoPanopticDataset`.
     """
 
     def __init__(self, *, image_info: str | None = None, **options: Any) -> None:

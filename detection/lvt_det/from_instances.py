@@ -83,7 +83,7 @@ def write_panoptic(
 def _compose(
     entries: Sequence[Mapping], labels: np.ndarray, first_stuff: int, size: tuple[int, int], place: str
 ) -> tuple[np.ndarray, list[dict]]:
-    """A panoptic map ``(H, W)`` of segment ids, and the segments that are visible in it."""
+    """Compose a panoptic map ``(H, W)`` of segment ids; return it with its visible segments."""
     ids = np.full(size, VOID, np.int32)
     listed: dict[int, tuple[int, int]] = {}  # id: category and crowd
     for value in np.unique(labels[~np.isin(labels, NO_STUFF)]).tolist():
@@ -105,7 +105,7 @@ def _compose(
 
 
 def _mask(entry: Mapping, size: tuple[int, int], place: str) -> np.ndarray:
-    """An instance's pixels, bool ``(H, W)``."""
+    """Decode an instance's pixels, bool ``(H, W)``."""
     shape = field_of(entry, "segmentation", "an annotation", place)
     try:
         if isinstance(shape, list):
@@ -118,7 +118,7 @@ def _mask(entry: Mapping, size: tuple[int, int], place: str) -> np.ndarray:
     except Exception as error:  # the library raises nearly anything
         raise UserError(f"{place}: a segmentation is neither polygons nor run lengths ({error})") from error
     if mask.shape != size:
-        raise UserError(f"{place}: a segmentation is of {mask.shape} pixels, the image of {size}")
+        raise UserError(f"{place}: a segmentation has {mask.shape} pixels, the image has {size}")
     return mask
 
 
@@ -128,7 +128,7 @@ def _read_stuff(path: Path, size: tuple[int, int], num_stuff: int) -> np.ndarray
     except (OSError, SyntaxError) as error:
         raise UserError(f"{path}: cannot be read as a map of stuff ({error})") from error
     if labels.shape != size:
-        raise UserError(f"{path}: is of {labels.shape} pixels, the image of {size}; a map has one channel")
+        raise UserError(f"{path}: has {labels.shape} pixels, the image has {size}; a map has one channel")
     wrong = labels[(labels > num_stuff) & ~np.isin(labels, NO_STUFF)]
     if wrong.size:
         raise UserError(

@@ -22,7 +22,7 @@ class PanopticFusionHead(HeuristicFusionHead):
     """
 
     def _predict_single(self, mask_results: InstanceData, seg_preds: Tensor, **_: Any) -> PixelData:
-        """One image.
+        """Fuse the predictions of one image.
 
         Args:
             mask_results: ``scores`` and ``labels`` ``(N,)`` and ``masks`` ``(N, H, W)`` of the instances.
@@ -42,7 +42,7 @@ class PanopticFusionHead(HeuristicFusionHead):
         else:
             fused = stuff
         pixels = torch.bincount(stuff[laid == 0], minlength=self.num_classes + 1)
-        small = pixels < self.test_cfg.stuff_area_limit  # by class; of things only instances are left
+        small = pixels < self.test_cfg.stuff_area_limit  # per class; only instances of things are kept
         is_stuff = laid == 0
         fused[is_stuff & small[stuff]] = self.num_classes
         return PixelData(sem_seg=fused[None].int())
@@ -53,7 +53,7 @@ def _lay_instances(masks: Tensor, order: list[int], overlap: float) -> tuple[Ten
 
     Args:
         masks: ``(N, H, W)`` bool.
-        order: Which to lay first.
+        order: Masks in the order in which they are laid, the top first.
         overlap: A mask is left out if more than this part of it is covered already.
 
     Returns:
@@ -79,14 +79,14 @@ def _lay_instances(masks: Tensor, order: list[int], overlap: float) -> tuple[Ten
 
 
 def _boxes(masks: Tensor) -> list[tuple[slice, slice] | None]:
-    """The rows and columns that hold a mask's pixels; ``None`` for one without any."""
-    found: list[tuple[slice, slice] | None] = []
+    """Find the rows and columns around each mask's pixels; ``None`` for an empty mask."""
+    boxes: list[tuple[slice, slice] | None] = []
     pixels = masks.view(torch.uint8)  # on a CPU the maximum of bytes is far faster than any() of bools
     in_row, in_column = pixels.amax(dim=2).cpu(), pixels.amax(dim=1).cpu()
     for row, column in zip(in_row, in_column, strict=True):
         ys, xs = row.nonzero().flatten(), column.nonzero().flatten()
         if len(ys) == 0:
-            found.append(None)
+            boxes.append(None)
         else:
-            found.append((slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1)))
-    return found
+            boxes.append((slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1)))
+    return boxes

@@ -62,7 +62,7 @@ class PanopticMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device)
         if output and not ann_file:
-            raise UserError("PanopticMetric.output: needs ann_file, for the category numbers")
+            raise UserError("PanopticMetric.output: requires ann_file, for the category numbers")
         self.ann_file = ann_file
         self.output = output
         self.results_file = results_file
@@ -79,7 +79,9 @@ class PanopticMetric(BaseMetric):
             if not self.format_only:
                 truth_path = sample["seg_map_path"]
                 if truth_path is None:
-                    raise UserError(f"{sample['img_path']}: has no truth; test.py --format-only needs none")
+                    raise UserError(
+                        f"{sample['img_path']}: has no truth; test.py --format-only works without"
+                    )
                 truth, truth_segments = read_truth(sample)
                 if truth.shape != ids.shape:
                     raise UserError(
@@ -115,7 +117,7 @@ class PanopticMetric(BaseMetric):
         return {"image_id": sample["img_id"], "file_name": name, "segments_info": listed}
 
     def _write_annotations(self, annotations: Sequence[dict]) -> None:
-        """The JSON file with the file's own category numbers, and the archive."""
+        """Write the JSON file, with the annotation file's category numbers, and the archive."""
         numbers = {category.name: category.id for category in read_categories(self.ann_file or "")}
         names = self.dataset_meta["classes"]
         for annotation in annotations:
@@ -136,7 +138,7 @@ class PanopticMetric(BaseMetric):
 
 
 def to_segments(prediction: np.ndarray, num_classes: int) -> tuple[np.ndarray, list[Segment]]:
-    """The network's map, label + 1000 · instance, as ids and segments; the label `num_classes` is void."""
+    """Split the network's map, label + 1000 · instance, into ids and segments; `num_classes` is void."""
     labels = prediction % INSTANCE_OFFSET
     # One more: a stuff class of label 0 would be void.
     ids = np.where(labels == num_classes, VOID, prediction + 1)
@@ -145,10 +147,10 @@ def to_segments(prediction: np.ndarray, num_classes: int) -> tuple[np.ndarray, l
 
 
 def read_truth(sample: dict) -> tuple[np.ndarray, list[Segment]]:
-    """The true map of a sample, and its segments.
+    """Read the true map of a sample, and its segments.
 
     Raises:
-        UserError: The map cannot be read or is not what the annotations say.
+        UserError: The map cannot be read or does not fit the annotations.
     """
     listed = sample["segments_info"]
     ids = read_map(sample["seg_map_path"])
@@ -160,7 +162,7 @@ def summarize(counts: np.ndarray, meta: dict[str, Any]) -> tuple[dict[str, float
     """Means over the classes, and each class's values; classes without any segment do not count.
 
     Args:
-        counts: Of all images, `count_matches` added up.
+        counts: Sum of `count_matches` over all images.
         meta: ``classes`` and, first in them, ``thing_classes``.
     """
     quality = panoptic_quality(counts)
@@ -180,7 +182,7 @@ def summarize(counts: np.ndarray, meta: dict[str, Any]) -> tuple[dict[str, float
 
 
 def table(metrics: dict[str, float], classes: dict[str, dict | None]) -> str:
-    """The results as text."""
+    """Format the results as text."""
     lines = [f"{'':<26}{'PQ':>8}{'SQ':>8}{'RQ':>8}{'classes':>9}"]
     for name, suffix in (("all", ""), ("things", "_th"), ("stuff", "_st")):
         values = "".join(f"{metrics[key + suffix]:8.2f}" for key in ("PQ", "SQ", "RQ"))

@@ -34,6 +34,6 @@ class PreciseRoIExtractor(SingleRoIExtractor):
     """mmdetection's `SingleRoIExtractor` in float32."""
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
-        """Maps ``(B, C, H_i, W_i)`` and boxes ``(K, 5)`` to features ``(K, C, size, size)``."""
+        """Extract features ``(K, C, size, size)`` of boxes ``(K, 5)`` from maps ``(B, C, H_i, W_i)``."""
         with torch.autocast(rois.device.type, enabled=False):
             return super().forward([x.float() for x in feats], rois.float(), roi_scale_factor)

@@ -16,14 +16,14 @@ class DirectPanopticFPNHead(PanopticFPNHead):
     """mmdetection's `PanopticFPNHead`; in testing it makes no map of the padded input's size.
 
     The base class enlarges the logits to the padded input, cuts the padding off, and resizes again to the
-    image's own size. All three are linear and act on rows and columns alone, so each axis has one matrix
-    that does the same.
+    image's own size. All three are linear and act on rows and columns separately, so one matrix per
+    axis does the same.
     """
 
     def predict(
         self, x: Sequence[Tensor], batch_img_metas: Sequence[dict], rescale: bool = False
     ) -> list[Tensor]:
-        """Maps of the neck to logits ``(num_stuff + 1, H, W)``, an image's each.
+        """Turn maps of the neck into logits ``(num_stuff + 1, H, W)`` for each image.
 
         Args:
             x: ``(B, C, H_i, W_i)``, finest first.

@@ -1,4 +1,4 @@
-"""How long each part of a panoptic segmentor takes."""
+"""A stopwatch for the parts of a panoptic segmentor."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Stopwatch:
     ``stuff resizing``, ``fusion``.
 
     Args:
-        model: Its parts' methods are replaced by timed ones.
+        model: Model whose methods are replaced by timed ones.
 
     Attributes:
-        running: Whether to take times; else the model runs as it would without a stopwatch.
-        seconds: Of every image seen, by part.
+        running: Whether to take times; otherwise the model runs as without a stopwatch.
+        seconds: Times of every image, by part.
     """
 
     def __init__(self, model: Any) -> None:
@@ -47,7 +47,7 @@ class Stopwatch:
             self._time(owner, method, name)
 
     def next_image(self) -> int:
-        """Note the image that was predicted; returns how many instances it had."""
+        """Record the predicted image; return its number of instances."""
         current = self._current
         # The prediction of stuff runs the network's part inside.
         current["stuff resizing"] = current.get("stuff resizing", 0.0) - current.get("stuff", 0.0)

@@ -1,1 +1,1 @@
-../../lvt_core/openmmlab/launch/dist_train.sh
+../../lvt_core/openmmlab/tools/dist_train.sh

@@ -1,14 +1,14 @@
 """Parameter names: ours, and the original release's, both ways.
 
-Names are a contract: users must be able to load the published files. The original's names appear in
-this file alone. Three layouts are known:
+Names are a contract: users must be able to load the published files. The original's names appear only in
+this file. There are three layouts:
 
 * ``lvt``: a whole model of ours (``backbone.stages.0.patch_embed.proj.weight``, and ``head.weight`` of a
   classifier, ``decode_head.fuse.weight`` of a segmentor);
-* ``lvt_backbone``: `LVT` alone (``stages.0.patch_embed.proj.weight``);
+* ``lvt_backbone``: an `LVT` (``stages.0.patch_embed.proj.weight``);
 * ``original``: the original release; a classifier or backbone (``backbone.0.0.proj.weight``), or a dense
-  task's model, which has its backbone under one more ``backbone.``. Outside of its backbone a panoptic
-  segmentor has mmdetection's own names in both.
+  task's model, whose backbone has a second ``backbone.`` in front. Outside of the backbone, a panoptic
+  segmentor has mmdetection's own names in both layouts.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ StateDict = dict[str, Tensor]
 BACKBONE = "backbone."
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # DDP, torch.compile, timm's feature getter
 
-# (ours, original), `#` stands for a number; the first rule that fits the start of a key counts.
+# (ours, original); `#` stands for a number; the first rule that fits the start of a key applies.
 _PREFIXES = (
     ("backbone.stages.#.patch_embed.", "backbone.#.0."),
     ("backbone.stages.#.blocks.#.", "backbone.#.1.#."),
     ("class_blocks.#.", "post_network.#."),
 )
-# The same for the models of dense tasks.
+# Rules for the models of dense tasks.
 _DENSE_PREFIXES = (
     ("backbone.stages.#.patch_embed.", "backbone.backbone.#.0."),
     ("backbone.stages.#.blocks.#.", "backbone.backbone.#.1.#."),
@@ -41,9 +41,9 @@ _DENSE_PREFIXES = (
     ("decode_head.norm.", "decode_head.linear_fuse.bn."),
     ("decode_head.classifier.", "decode_head.linear_pred."),
 )
-# Starts of keys that the original release carries and never uses.
+# Prefixes of keys that the original release stores and never uses.
 UNUSED = ("decode_head.conv_seg.",)
-# (in a framework's wrapper, in ours): the segmentor of mmsegmentation holds our head as a part of its own.
+# (mmsegmentation's segmentor, ours): our head is a part of the framework's head.
 _FRAMEWORK_PREFIXES = (("decode_head.head.", "decode_head."),)
 # (ours, original) at the end of a key, after the prefix.
 _SUFFIXES = (
@@ -55,7 +55,7 @@ _SUFFIXES = (
 
 
 def layout_of(state_dict: Mapping[str, Tensor]) -> str | None:
-    """Which layout the keys are in; ``None`` if they are no LVT's."""
+    """Return the layout of the keys; ``None`` if the model is not an LVT."""
     if any(re.match(r"(backbone\.){1,2}\d+\.[01]\.", key) for key in state_dict):
         return "original"
     if any(key.startswith("backbone.stages.") for key in state_dict):
@@ -74,7 +74,7 @@ def strip_wrappers(state_dict: Mapping[str, Tensor]) -> StateDict:
 
 
 def to_lvt(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """Any known layout to ``lvt``; keys that no rule names are kept as they are."""
+    """Rename any known layout to ``lvt``; keys without a rule keep their names."""
     state_dict = strip_wrappers(state_dict)
     layout = layout_of(state_dict)
     if layout == "lvt_backbone":
@@ -86,7 +86,7 @@ def to_lvt(state_dict: Mapping[str, Tensor]) -> StateDict:
 
 
 def to_original(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """Any known layout to the original release's."""
+    """Rename any known layout to the original release's."""
     state_dict = to_lvt(state_dict)
     rules = _DENSE_PREFIXES if _is_dense(state_dict) else _PREFIXES
     depthwise = {key[: -len("dwconv.weight")] for key in state_dict if key.endswith("mlp.dwconv.weight")}
@@ -97,7 +97,7 @@ def to_original(state_dict: Mapping[str, Tensor]) -> StateDict:
 
 
 def to_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """The backbone's part of any known layout, as `LVT` names it."""
+    """Take the backbone's part of any known layout, with the names of `LVT`."""
     state_dict = to_lvt(state_dict)
     return {k[len(BACKBONE) :]: v for k, v in state_dict.items() if k.startswith(BACKBONE)}
 
@@ -107,7 +107,7 @@ def _all_start_with(state_dict: Mapping[str, Tensor], prefix: str) -> bool:
 
 
 def _is_dense(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether this is a dense task's whole model: a segmentor, or a panoptic segmentor of mmdetection."""
+    """Whether this is the whole model of a dense task: a segmentor, or mmdetection's panoptic segmentor."""
     return any(key.startswith(("decode_head.", "neck.")) for key in state_dict)
 
 
@@ -126,7 +126,7 @@ def _rename(key: str, rules: Sequence[tuple[str, str]], source: int, target: int
 
 
 def _shape_to_lvt(key: str, value: Tensor) -> Tensor:
-    """The original stores some matrices as 1x1 convolutions."""
+    """Reshape the matrices that the original stores as 1x1 convolutions."""
     if key.endswith("attn.weight.weight"):
         return value.reshape(-1, value.shape[1], value.shape[1])  # (9 * C, C, 1, 1) to (9, C, C)
     if re.search(r"(mlp\.fc[12]|linear_fuse\.conv)\.weight$", key):

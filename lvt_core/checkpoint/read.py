@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,14 +20,15 @@ from lvt_core.errors import UserError
 
 SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")
 _SHOWN_KEYS = 12
+_reading = threading.Lock()
 
 
 class CheckpointError(UserError):
     """A checkpoint that cannot be read, or does not fit the model.
 
     Attributes:
-        missing: Keys of the model that the checkpoint lacks.
-        unexpected: Keys of the checkpoint that the model lacks.
+        missing: Keys of the model that are not in the checkpoint.
+        unexpected: Keys of the checkpoint that are not in the model.
         mismatched: Keys of another shape, each with both shapes.
     """
 
@@ -43,28 +45,28 @@ class CheckpointError(UserError):
 
 
 class LogHistory:
-    """Stands in for mmengine's log history in its checkpoints, which no weights need."""
+    """A stand-in for mmengine's log history in checkpoints, for when only weights are needed."""
 
     min = max = current = mean = None
 
 
 def mmengine_globals(history: type = LogHistory) -> list[Any]:
-    """What mmengine's checkpoints are made of besides tensors and plain values, for `read_checkpoint`.
+    """List the types in mmengine's checkpoints besides tensors and plain values, for `read_checkpoint`.
 
     Args:
-        history: What to make of its log history; mmengine's own class, to continue a run.
+        history: Class that stands for mmengine's log history; its own class, to continue a run.
     """
 
     def statistic(owner: type, name: str) -> Any:
-        """`getattr`, for the one use that the log history makes of it."""
+        """Do what the log history uses `getattr` for, and nothing else."""
         if owner is not history or name not in ("min", "max", "current", "mean"):
-            raise pickle.UnpicklingError(f"GLOBAL getattr {name}: no log history has it")
+            raise pickle.UnpicklingError(f"GLOBAL getattr {name}")
         return getattr(owner, name)
 
     dtypes = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4")]
     array = np.empty(0)
     named = [(history, "mmengine.logging.history_buffer.HistoryBuffer"), (statistic, "builtins.getattr")]
-    # Arrays and numbers are made by functions, whose home is another before numpy 2.
+    # The functions that rebuild arrays and numbers moved with numpy 2.
     makers: list[Any] = [array.__reduce__()[0], np.float64(0).__reduce__()[0]]  # type: ignore[index]
     for maker in makers:
         named += [(maker, f"numpy.{home}.multiarray.{maker.__name__}") for home in ("core", "_core")]
@@ -75,25 +77,25 @@ def read_checkpoint(path: str | Path, *, allowed: Sequence[Any] | None = None) -
     """Read a checkpoint's content to the CPU without running any code from it.
 
     Args:
-        path: The file.
-        allowed: Classes and functions that its objects may be made of, besides tensors and plain values;
-            `mmengine_globals` if not given.
+        path: File.
+        allowed: Classes and functions that are allowed besides tensors and plain values; by default
+            `mmengine_globals`.
 
     Raises:
-        CheckpointError: There is no such file, its kind is unknown, it is damaged, or it holds
-            more than tensors and plain values, or no mapping of names.
+        CheckpointError: The file is missing, its kind is unknown, it is damaged, or it contains more than
+            tensors and plain values, or is not a mapping of names.
     """
     content = read_checkpoint_object(path, allowed=allowed)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
+        raise CheckpointError(f"{path}: contains a {type(content).__name__}, must be a state dict")
     return content
 
 
 def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = None) -> Any:
-    """Like `read_checkpoint`, for a file that may hold any tensors and plain values."""
+    """Read a file like `read_checkpoint`; its content may be any tensors and plain values."""
     path = Path(path)
     if not path.name.endswith(SUFFIXES):
-        raise CheckpointError(f"{path}: not a checkpoint's name, which ends in {', '.join(SUFFIXES)}")
+        raise CheckpointError(f"{path}: a checkpoint's name must end in {', '.join(SUFFIXES)}")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
@@ -103,34 +105,35 @@ def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = 
             return load_file(path)
         # Files of timm's and VOLO's training scripts carry their options as a Namespace.
         known = [argparse.Namespace, *(mmengine_globals() if allowed is None else allowed)]
-        with torch.serialization.safe_globals(known), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
+        # PyTorch keeps the allowed types and the filters of warnings for the whole process.
+        with _reading, torch.serialization.safe_globals(known), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)", str(error))
         if found is None:
             raise CheckpointError(
-                f"{path}: not a readable checkpoint: damaged, or not made of tensors and plain values"
+                f"{path}: not a readable checkpoint; it is damaged, or has more than tensors and plain values"
             ) from error
         raise CheckpointError(
-            f"{path}: refused, it holds {found[1]}; only tensors and plain values are allowed"
+            f"{path}: rejected, because it contains {found[1]}; only tensors and plain values are allowed"
         ) from error
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes make torch and safetensors raise nearly anything
-        raise CheckpointError(f"{path}: not a readable checkpoint, damaged or cut off") from error
+        raise CheckpointError(f"{path}: not a readable checkpoint; it is damaged or cut off") from error
 
 
 def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool = False) -> StateDict:
-    """The state dict inside a checkpoint's content.
+    """Select the state dict in a checkpoint's content.
 
     Args:
-        content: What `read_checkpoint` gave, or a state dict.
-        name: What to call it in errors.
+        content: Content, as `read_checkpoint` returns it, or a state dict.
+        name: Name of the file, for messages.
         use_ema: Take the moving average.
 
     Raises:
-        CheckpointError: There is no (moving average of the) weights in it.
+        CheckpointError: The content has no weights, or no moving average of them.
     """
     if use_ema:
         if not isinstance(content.get("state_dict_ema"), Mapping):
@@ -142,12 +145,12 @@ def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool = Fal
                 content = content[wrapper]
                 break
     if not content or not all(isinstance(value, Tensor) for value in content.values()):
-        keys = some(tuple(map(str, content)))
-        raise CheckpointError(f"{name}: holds no state dict; its keys are {keys}")
+        keys = shorten(tuple(map(str, content)))
+        raise CheckpointError(f"{name}: does not contain a state dict; its keys are {keys}")
     return dict(content)
 
 
-def some(keys: tuple[str, ...]) -> str:
-    """The first dozen of many names, and how many more there are."""
+def shorten(keys: tuple[str, ...]) -> str:
+    """Join the first dozen of many names, and say how many more there are."""
     shown = ", ".join(keys[:_SHOWN_KEYS])
     return shown + (f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else "")

@@ -1,75 +1,11 @@
-"""Export to runtimes: one common path, one file a runtime, one gate for all."""
+"""Export to runtimes: one common path, one module per runtime, one gate for all."""
 
-from functools import partial
-
-from lvt_core.export.gate.gate import Parity, Scores
+from lvt_core.export.gate.choose import choose_gate
+from lvt_core.export.gate.parity import Parity
+from lvt_core.export.gate.scores import Scores
 from lvt_core.export.job import BFLOAT16, PRECISIONS, Export, Job, Runtime
-from lvt_core.export.runtimes import coreml, executorch, litert, onnx, openvino, pt2
-from lvt_core.export.write import check_delegates, export_model
-
-_RUNTIMES = (
-    Runtime(
-        "coreml",
-        "model.mlpackage",
-        ("coremltools",),
-        coreml.convert,
-        dynamic=False,
-        precisions=PRECISIONS,
-        activations=("float",),
-        checked_by=coreml.CHECKED_BY,
-    ),
-    Runtime(
-        "onnx",
-        "model.onnx",
-        ("onnx", "onnxscript", "onnxruntime"),
-        onnx.convert,
-        dynamic=True,
-        precisions=PRECISIONS,
-        delegates={
-            "NNAPI": partial(onnx.delegation, estimate="check_nnapi_partitions"),
-            "Core ML": partial(
-                onnx.delegation,
-                estimate="check_coreml_partitions",
-                config_filename="coreml_supported_mlprogram_ops.md",
-            ),
-        },
-        quantize=onnx.quantize,
-        activations=("static", "dynamic"),
-    ),
-    Runtime(
-        "executorch",
-        "model.pte",
-        ("executorch", "torchao"),
-        executorch.convert,
-        dynamic=True,
-        precisions=("fp32", "int8"),
-        delegates={"XNNPACK": executorch.delegation},
-        activations=("static", "dynamic"),
-        largest=(4, 512),  # memory is planned for them
-    ),
-    Runtime(
-        "litert",
-        "model.tflite",
-        ("litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
-        litert.convert,
-        dynamic=False,
-        precisions=PRECISIONS,
-        delegates={"XNNPACK": litert.delegation},
-        quantize=litert.quantize,
-    ),
-    Runtime(
-        "openvino",
-        "model.xml",
-        ("openvino", "nncf", "onnx", "onnxscript", "onnxruntime"),
-        openvino.convert,
-        dynamic=True,
-        precisions=(*PRECISIONS, BFLOAT16),
-        quantize=openvino.quantize,
-        activations=("static", "float"),
-    ),
-    Runtime("pt2", "model.pt2", ("torch",), pt2.convert, dynamic=False),
-)
-RUNTIMES = {runtime.name: runtime for runtime in _RUNTIMES}
+from lvt_core.export.runtimes.table import RUNTIMES
+from lvt_core.export.write import delegates_of, export_model
 
 __all__ = [
     "BFLOAT16",
@@ -80,6 +16,7 @@ __all__ = [
     "Parity",
     "Runtime",
     "Scores",
-    "check_delegates",
+    "choose_gate",
+    "delegates_of",
     "export_model",
 ]

@@ -1,182 +1,246 @@
-"""``lvt export``: a network for another runtime."""
+"""``lvt export``, ``lvt delegates`` and ``lvt recipe``."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, check_delegates, export_model
 from lvt_core.export.folder import require_replaceable
-from lvt_core.export.gate.labelled import LABELLED, Labelled
-from lvt_core.export.open_model import open_model
-from lvt_core.export.options import require_sensible, size_of
+from lvt_core.export.gate.choose import choose_gate
+from lvt_core.export.gate.labelled import LABELLED, JudgedImages
+from lvt_core.export.job import Export
+from lvt_core.export.open_model import Opened, open_model
+from lvt_core.export.options import (
+    PANOPTIC,
+    Network,
+    delegates_request,
+    export_request,
+    recipe_request,
+)
 from lvt_core.export.panoptic.labelled import PanopticImages
-from lvt_core.export.panoptic.open import open_panoptic
+from lvt_core.export.panoptic.open import PanopticNetwork, open_panoptic
 from lvt_core.export.panoptic.parts import settings_of
-from lvt_core.export.panoptic.write import NAME, check_panoptic, export_panoptic
-from lvt_core.export.recipe.recipe import Recipe, read_recipe, write_recipe
+from lvt_core.export.panoptic.write import export_panoptic, panoptic_delegates
+from lvt_core.export.recipe.file import read_recipe, write_recipe
 from lvt_core.export.recipe.search import search_recipe
 from lvt_core.export.runtimes.delegates import Delegation
+from lvt_core.export.write import delegates_of, export_model
 from lvt_core.files import require_writable_folder
 from lvt_core.segformer import SegFormer, SegFormerLabels
 
-CROP_PCT = 0.96  # of the published classifier
+CROP_PCT = 0.96  # the published classifier's
+DENSE_SIDE, CLASSIFIER_SIDE = 512, 224
 OUTPUTS = {"lvt_cls": "logits", "segformer": "logits", "lvt": "maps"}
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A network that is ready to be exported.
+
+    Attributes:
+        export: Description of the export.
+        model: Network.
+        data: Labelled images of its task, if they were given.
+    """
+
+    export: Export
+    model: nn.Module
+    data: JudgedImages | None
+
+
 def run_export(arguments: argparse.Namespace) -> None:
-    """Do what is asked.
+    """Export a network.
 
     Raises:
         UserError: An argument or a file is wrong, or the export is not good enough.
     """
-    require_sensible(arguments)
-    if arguments.task == "panoptic":
-        _export_panoptic(arguments)
+    request = export_request(arguments)
+    network = request.network
+    if network.config is not None:
+        folder = request.folder(PANOPTIC)
+        require_replaceable(folder)
+        opened, size, images = _prepare_panoptic(network)
+        scores = export_panoptic(
+            opened, size, network.runtime, folder, precision=network.precision, data=images
+        )
+        print(f"{folder}: {PANOPTIC} for {network.runtime.name}, {network.precision}; {scores}")
         return
-    name, model, classes, palette, first_class = open_model(
-        arguments.source, use_ema=arguments.use_ema, model_kwargs=dict(arguments.model_kwargs or ())
+    opened_model = _open(network)
+    folder = request.folder(f"{opened_model.name}-labels" if network.labels else opened_model.name)
+    require_replaceable(folder)
+    prepared = _prepare(network, opened_model)
+    recipe = read_recipe(request.recipe) if request.recipe else None
+    before = _before(request.before, network, opened_model) if request.before is not None else None
+    checked = export_model(
+        prepared.model,
+        prepared.export,
+        network.runtime,
+        folder,
+        gate=choose_gate(prepared.export, network.runtime, data=prepared.data, before=before),
+        recipe=recipe,
+        calibration=_calibration(prepared),
     )
-    config: Any = model.config
-    size, dynamic = size_of(arguments.size, default=512 if name == "segformer" else 224)
-    title = f"{name}-labels" if arguments.labels else name
-    folder = _folder(arguments, title)
+    print(f"{folder}: {opened_model.name} for {network.runtime.name}, {network.precision}; {checked}")
+
+
+def run_delegates(arguments: argparse.Namespace) -> None:
+    """List the operators that accelerators' delegates leave to the runtime; nothing is written.
+
+    Raises:
+        UserError: An argument or a file is wrong, or the runtime has no delegates.
+    """
+    request = delegates_request(arguments)
+    network = request.network
+    if network.config is not None:
+        opened, size, images = _prepare_panoptic(network)
+        by_part = panoptic_delegates(opened, size, network.runtime, precision=network.precision, data=images)
+        for part, delegations in by_part.items():
+            _print_delegates(network, f"{PANOPTIC}'s {part}", delegations)
+        return
+    prepared = _prepare(network, _open(network))
+    recipe = read_recipe(request.recipe) if request.recipe else None
+    delegations = delegates_of(
+        prepared.model, prepared.export, network.runtime, recipe=recipe, calibration=_calibration(prepared)
+    )
+    _print_delegates(network, prepared.export.name, delegations)
+
+
+def run_recipe(arguments: argparse.Namespace) -> None:
+    """Search for a recipe with as few parts in float as pass, and write it.
+
+    Raises:
+        UserError: An argument or a file is wrong, or no recipe passes.
+    """
+    request = recipe_request(arguments)
+    require_writable_folder(request.output.parent)  # before minutes of search
+    prepared = _prepare(request.network, _open(request.network))
+    assert prepared.data is not None  # recipe_request
+    result = search_recipe(
+        prepared.model,
+        prepared.export,
+        request.network.runtime,
+        prepared.data,
+        activations=request.activations,
+    )
+    write_recipe(request.output, result.recipe, result.record)
+    floats = ", ".join(result.recipe.floats) or "nothing"
+    print(f"{request.output}: activations {result.recipe.activations}, {floats} in float")
+
+
+def _open(network: Network) -> Opened:
+    return open_model(network.source, use_ema=network.use_ema, model_kwargs=network.model_kwargs)
+
+
+def _prepare(network: Network, opened: Opened) -> Prepared:
+    """Describe the export of an opened network, and open the labelled images of its task.
+
+    Raises:
+        UserError: An option does not apply to this network, or the images do not fit it.
+    """
+    config: Any = opened.model.config
     export = Export(
-        name,
-        size,
-        dynamic,
-        arguments.precision,
-        classes,
-        palette,
-        outputs="labels" if arguments.labels else OUTPUTS[name],
+        opened.name,
+        network.size_or(DENSE_SIDE if opened.name == "segformer" else CLASSIFIER_SIDE),
+        network.dynamic,
+        network.precision,
+        opened.classes,
+        opened.palette,
+        outputs="labels" if network.labels else OUTPUTS[opened.name],
         channels=config.in_chans,
-        **_preprocessing(arguments, name, config.in_chans),
+        **_preprocessing(network, opened.name, config.in_chans),
     )
-    if arguments.labels:
-        if not isinstance(model, SegFormer):
-            raise UserError(f"--labels: {name} has no pixels' classes; a SegFormer has")
-        model = SegFormerLabels(model)
-    if name not in LABELLED and (export.precision != "fp32" or arguments.data):
-        raise UserError(f"{name} has no task to be judged by: --precision fp32 without --data alone")
-    if not arguments.check:
-        require_replaceable(folder)
-    if arguments.search is not None:  # its minutes must not be for nothing
-        require_writable_folder(folder.parent)
-        if arguments.search.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"--search {arguments.search}: must lie outside of --output {folder}")
-    data = _labelled(arguments, export, config.num_classes, first_class) if arguments.data else None
-    runtime = RUNTIMES[arguments.to]
-    recipe = read_recipe(name, arguments.to, arguments.recipe) if arguments.recipe else None
-    if arguments.check:
-        calibration = data.calibration() if data and export.precision == "int8" else None
-        found = check_delegates(model, export, runtime, recipe=recipe, calibration=calibration)
-        _print_delegates(arguments, name, found)
-        return
-    before = _before(arguments, name, config.num_classes) if arguments.before is not None else None
-    if arguments.search and data:
-        recipe = _search(arguments, model, export, data)
-    checked = export_model(model, export, runtime, folder, data=data, recipe=recipe, before=before)
-    print(f"{folder}: {name} for {arguments.to}, {arguments.precision}; {checked}")
+    if opened.name not in LABELLED and (network.precision != "fp32" or network.data):
+        raise UserError(f"{opened.name}: has no task to judge it by; export it in fp32 and without --data")
+    model = _with_labels(opened.model, opened.name) if network.labels else opened.model
+    data = _labelled(network, export, config.num_classes, opened.first_class) if network.data else None
+    return Prepared(export, model, data)
 
 
-def _folder(arguments: argparse.Namespace, title: str) -> Path:
-    if arguments.output is not None:
-        return Path(arguments.output)
-    return Path(f"exports/{title}-{arguments.to}-{arguments.precision}")
+def _with_labels(model: nn.Module, name: str) -> nn.Module:
+    if not isinstance(model, SegFormer):
+        raise UserError(f"--labels: only applies to a SegFormer; this is {name}")
+    return SegFormerLabels(model)
 
 
-def _preprocessing(arguments: argparse.Namespace, name: str, channels: int) -> dict[str, Any]:
-    """How a network's images are made, where `Export` does not say it.
+def _preprocessing(network: Network, name: str, channels: int) -> dict[str, Any]:
+    """Return the fields of `Export` on preprocessing that differ from its defaults.
 
     Raises:
-        UserError: It takes no crop.
+        UserError: The network has no crop.
     """
-    made: dict[str, Any] = {}
-    if channels != 3:  # no published mean and deviation: values stay as they are
-        made |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
+    fields: dict[str, Any] = {}
+    if channels != 3:  # there is no published mean and deviation: values stay unchanged
+        fields |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
     if name == "lvt_cls":
-        crop_pct = CROP_PCT if arguments.crop_pct is None else arguments.crop_pct
-        return {**made, "interpolation": "bicubic", "crop_pct": crop_pct}
-    if arguments.crop_pct is not None:
-        raise UserError(f"--crop-pct: is of a classifier; this is {name}")
-    return made
+        return {**fields, "interpolation": "bicubic", "crop_pct": network.crop_pct or CROP_PCT}
+    if network.crop_pct is not None:
+        raise UserError(f"--crop-pct {network.crop_pct}: only applies to a classifier; this is {name}")
+    return fields
 
 
-def _before(arguments: argparse.Namespace, name: str, num_classes: int) -> nn.Module:
-    """What the network was before it was fine-tuned for int8.
+def _before(checkpoint: str, network: Network, opened: Opened) -> nn.Module:
+    """Open the network as it was before its fine-tuning for int8.
 
     Raises:
-        UserError: It is another one.
+        UserError: The checkpoint contains another network.
     """
-    before = open_model(arguments.before, model_kwargs=dict(arguments.model_kwargs or ()))
-    config: Any = before.model.config
-    if (before.name, config.num_classes) != (name, num_classes):
+    before = open_model(checkpoint, model_kwargs=network.model_kwargs)
+    kinds = [(each.name, each.model.config.num_classes) for each in (before, opened)]  # type: ignore[union-attr]
+    if kinds[0] != kinds[1]:
+        (name, classes), (wanted, number) = kinds
         raise UserError(
-            f"--before {arguments.before}: is {before.name} of {config.num_classes} classes, must be {name} "
-            f"of {num_classes}"
+            f"--before {checkpoint}: contains {name} with {classes} classes, must be {wanted} with {number}"
         )
-    return SegFormerLabels(before.model) if arguments.labels else before.model  # type: ignore[arg-type]
+    return _with_labels(before.model, before.name) if network.labels else before.model
 
 
-def _search(arguments: argparse.Namespace, model: nn.Module, export: Export, data: Labelled) -> Recipe:
-    """A recipe for this network, which the gate has yet to judge."""
-    require_writable_folder(arguments.search.parent)
-    found = search_recipe(model, export, RUNTIMES[arguments.to], data, activations=arguments.activations)
-    write_recipe(arguments.search, found.recipe, found.record)
-    floats = ", ".join(found.recipe.floats) or "nothing"
-    print(f"{arguments.search}: activations {found.recipe.activations}, {floats} in float")
-    return found.recipe
-
-
-def _export_panoptic(arguments: argparse.Namespace) -> None:
-    size, dynamic = size_of(arguments.size, default=512)
-    if dynamic:
-        raise UserError("--size dynamic: a panoptic export takes one size")
-    folder = _folder(arguments, NAME)
-    if not arguments.check:
-        require_replaceable(folder)
-    network = open_panoptic(arguments.config, arguments.source)
-    settings = settings_of(network, size)
-    data = None
-    if arguments.data:
-        data = PanopticImages(
-            arguments.data,
-            size,
-            classes=network.classes,
-            num_things=network.num_things,
-            pad_value=settings["pad_value"],
-            mean=settings["mean"],
-            std=settings["std"],
-            limit=arguments.limit,
-        )
-    to, precision = arguments.to, arguments.precision
-    if arguments.check:
-        found = check_panoptic(network, size, RUNTIMES[to], precision=precision, data=data)
-        for part, delegations in found.items():
-            _print_delegates(arguments, f"{NAME}'s {part}", delegations)
-        return
-    checked = export_panoptic(network, size, RUNTIMES[to], folder, precision=precision, data=data)
-    print(f"{folder}: {NAME} for {to}, {precision}; {checked}")
-
-
-def _print_delegates(arguments: argparse.Namespace, name: str, found: dict[str, Delegation]) -> None:
-    for delegate, delegation in found.items():
-        print(f"{name} for {arguments.to}, {arguments.precision}: {delegate} {delegation}")
-
-
-def _labelled(arguments: argparse.Namespace, export: Export, num_classes: int, first_class: int) -> Labelled:
-    """The labelled images of a model's task."""
+def _labelled(network: Network, export: Export, num_classes: int, first_class: int) -> JudgedImages:
+    """Open the labelled images of a model's task."""
     if export.channels != 3:
         raise UserError(
-            f"--data {arguments.data}: its images have 3 channels, the network takes {export.channels}"
+            f"--data {network.data}: its images have 3 channels, the network's input has {export.channels}"
         )
-    options: dict[str, Any] = {"mean": export.mean, "std": export.std, "limit": arguments.limit}
+    options: dict[str, Any] = {"mean": export.mean, "std": export.std, "limit": network.limit}
     if export.name == "lvt_cls":
         options |= {"crop_pct": export.crop_pct, "classes": export.classes}
     else:
         options["first_class"] = first_class
-    return LABELLED[export.name](arguments.data, export.size, num_classes=num_classes, **options)
+    return LABELLED[export.name](network.data, export.size, num_classes=num_classes, **options)
+
+
+def _calibration(prepared: Prepared) -> list[Any]:
+    if prepared.data is None or prepared.export.precision != "int8":
+        return []
+    return prepared.data.calibration()
+
+
+def _prepare_panoptic(network: Network) -> tuple[PanopticNetwork, tuple[int, int], PanopticImages | None]:
+    """Open a panoptic network, its size, and its labelled images."""
+    assert network.config is not None
+    if network.dynamic:
+        raise UserError("--size dynamic: a panoptic export has one size")
+    size = network.size_or(DENSE_SIDE)
+    opened = open_panoptic(network.config, network.source)
+    if network.data is None:
+        return opened, size, None
+    settings = settings_of(opened, size)
+    images = PanopticImages(
+        network.data,
+        size,
+        classes=opened.classes,
+        num_things=opened.num_things,
+        pad_value=settings["pad_value"],
+        mean=settings["mean"],
+        std=settings["std"],
+        limit=network.limit,
+    )
+    return opened, size, images
+
+
+def _print_delegates(network: Network, name: str, delegations: dict[str, Delegation]) -> None:
+    for delegate, delegation in delegations.items():
+        print(f"{name} for {network.runtime.name}, {network.precision}: {delegate} {delegation}")

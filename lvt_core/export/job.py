@@ -1,4 +1,4 @@
-"""What is asked of an export, and what runtimes are."""
+"""The parts of an export: what to export, what a runtime is, and what a converter is given."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lvt_core.config import MIN_INPUT_SIZE
 from lvt_core.errors import UserError
-from lvt_core.export.recipe.recipe import ACTIVATIONS, Recipe
+from lvt_core.export.recipe.file import ACTIVATIONS, Recipe
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_predict.model import missing
 
 PRECISIONS = ("fp32", "fp16", "int8")
-BFLOAT16 = "bf16"  # no weights' type, but what a runtime may compute in, if the processor does
+BFLOAT16 = "bf16"  # not a type of weights, but what a runtime may compute in, if the processor supports it
 
-LARGEST = 2**16  # where a runtime needs no bound
+UNBOUNDED = 2**16  # images, or pixels of a side, where a runtime needs no bound
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a runtime needs and can do.
+    """A runtime: what it needs, and what it supports.
 
     Attributes:
-        name: As `lvt_predict.model` knows it.
-        file: Name of the file, or folder of files, that it reads.
-        packages: What writes and runs it: distributions, for `pip install`.
-        convert: Writes the file of a job; in float32, if there is a `quantize`.
-        dynamic: Takes batches and images of any size, up to `largest`.
-        precisions: Of `PRECISIONS` and `BFLOAT16`, those that it has.
-        quantize: Makes a job's file of lower precision of the float32 one; ``None`` if there is no such step.
-        activations: Of a `Recipe`, those that its int8 has.
-        delegates: Accelerators, by name, and what tells how much of a file they take.
-        checked_by: What the gate runs the file by.
-        largest: Most images at a time, and their longest side, of a dynamic file.
+        name: Name, as in `lvt_predict.runtimes`.
+        file: Name of the file, or folder of files, that the runtime reads.
+        packages: Distributions that write and run the file, for `pip install`.
+        convert: Function that writes the file of a job; in float32, if there is a `quantize`.
+        dynamic: The file supports batches and images of any size, up to `largest`.
+        precisions: Supported precisions, out of `PRECISIONS` and `BFLOAT16`.
+        quantize: Function that makes a job's file of lower precision from the float32 one, if it is a step of
+            its own.
+        activations: Kinds of activations that its int8 supports, out of `ACTIVATIONS`.
+        delegates: Functions that report how much of a file an accelerator's delegate takes, by delegate.
+        checked_by: Program in which the gate runs the file.
+        largest: Most images at a time, and their longest side, for a file with free sizes.
     """
 
     name: str
@@ -51,28 +52,28 @@ class Runtime:
     activations: tuple[str, ...] = ACTIVATIONS
     delegates: Mapping[str, Callable[[Path], Delegation]] = field(default_factory=dict)
     checked_by: str = "the runtime"
-    largest: tuple[int, int] = (LARGEST, LARGEST)
+    largest: tuple[int, int] = (UNBOUNDED, UNBOUNDED)
 
 
 @dataclass(frozen=True)
 class Export:
-    """What to export.
+    """The description of an export.
 
     Attributes:
-        name: Of the model.
-        size: Height and width; the example's, if dynamic.
+        name: Name of the model.
+        size: Height and width; those of the example, if sizes are free.
         dynamic: Batches and sizes are free.
-        precision: Of `PRECISIONS`, or `BFLOAT16`.
-        classes: Names, if they are known.
-        palette: A colour ``(R, G, B)`` for each class, if they are known.
-        outputs: What they are: ``logits``, ``labels``, ``maps``.
-        interpolation: How images were brought to the size.
-        crop_pct: Part of an image, by its side, that is kept, if less than all is.
+        precision: Precision, out of `PRECISIONS`, or `BFLOAT16`.
+        classes: Names of the classes, if they are known.
+        palette: Colour ``(R, G, B)`` of each class, if they are known.
+        outputs: Kind of the outputs: ``logits``, ``labels``, ``maps``.
+        interpolation: Resampling that brings images to the size.
+        crop_pct: Part of an image, by its side, that the crop keeps, if not all.
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.
-        batch: Images at a time, if not dynamic.
-        channels: Of an image.
-        min_size: Shortest side that the network takes.
+        batch: Images at a time, if sizes are not free.
+        channels: Channels of an image.
+        min_size: Shortest side that the network supports.
     """
 
     name: str
@@ -97,13 +98,13 @@ class Export:
 
 @dataclass(frozen=True)
 class Job:
-    """What a runtime's converter is given.
+    """The input of a runtime's converter.
 
     Attributes:
-        program: The network as a graph, float32.
-        export: What is asked.
+        program: Network as a graph, float32.
+        export: Description of the export.
         calibration: Images ``(1, 3, H, W)``, normalised, for int8.
-        recipe: Which layers stay in float, for int8.
+        recipe: Layers that stay in float, for int8.
     """
 
     program: torch.export.ExportedProgram
@@ -112,52 +113,54 @@ class Job:
     recipe: Recipe = field(default_factory=Recipe)
 
 
-def require_possible(export: Export, runtime: Runtime, *, judged: bool) -> None:
-    """Refuse what a runtime has not.
+def require_supported(export: Export, runtime: Runtime) -> None:
+    """Reject what a runtime does not support.
 
     Raises:
-        UserError: It takes one size, lacks the precision, or there is nothing to judge a lower one by.
+        UserError: The runtime does not support free sizes, or the precision.
     """
     if export.dynamic and not runtime.dynamic:
-        raise UserError(f"--size dynamic: {runtime.name} takes one size")
+        raise UserError(f"--size dynamic: {runtime.name} only supports one size; name it")
     if export.precision not in runtime.precisions:
-        raise UserError(f"--precision {export.precision}: {runtime.name} has {', '.join(runtime.precisions)}")
-    if export.precision != "fp32" and not judged:
         raise UserError(
-            f"--precision {export.precision}: needs --data FOLDER, labelled images that it is judged on"
+            f"--precision {export.precision}: {runtime.name} only supports {', '.join(runtime.precisions)}"
         )
 
 
 def require_activations(recipe: Recipe, runtime: Runtime) -> None:
-    """Refuse a recipe whose activations a runtime's int8 has not.
+    """Reject a recipe whose activations a runtime's int8 does not support.
 
     Raises:
-        UserError: It has others.
+        UserError: The activations are not supported.
     """
     if recipe.activations not in runtime.activations:
-        has = ", ".join(runtime.activations)
-        raise UserError(f"recipe: activations {recipe.activations!r}: {runtime.name} has {has}")
+        supported = ", ".join(runtime.activations)
+        raise UserError(
+            f"recipe: activations {recipe.activations!r}: {runtime.name} only supports {supported}"
+        )
 
 
 def require_modules(job: Job) -> None:
-    """Refuse a recipe that names what the network has not.
+    """Reject a recipe with a name that is not a module of the network.
 
     Raises:
-        UserError: A name is of no module with weights.
+        UserError: A name is not a module with weights.
     """
     names = [name.removeprefix("model.") for name in job.program.state_dict]
     layers = [name for name in names if "." in name]
     for name in job.recipe.floats:
         if not any(layer.startswith(f"{name}.") for layer in layers):
-            raise UserError(f"recipe: floats {name!r}: no module of {job.export.name}, as {layers[0]!r} is")
+            raise UserError(
+                f"recipe: floats {name!r}: not a module of {job.export.name}; {layers[0]!r} is one"
+            )
 
 
 @contextmanager
-def told_what_is_missing(runtime: Runtime) -> Iterator[None]:
+def report_missing_packages(runtime: Runtime) -> Iterator[None]:
     """Turn a package that cannot be imported into a sentence.
 
     Raises:
-        UserError: One cannot.
+        UserError: A package cannot be imported.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which network a name or a checkpoint is."""
+"""Opening a network by its name or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import timm
 from torch import nn
 
 from lvt_core.backbone import LVT
-from lvt_core.checkpoint import load_content
-from lvt_core.checkpoint.names import strip_wrappers, to_lvt
-from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint, select_weights
+from lvt_core.checkpoint import load_weights, read_checkpoint, weights_of
+from lvt_core.checkpoint.read import SUFFIXES
 from lvt_core.config import NUM_STAGES, LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.segformer import SegFormer
@@ -24,14 +23,14 @@ MODELS = ("lvt_cls", "lvt", "segformer")
 
 
 class Opened(NamedTuple):
-    """A network and what its outputs mean.
+    """A network and the meaning of its outputs.
 
     Attributes:
-        name: Of `MODELS`.
-        model: The network.
-        classes: Names, if the checkpoint has them.
-        palette: A colour for each class, if the checkpoint has them.
-        first_class: Number of the first one in label maps: 1, as in ADE20K, unless the checkpoint says 0.
+        name: Name, out of `MODELS`.
+        model: Network.
+        classes: Names of the classes, if the checkpoint has them.
+        palette: Colour of each class, if the checkpoint has them.
+        first_class: Value of the first class in label maps: 1, as in ADE20K, unless the checkpoint says 0.
     """
 
     name: str
@@ -44,17 +43,17 @@ class Opened(NamedTuple):
 def open_model(
     source: str, *, use_ema: bool = False, model_kwargs: Mapping[str, Any] | None = None
 ) -> Opened:
-    """A published architecture or a variant of it, untrained or with the weights of a checkpoint.
+    """Open a published architecture or a variant of it, untrained or with the weights of a checkpoint.
 
     Args:
         source: ``lvt_cls``, ``lvt`` (the backbone: four maps), ``segformer``, or a checkpoint of one of
             them, ours or of the original release.
         use_ema: Take the checkpoint's moving average.
-        model_kwargs: Fields of `LVTConfig` that are not the published ones; ``depths``, ``num_classes``
+        model_kwargs: Fields of `LVTConfig` that differ from the published ones; ``depths``, ``num_classes``
             and the head's ``embed_dim`` are read from a checkpoint's weights.
 
     Raises:
-        UserError: There is no such model or file, or the checkpoint is of another network.
+        UserError: The model or file does not exist, or the checkpoint contains another network.
     """
     kwargs = dict(model_kwargs or {})
     if source in MODELS:
@@ -63,18 +62,19 @@ def open_model(
     if not source.endswith(SUFFIXES) and not Path(source).exists():
         raise UserError(f"{source}: must be {', '.join(MODELS)}, or a checkpoint")
     content = read_checkpoint(source)
-    weights = to_lvt(strip_wrappers(select_weights(content, source, use_ema=use_ema)))
+    loaded = weights_of(content, source, use_ema=use_ema)
+    weights = loaded.state_dict
     name, num_classes = _recognise(weights, source)
     width = {"embed_dim": weights[FUSE].shape[0]} if name == "segformer" and FUSE in weights else {}
     model = _build(name, {"num_classes": num_classes, "depths": _depths(weights), **width, **kwargs})
-    load_content(model, content, name=source, use_ema=use_ema)
-    meta = content.get("meta")  # mmengine's place, or ours
+    load_weights(model, loaded)
+    meta = content.get("meta")  # mmengine stores classes in it
     meaning = meta.get("dataset_meta", content) if isinstance(meta, Mapping) else content
     meaning = meaning if isinstance(meaning, Mapping) else {}
     classes, palette = (
         values if _is_for(values := meaning.get(key), num_classes) else None for key in ("classes", "palette")
     )
-    first_class = 0 if meaning.get("reduce_zero_label") is False else 1  # mmsegmentation's word for it
+    first_class = 0 if meaning.get("reduce_zero_label") is False else 1  # mmsegmentation's name for it
     return Opened(name, model, classes, palette, first_class)
 
 
@@ -83,13 +83,13 @@ def _is_for(values: object, num_classes: int) -> bool:
 
 
 def _recognise(weights: Mapping[str, Any], source: str) -> tuple[str, int]:
-    """A network's name and number of classes, by what its weights are called.
+    """Find a network's name and number of classes from the names of its weights.
 
     Raises:
-        UserError: It is a panoptic one, of which `MODELS` have the backbone alone.
+        UserError: The network is a panoptic one.
     """
     if any(key.startswith(DETECTION) for key in weights):
-        raise UserError(f"{source}: is a panoptic network, which needs --task panoptic --config FILE")
+        raise UserError(f"{source}: contains a panoptic network; pass --task panoptic --config FILE")
     for name, key in (("segformer", "decode_head.classifier.weight"), ("lvt_cls", "head.weight")):
         if key in weights:
             return name, weights[key].shape[0]
@@ -97,16 +97,18 @@ def _recognise(weights: Mapping[str, Any], source: str) -> tuple[str, int]:
 
 
 def _depths(weights: Mapping[str, Any]) -> tuple[int, ...]:
-    """Blocks of each stage; the published ones if the weights have no such names: loading tells then."""
-    found = {match.groups() for key in weights if (match := re.search(r"stages\.(\d)\.blocks\.(\d+)\.", key))}
-    depths = tuple(sum(stage == str(i) for stage, _ in found) for i in range(NUM_STAGES))
+    """Count the blocks of each stage; the published depths if the weights have other names."""
+    blocks = {
+        match.groups() for key in weights if (match := re.search(r"stages\.(\d)\.blocks\.(\d+)\.", key))
+    }
+    depths = tuple(sum(stage == str(i) for stage, _ in blocks) for i in range(NUM_STAGES))
     return depths if all(depths) else LVTConfig.depths
 
 
 def _build(name: str, kwargs: dict[str, Any]) -> nn.Module:
     known = (*LVTConfig.field_names(), *(("embed_dim",) if name == "segformer" else ()))
     if other := sorted(kwargs.keys() - set(known)):
-        raise UserError(f"--model-kwargs {other[0]}: {name} has {', '.join(known)}")
+        raise UserError(f"--model-kwargs {other[0]}: {name} supports {', '.join(known)}")
     try:
         if name == "segformer":
             width = {key: kwargs.pop(key) for key in ("embed_dim",) if key in kwargs}

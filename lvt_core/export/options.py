@@ -1,25 +1,233 @@
-"""The options of ``lvt export``, and what they refuse by themselves."""
+"""The options of ``lvt export``, ``lvt delegates`` and ``lvt recipe``, and the typed requests they become."""
 
 from __future__ import annotations
 
 import argparse
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lvt_core.errors import UserError
-from lvt_core.export import BFLOAT16, PRECISIONS, RUNTIMES
+from lvt_core.export.job import BFLOAT16, PRECISIONS, Runtime
 from lvt_core.export.open_model import MODELS
-from lvt_core.export.recipe.recipe import ACTIVATIONS
+from lvt_core.export.recipe.file import ACTIVATIONS
+from lvt_core.export.runtimes.table import RUNTIMES
 
-NOT_PANOPTIC = ("labels", "recipe", "before", "search", "use_ema", "model_kwargs", "crop_pct")
+PANOPTIC = "panoptic"
+NOT_PANOPTIC = ("labels", "recipe", "before", "use_ema", "model_kwargs", "crop_pct")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network that a command works on, and the images that judge it.
+
+    Attributes:
+        source: Name of a model, or a checkpoint.
+        runtime: Runtime to convert to.
+        size: Height and width; ``None`` for the task's default.
+        dynamic: Batches and sizes are free.
+        precision: Precision, out of `PRECISIONS` or `BFLOAT16`.
+        data: Folder of labelled images.
+        limit: Most images to judge on.
+        crop_pct: Part of an image that a classifier's crop keeps.
+        model_kwargs: Fields of `LVTConfig` that differ from the published ones.
+        use_ema: Take the moving average.
+        labels: Export a segmentor whose output is the class of each pixel.
+        config: mmdetection's config of a panoptic network; ``None`` for the other tasks.
+    """
+
+    source: str
+    runtime: Runtime
+    size: tuple[int, int] | None
+    dynamic: bool
+    precision: str
+    data: Path | None
+    limit: int | None
+    crop_pct: float | None
+    model_kwargs: Mapping[str, Any]
+    use_ema: bool
+    labels: bool
+    config: Path | None
+
+    def size_or(self, default: int) -> tuple[int, int]:
+        """Return the size, or a square of the default side."""
+        return self.size or (default, default)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """The request of ``lvt export``.
+
+    Attributes:
+        network: Network to export.
+        output: Folder to write; ``None`` for ``exports/NAME-RUNTIME-PRECISION``.
+        recipe: File of an int8 recipe; ``None`` for the runtime's default.
+        before: Checkpoint of the network before its fine-tuning for int8, whose score must be kept.
+    """
+
+    network: Network
+    output: Path | None
+    recipe: Path | None
+    before: str | None
+
+    def folder(self, title: str) -> Path:
+        """Return the folder to write."""
+        return self.output or Path(f"exports/{title}-{self.network.runtime.name}-{self.network.precision}")
+
+
+@dataclass(frozen=True)
+class DelegatesRequest:
+    """The request of ``lvt delegates``.
+
+    Attributes:
+        network: Network to convert.
+        recipe: File of an int8 recipe; ``None`` for the runtime's default.
+    """
+
+    network: Network
+    recipe: Path | None
+
+
+@dataclass(frozen=True)
+class RecipeRequest:
+    """The request of ``lvt recipe``.
+
+    Attributes:
+        network: Network to search a recipe for; its precision is int8.
+        output: File to write.
+        activations: Kinds to try, in this order; empty for all that the runtime supports.
+    """
+
+    network: Network
+    output: Path
+    activations: tuple[str, ...]
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
-    """The arguments."""
+    """Add the options of ``lvt export``."""
+    _add_network(parser)
+    _add_precision(parser)
+    _add_panoptic(parser)
+    _add_recipe(parser)
+    parser.add_argument(
+        "--before",
+        metavar="CHECKPOINT",
+        help="int8: the network before --quantization-aware, whose score must be kept",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="default: exports/NAME-RUNTIME-PRECISION"
+    )
+
+
+def add_delegates(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``lvt delegates``."""
+    _add_network(parser)
+    _add_precision(parser)
+    _add_panoptic(parser)
+    _add_recipe(parser)
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``lvt recipe``."""
+    _add_network(parser)
+    parser.add_argument("--output", type=Path, metavar="FILE", required=True, help="recipe to write (JSON)")
+    parser.add_argument(
+        "--activations",
+        nargs="+",
+        choices=ACTIVATIONS,
+        default=(),
+        help="kinds to try, in this order; default: all that the runtime supports",
+    )
+    parser.set_defaults(precision="int8", task=None, config=None)
+
+
+def export_request(arguments: argparse.Namespace) -> ExportRequest:
+    """Check the arguments of ``lvt export``.
+
+    Raises:
+        UserError: An option cannot act.
+    """
+    _reject_idle(arguments, ("recipe", "before"))
+    return ExportRequest(_network(arguments), arguments.output, arguments.recipe, arguments.before)
+
+
+def delegates_request(arguments: argparse.Namespace) -> DelegatesRequest:
+    """Check the arguments of ``lvt delegates``.
+
+    Raises:
+        UserError: An option cannot act.
+    """
+    _reject_idle(arguments, ("recipe",))
+    return DelegatesRequest(_network(arguments), arguments.recipe)
+
+
+def recipe_request(arguments: argparse.Namespace) -> RecipeRequest:
+    """Check the arguments of ``lvt recipe``.
+
+    Raises:
+        UserError: An option cannot act, or the output is a folder.
+    """
+    _reject_idle(arguments, ())
+    if arguments.data is None:
+        raise UserError("--data: is required; its training images rank and judge the recipes")
+    if arguments.output.is_dir():
+        raise UserError(f"--output {arguments.output}: is a folder; name a file")
+    return RecipeRequest(_network(arguments), arguments.output, tuple(arguments.activations))
+
+
+def size_of(words: Sequence[str] | None) -> tuple[tuple[int, int] | None, bool]:
+    """Read ``--size``: height and width, or ``None`` for the default, and whether sizes are free.
+
+    Raises:
+        UserError: The words are not a size.
+    """
+    if words is None or list(words) == ["dynamic"]:
+        return None, words is not None
+    if len(words) > 2 or not all(word.isdecimal() for word in words):
+        raise UserError(f"--size {' '.join(words)}: must be a side, height and width, or 'dynamic'")
+    return (int(words[0]), int(words[-1])), False
+
+
+def _network(arguments: argparse.Namespace) -> Network:
+    size, dynamic = size_of(arguments.size)
+    return Network(
+        source=arguments.source,
+        runtime=RUNTIMES[arguments.to],
+        size=size,
+        dynamic=dynamic,
+        precision=arguments.precision,
+        data=arguments.data,
+        limit=arguments.limit,
+        crop_pct=arguments.crop_pct,
+        model_kwargs=dict(arguments.model_kwargs or ()),
+        use_ema=arguments.use_ema,
+        labels=arguments.labels,
+        config=arguments.config,
+    )
+
+
+def _reject_idle(arguments: argparse.Namespace, int8: Sequence[str]) -> None:
+    """Reject options that cannot act; those of `int8` only apply to int8."""
+    if (arguments.task is None) != (arguments.config is None):
+        raise UserError("--task panoptic and --config FILE: pass both or neither")
+    if arguments.task is not None:
+        for option in NOT_PANOPTIC:
+            if getattr(arguments, option, None) not in (None, False):
+                raise UserError(f"--{option.replace('_', '-')}: does not apply to a panoptic network")
+    for option in int8:
+        if getattr(arguments, option) is not None and arguments.precision != "int8":
+            raise UserError(f"--{option} {getattr(arguments, option)}: only applies with --precision int8")
+    if arguments.limit is not None and arguments.data is None:
+        raise UserError(f"--limit {arguments.limit}: only applies with --data FOLDER")
+    if arguments.use_ema and arguments.source in MODELS:
+        raise UserError(f"--use-ema: {arguments.source} is not a checkpoint")
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help=f"{', '.join(MODELS)}, or a checkpoint of one of them")
-    parser.add_argument("--to", choices=tuple(RUNTIMES), required=True)
+    parser.add_argument("--to", choices=tuple(RUNTIMES), required=True, help="runtime")
     parser.add_argument(
         "--size",
         nargs="+",
@@ -31,121 +239,57 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=_field,
         metavar="KEY=VALUE",
-        help="of a variant: num_heads=(1,2,4,8); depths and classes are read from the weights",
+        help="fields of a variant: num_heads=(1,2,4,8); depths and classes are read from the weights",
     )
-    parser.add_argument("--precision", choices=(*PRECISIONS, BFLOAT16), default="fp32")
     parser.add_argument(
         "--data",
         type=Path,
         metavar="FOLDER",
-        help="labelled images, laid out as the task's recipe has them: compared, judged, calibrated on",
+        help="labelled images in the layout of the task's recipe, which compare, judge and calibrate",
     )
     parser.add_argument("--crop-pct", type=_part, help="part of an image that a classifier's crop keeps")
-    parser.add_argument("--limit", type=_count, help="judge on this many images at most")
-    parser.add_argument("--recipe", type=Path, metavar="FILE", help="of int8: which layers stay in float")
+    parser.add_argument("--limit", type=_count, help="most images to judge on")
     parser.add_argument(
-        "--labels", action="store_true", help="of segmentation: each pixel's class, not logits at a quarter"
+        "--labels", action="store_true", help="segmentation: output each pixel's class instead of logits"
     )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="write nothing; list the operators that accelerators' delegates leave to the runtime",
-    )
-    parser.add_argument(
-        "--search",
-        type=Path,
-        metavar="FILE",
-        help="of int8: find the recipe by each part's sensitivity and write it here (minutes)",
-    )
-    parser.add_argument(
-        "--activations",
-        nargs="+",
-        choices=ACTIVATIONS,
-        default=(),
-        help="of --search: kinds to try, in this order; default: all that the runtime has",
-    )
-    parser.add_argument(
-        "--before",
-        metavar="CHECKPOINT",
-        help="of int8: what the network was before --quantization-aware; its score is the one to keep",
-    )
-    parser.add_argument("--task", choices=("panoptic",), help="a panoptic network; needs --config")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="mmdetection's, of a panoptic network")
     parser.add_argument("--use-ema", action="store_true", help="take the moving average")
-    parser.add_argument("--output", metavar="FOLDER", help="default: exports/NAME-RUNTIME-PRECISION")
 
 
-def require_sensible(arguments: argparse.Namespace) -> None:
-    """Refuse options that could not act.
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--precision", choices=(*PRECISIONS, BFLOAT16), default="fp32")
 
-    Raises:
-        UserError: There is one.
-    """
-    if (arguments.task is None) != (arguments.config is None):
-        raise UserError("--task panoptic and --config FILE: must be given together")
-    given = [option for option in NOT_PANOPTIC if getattr(arguments, option) not in (None, False)]
-    if arguments.task is not None and given:
-        raise UserError(f"--{given[0].replace('_', '-')}: not for a panoptic network")
-    search, recipe, before = (
-        getattr(arguments, option) is not None for option in ("search", "recipe", "before")
+
+def _add_panoptic(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", choices=(PANOPTIC,), help="a panoptic network; requires --config")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="mmdetection's config of the network")
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="int8: which layers stay in float; `lvt recipe` writes it"
     )
-    if (search or recipe or before) and arguments.precision != "int8":
-        raise UserError("--search, --recipe and --before: need --precision int8")
-    if search and (recipe or arguments.check):
-        raise UserError("--search: not with --recipe, which it writes, or --check, which writes nothing")
-    if before and (search or arguments.check):
-        raise UserError(
-            "--before: not with --search, which asks for agreement, or --check, which judges nothing"
-        )
-    if search and (arguments.data is None or arguments.search.is_dir()):
-        raise UserError(f"--search {arguments.search}: must be a file to write, and needs --data FOLDER")
-    if arguments.activations and not search:
-        raise UserError("--activations: is of --search; a recipe has its own")
-    if arguments.check and arguments.output is not None:
-        raise UserError("--check: writes nothing, so it takes no --output")
-    if arguments.limit is not None and arguments.data is None:
-        raise UserError("--limit: is of --data FOLDER")
-    if arguments.use_ema and arguments.source in MODELS:
-        raise UserError(f"--use-ema: {arguments.source} is no checkpoint")
-
-
-def size_of(words: Sequence[str] | None, *, default: int) -> tuple[tuple[int, int], bool]:
-    """Height and width, and whether they are free.
-
-    Args:
-        words: Of ``--size``, if it is given.
-        default: The side, if it is not.
-
-    Raises:
-        UserError: They are no size.
-    """
-    if words is None or list(words) == ["dynamic"]:
-        return (default, default), words is not None
-    if len(words) > 2 or not all(word.isdecimal() for word in words):
-        raise UserError(f"--size {' '.join(words)}: must be a side, height and width, or 'dynamic'")
-    return (int(words[0]), int(words[-1])), False
 
 
 def _count(word: str) -> int:
-    """A number of images, at least one."""
+    """Read a number of images, at least one."""
     if not word.isdecimal() or int(word) < 1:
         raise argparse.ArgumentTypeError(f"{word}: must be an integer, at least 1")
     return int(word)
 
 
 def _part(word: str) -> float:
-    """A part of a side: more than nothing, all of it at most."""
+    """Read a part of a side, more than 0 and at most 1."""
     try:
         part = float(word)
     except ValueError:
         part = 0.0
-    if not 0 < part <= 1:  # nor what is no number
+    if not 0 < part <= 1:  # also rejects NaN
         raise argparse.ArgumentTypeError(f"{word}: must be a number in (0, 1]")
     return part
 
 
 def _field(word: str) -> tuple[str, Any]:
-    """A field's name and value: what Python reads it as, else the word itself."""
+    """Read a field's name and value; a value that is not a Python literal is a text."""
     key, equals, value = word.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"{word}: must be KEY=VALUE")

@@ -1,11 +1,11 @@
-"""The common path of all exports: a model becomes a program, the runtime's file, and passes the gate."""
+"""The common path of all exports: a model becomes a program, then a runtime's file, and passes the gate."""
 
 from __future__ import annotations
 
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,33 +15,27 @@ import torch
 from torch import nn
 
 from lvt_core.errors import UserError
-from lvt_core.export.folder import (
-    require_replaceable,
-    told_what_cannot_be_written,
-)
+from lvt_core.export.folder import export_folder, report_unwritable
 from lvt_core.export.forms.graph import Outputs, exportable
-from lvt_core.export.gate.gate import Checked, check_parity, check_runs, check_scores
-from lvt_core.export.gate.labelled import Labelled
+from lvt_core.export.gate.choose import Checked, Gate, choose_gate
 from lvt_core.export.job import (
-    LARGEST,
+    UNBOUNDED,
     Export,
     Job,
     Runtime,
+    report_missing_packages,
     require_activations,
     require_modules,
-    require_possible,
-    told_what_is_missing,
+    require_supported,
 )
-from lvt_core.export.recipe.recipe import Recipe, read_recipe
+from lvt_core.export.recipe.file import Recipe, default_recipe
 from lvt_core.export.runtimes.delegates import Delegation
-from lvt_core.files import new_folder, require_writable_folder
-from lvt_predict.model import MANIFEST, ExportedModel, installed_version, sha256
+from lvt_predict.manifest import MANIFEST, sha256
+from lvt_predict.model import ExportedModel, installed_version
 from lvt_predict.sample import record_sample
 
-# Of the example that stands for all sizes: a map of one row or column would be taken to have one always.
+# Side of the example that stands for all sizes: on a small one, a map of one row would be taken as constant.
 DYNAMIC_SIDE = 128
-
-Check = Callable[[nn.Module, ExportedModel], Checked]
 
 
 def export_model(
@@ -50,92 +44,77 @@ def export_model(
     runtime: Runtime,
     folder: Path,
     *,
-    data: Labelled | None = None,
+    gate: Gate | None = None,
     recipe: Recipe | None = None,
-    check: Check | None = None,
-    before: nn.Module | None = None,
-    calibration: Sequence[np.ndarray] | None = None,
+    calibration: Sequence[np.ndarray] = (),
 ) -> Checked:
-    """Write a model for a runtime, once its outputs are those of the model.
+    """Write a model for a runtime, once it has passed the gate.
 
     The folder appears whole, with ``model.json`` beside the runtime's file, or not at all.
 
     Args:
-        model: Takes images, gives a tensor or a list of them.
-        export: What to export.
-        runtime: Where to.
-        folder: What to write; an earlier export that is there is replaced.
-        data: Labelled images: float32 is compared on them, float16 and int8 are judged and calibrated.
-        recipe: Which layers stay in float; the runtime's own for this model by default.
-        check: The gate, for a network whose input is no image or whose task is no network's alone.
-        before: What the model was before it was fine-tuned for int8: its score is the one to keep.
-        calibration: Its inputs for int8; by default those of `data`.
+        model: Model from images to a tensor or a list of them.
+        export: Description of the export.
+        runtime: Runtime to export to.
+        folder: Folder to write; an earlier export is replaced.
+        gate: Gate that compares the file with the model; by default float32 parity on drawn images.
+        recipe: Layers that stay in float; by default the runtime's recipe for this model.
+        calibration: Inputs that calibrate int8.
 
     Returns:
-        What was checked, and found good.
+        Result of the gate.
 
     Raises:
-        UserError: The runtime is not installed, cannot do what is asked, or its outputs differ.
+        UserError: The runtime is not installed or does not support the export, or the gate rejects the file.
     """
-    require_possible(export, runtime, judged=data is not None or check is not None)
-    require_replaceable(folder)
-    require_writable_folder(folder.parent)
+    require_supported(export, runtime)
+    gate = gate or choose_gate(export, runtime)
     reference = Outputs(model.eval())
-    job = make_job(model, export, runtime, data=data, recipe=recipe, calibration=calibration)
-    with told_what_cannot_be_written(folder), new_folder(folder) as work:
-        # Asked here, too: a disk is no longer full once the temporary folder is gone.
-        with told_what_is_missing(runtime), told_what_cannot_be_written(folder):
+    with export_folder(folder) as work:
+        job = make_job(model, export, runtime, recipe=recipe, calibration=calibration)
+        # The inner check sees the disk while it is still full.
+        with report_missing_packages(runtime), report_unwritable(folder):
             write_file(job, runtime, work / runtime.file)
-        write_manifest(work, export, runtime, None)
+        write_model_manifest(work, export, runtime, None)
         exported = ExportedModel(work)
-        checked: Checked
-        if check is not None:
-            checked = check(reference, exported)
-        elif export.precision == "fp32":
-            sizes = _sizes(export, runtime.largest)
-            checked = check_parity(reference, exported, sizes=sizes, data=data, channels=export.channels)
-        else:
-            assert data is not None  # require_possible
-            if export.dynamic:
-                sizes = _sizes(export, runtime.largest)
-                check_runs(reference, exported, sizes, channels=export.channels)
-            checked = check_scores(reference, exported, data, before=before and Outputs(before.eval()))
+        checked = gate(reference, exported)
         batch = 1 if export.dynamic else export.batch
         sample = record_sample(exported, (batch, export.channels, *export.size))
         del exported  # some runtimes keep the file open
-        write_manifest(work, export, runtime, checked, sample)
+        write_model_manifest(work, export, runtime, checked, sample)
     return checked
 
 
-def check_delegates(
+def delegates_of(
     model: nn.Module,
     export: Export,
     runtime: Runtime,
     *,
     recipe: Recipe | None = None,
-    calibration: Sequence[np.ndarray] | None = None,
+    calibration: Sequence[np.ndarray] = (),
 ) -> dict[str, Delegation]:
-    """How much of a model accelerators' delegates take; nothing is written.
+    """Report how much of a model accelerators' delegates take; nothing is written.
 
     Args:
-        model: Takes images, gives a tensor or a list of them.
-        export: What would be exported.
-        runtime: Where to.
-        recipe: Which layers stay in float; the runtime's own for this model by default.
-        calibration: Its inputs for int8.
+        model: Model from images to a tensor or a list of them.
+        export: Description of the export.
+        runtime: Runtime of the delegates.
+        recipe: Layers that stay in float; by default the runtime's recipe for this model.
+        calibration: Inputs that calibrate int8.
 
     Raises:
-        UserError: The runtime is not installed, has no delegates, or cannot do what is asked.
+        UserError: The runtime is not installed, has no delegates, or does not support the export.
     """
-    calibrated = export.precision != "int8" or calibration is not None
-    require_possible(export, runtime, judged=calibrated)
+    require_supported(export, runtime)
+    if export.precision == "int8" and not calibration:
+        raise UserError("--precision int8: requires --data FOLDER, whose training images calibrate it")
     if not runtime.delegates:
-        raise UserError(f"--check: {runtime.name} has no accelerator's delegate to ask")
+        raise UserError(f"--to {runtime.name}: has no delegates of accelerators")
     job = make_job(model.eval(), export, runtime, recipe=recipe, calibration=calibration)
-    with tempfile.TemporaryDirectory() as folder, told_what_is_missing(runtime):
+    with tempfile.TemporaryDirectory() as folder, report_missing_packages(runtime):
         file = Path(folder, runtime.file)
         write_file(job, runtime, file)
-        return {name: delegation_of(file) for name, delegation_of in runtime.delegates.items()}
+        return {name: delegation(file) for name, delegation in runtime.delegates.items()}
 
 
 def make_job(
@@ -143,15 +122,12 @@ def make_job(
     export: Export,
     runtime: Runtime,
     *,
-    data: Labelled | None = None,
     recipe: Recipe | None = None,
-    calibration: Sequence[np.ndarray] | None = None,
+    calibration: Sequence[np.ndarray] = (),
 ) -> Job:
-    """What a converter needs; the arguments are those of `export_model`."""
-    if calibration is None:
-        calibration = data.calibration() if data and export.precision == "int8" else []
+    """Make the input of a converter; the arguments are those of `export_model`."""
     if recipe is None:
-        recipe = read_recipe(export.name, runtime.name) if export.precision == "int8" else Recipe()
+        recipe = default_recipe(export.name, runtime.name) if export.precision == "int8" else Recipe()
     job = Job(make_program(model, export, runtime.largest), export, calibration, recipe)
     if export.precision == "int8":
         require_activations(recipe, runtime)
@@ -160,14 +136,14 @@ def make_job(
 
 
 def make_program(
-    model: nn.Module, export: Export, largest: tuple[int, int] = (LARGEST, LARGEST)
+    model: nn.Module, export: Export, largest: tuple[int, int] = (UNBOUNDED, UNBOUNDED)
 ) -> torch.export.ExportedProgram:
-    """The model as a graph of ordinary operators.
+    """Turn a model into a graph of ordinary operators.
 
     Args:
-        model: Takes images.
-        export: What to export.
-        largest: Most images and longest side, if dynamic.
+        model: Model on images.
+        export: Description of the export.
+        largest: Most images and longest side, if sizes are free.
     """
     graph = Outputs(exportable(model))
     batch = 2 if export.dynamic else export.batch
@@ -183,7 +159,7 @@ def make_program(
 
 
 def write_file(job: Job, runtime: Runtime, file: Path) -> None:
-    """The runtime's file of a job, in its precision."""
+    """Write the runtime's file of a job, in its precision."""
     if runtime.quantize is None or job.export.precision == "fp32":
         runtime.convert(job, file)
         return
@@ -193,15 +169,14 @@ def write_file(job: Job, runtime: Runtime, file: Path) -> None:
         runtime.quantize(job, source, file)
 
 
-def write_manifest(
+def write_model_manifest(
     folder: Path,
     export: Export,
     runtime: Runtime,
     checked: Checked | None,
     sample: dict[str, Any] | None = None,
 ) -> None:
-    """``model.json``: all that is needed to use the file, and what was checked."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    """Write the ``model.json`` of one network: how to use the file, and what was checked."""
     most, longest = runtime.largest
     spatial: list[Any] = [[export.min_size, longest]] * 2 if export.dynamic else list(export.size)
     content = {
@@ -221,32 +196,24 @@ def write_manifest(
         "outputs": export.outputs,
         "classes": list(export.classes) if export.classes else None,
         "palette": [list(colour) for colour in export.palette] if export.palette else None,
+    }
+    write_manifest(folder, runtime, content, checked, sample=sample)
+
+
+def write_manifest(
+    folder: Path, runtime: Runtime, content: dict[str, Any], checked: Checked | None, **more: Any
+) -> None:
+    """Write ``model.json``: some content, the gate's result, versions, and the checksums of all files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    content = {
+        **content,
         "parity": asdict(checked) if checked else None,
-        "sample": sample,
+        **more,
         "checked_by": runtime.checked_by,
-        "versions": versions(runtime),
+        "versions": {
+            "python": platform.python_version(),
+            **{package: installed_version(package) for package in ("torch", *runtime.packages)},
+        },
         "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _sizes(export: Export, largest: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """Batches and sizes to compare: dynamic ones with odd sizes, too."""
-    height, width = export.size
-    if not export.dynamic:
-        return [(export.batch, height, width)]
-    drawn = [(1, height, width), (3, height + 27, width - 13), (2, height // 2, width + 1)]
-    most, longest = largest
-
-    def fit(side: int) -> int:
-        return min(max(side, export.min_size), longest)
-
-    return [(min(batch, most), fit(height), fit(width)) for batch, height, width in drawn]
-
-
-def versions(runtime: Runtime) -> dict[str, str]:
-    """Of Python, PyTorch and what writes and runs the file."""
-    return {
-        "python": platform.python_version(),
-        **{package: installed_version(package) for package in ("torch", *runtime.packages)},
-    }

@@ -19,13 +19,19 @@ from lvt_core.layers.window_attention import NUM_TAPS, STRIDE, window_attention
 
 
 class CSA(nn.Module):
-    """Self-attention inside 3x3 windows that stand two pixels apart.
+    """Self-attention inside of 3x3 windows, two pixels apart.
 
     Window ``(i, j)`` is centred on pixel ``(2i, 2j)``; its tap ``(dy, dx)`` is the pixel
-    ``(2i - 1 + dy, 2j - 1 + dx)``, zero outside the map. Every tap has its own value matrix, as in a
-    convolution; the 9x9 weights between the taps come from the mean of the window's 2x2 core, as in
-    dynamic convolution; each tap's output goes back to the pixel it came from, where overlapping
-    windows add up (`put_back`).
+    ``(2i - 1 + dy, 2j - 1 + dx)``, zero outside of the map.
+
+    1. Attention: the mean of the window's 2x2 core, times one matrix, gives 9x9 weights per head.
+    2. Values: every tap has its own matrix, as in a convolution.
+    3. Mix: each tap's output is the weighted sum of the nine values.
+    4. Put back: each output is added to the pixel of its tap; overlapping windows add up (`put_back`).
+    5. One matrix on the result.
+
+    Example: a map ``(B, 4, 6, 64)`` with two heads has ``h x w = 2 x 3`` windows. Attention is
+    ``(6B, 2, 9, 9)``, values are ``(6B, 2, 9, 32)``, and 54 tap outputs per image return to 24 pixels.
 
     Args:
         dim: Channels ``C``.
@@ -65,12 +71,12 @@ class CSA(nn.Module):
         return self.proj_drop(self.proj(x))
 
     def attention(self, x: Tensor) -> Tensor:
-        """Weights between the taps of each window: ``(B, H, W, C)`` to ``(B*h*w, N, 9, 9)``."""
+        """Compute the weights between the taps of each window: ``(B, H, W, C)`` to ``(B*h*w, N, 9, 9)``."""
         x = self.logits(x).reshape(-1, self.num_heads, NUM_TAPS, NUM_TAPS) * self.scale
         return self.attn_drop(x.softmax(dim=-1))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Those weights before scaling and softmax: ``(B, H, W, C)`` to ``(B, h, w, N*81)``."""
+        """Compute these weights before scaling and softmax: ``(B, H, W, C)`` to ``(B, h, w, N*81)``."""
         x = x.permute(0, 3, 1, 2)  # (B, C, H, W)
         x = F.avg_pool2d(x, STRIDE, STRIDE, ceil_mode=True, count_include_pad=False)
         return self.attn(x.permute(0, 2, 3, 1))

@@ -1,4 +1,4 @@
-"""How the layers' weights are drawn (after PVTv2)."""
+"""Initialisation of the layers' weights (after PVTv2)."""
 
 from __future__ import annotations
 

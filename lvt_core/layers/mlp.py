@@ -11,7 +11,7 @@ from lvt_core.layers.fast.cache_blocking import in_pieces
 
 
 class Mlp(timm.layers.Mlp):
-    """Linear, GELU, Linear: timm's, which treats as many pixels at a time as fit the cache."""
+    """timm's MLP (Linear, GELU, Linear), applied to as many pixels at a time as fit the cache."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., C)`` to ``(..., C)``."""

@@ -41,7 +41,7 @@ class AtrousQuery(nn.Module):
 class SpatialReduction(nn.Conv2d):
     """An ``R x R`` convolution with stride ``R``: every pixel is used once, so it is one matrix product.
 
-    A convolution by its weights and their names alone: maps are channels-last in and out.
+    It is a convolution only in its weights and their names: maps are channels-last in and out.
 
     Args:
         dim: Channels ``C``.
@@ -58,7 +58,7 @@ class SpatialReduction(nn.Conv2d):
         return reduce_windows(x, self.ratio, self.matrix(), self.bias)
 
     def matrix(self) -> Tensor:
-        """The kernel as a matrix ``(C, R*R*C)``: pixels row by row, channels last."""
+        """Return the kernel as a matrix ``(C, R*R*C)``: pixels row by row, channels last."""
         return self.weight.permute(0, 2, 3, 1).flatten(1)
 
 
@@ -72,7 +72,7 @@ def reduce_windows(x: Tensor, ratio: int, matrix: Tensor, bias: Tensor | None) -
 
 
 def recurse(step: Callable[[Tensor], Tensor], x: Tensor, num_recursions: int) -> Tensor:
-    """RASA's recursion around one attention step; the formula stands at `RASA`."""
+    """Apply RASA's recursion to one attention step; `RASA` has the formula."""
     if num_recursions == 1:
         return step(x)
     y = F.silu(step(x))
@@ -91,6 +91,9 @@ class RASA(nn.Module):
         ``y1 = SiLU(f(x))``,  ``y2 = SiLU(f(x + y1))``,  result ``y2``.
 
     With one step there is no SiLU: the result is ``f(x)``.
+
+    Example: a map ``(B, 28, 28, 64)`` with two heads and ``R = 4`` has queries ``(B, 2, 784, 32)``, keys and
+    values ``(B, 2, 49, 32)``; both steps use the same weights, so the second one costs time, not parameters.
 
     Args:
         dim: Channels ``C``.
@@ -139,7 +142,7 @@ class RASA(nn.Module):
         return recurse(self.step, x, self.num_recursions)
 
     def step(self, x: Tensor) -> Tensor:
-        """One attention step ``f``: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        """Compute one attention step ``f``: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
         B, H, W, C = x.shape
         q = self.atrous(self.q(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (B, H, W, C)
         k, v = self.kv(self.reduce(x)).flatten(1, 2).chunk(2, dim=-1)  # (B, S, C) each
@@ -150,12 +153,12 @@ class RASA(nn.Module):
         return self.proj_drop(self.proj(x))
 
     def reduce(self, x: Tensor) -> Tensor:
-        """The map that keys and values are made of: ``(B, H, W, C)`` to ``(B, H/R, W/R, C)``."""
+        """Reduce the map for keys and values: ``(B, H, W, C)`` to ``(B, H/R, W/R, C)``."""
         R = self.sr_ratio
         if R == 1:
             return x
         _, H, W, _ = x.shape
-        if H < R or W < R:  # one window must fit, else there would be no key at all
+        if H < R or W < R:  # at least one window must fit, or there would be no keys
             x = F.pad(x, (0, 0, 0, max(0, R - W), 0, max(0, R - H)))
         return self.norm(self.sr(x))
 

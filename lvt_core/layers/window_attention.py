@@ -1,4 +1,4 @@
-"""The part of CSA that happens inside windows: values, their mix, and the way back into the map.
+"""The part of CSA inside of windows: values, their mix, and the way back into the map.
 
 Legend: B batch, H W map, h = ceil(H/2), w = ceil(W/2) windows, C channels, N heads, d = C / N,
 K = 3 kernel side, T = K * K = 9 taps.
@@ -21,9 +21,9 @@ NUM_TAPS = KERNEL * KERNEL
 
 
 def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
-    """Give every tap its value, mix the taps of each window, put the mixtures back where they came from.
+    """Compute the value of every tap, mix the taps of each window, and put the mixtures back into the map.
 
-    Under autocast it computes in autocast's type.
+    Under autocast the computation has autocast's type.
 
     Args:
         x: Map ``(B, H, W, C)``.
@@ -34,7 +34,7 @@ def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
         ``(B, H, W, C)``.
     """
     device = x.device.type
-    if device != "meta" and torch.is_autocast_enabled(device):  # which knows no "meta"
+    if device != "meta" and torch.is_autocast_enabled(device):  # autocast does not support "meta"
         dtype = torch.get_autocast_dtype(device)
         x, attn, tap_weight = x.to(dtype), attn.to(dtype), tap_weight.to(dtype)
     if torch.is_grad_enabled():
@@ -43,7 +43,7 @@ def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
 
 
 class _WindowAttention(torch.autograd.Function):
-    """Keeps the inputs alone for the backward pass: the values are made again, which is one product.
+    """The function with a backward pass that keeps only the inputs and computes the values again.
 
     Autograd would keep the windows and their values, and fill, copy and add a padded map per tap.
     """
@@ -69,7 +69,7 @@ def _window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
 
 
 def _in_bands(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
-    """The same, one band of window rows after the other: what they share is the row between them."""
+    """Compute one band of window rows after the other; neighbouring bands share one row of pixels."""
     B, H, W, C = x.shape
     h, w = (H + 1) // 2, (W + 1) // 2
     padded = pad_to_windows(x)  # (B, 2h + 1, 2w + 1, C)
@@ -83,7 +83,7 @@ def _in_bands(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
             above, even, odd = _put_back_axis(mixed.transpose(0, 1), axis=3)[:, 0, :, :W]  # (rows, W, C) each
             y[b, start:stop, 0] = even
             y[b, start:stop, 1] = odd
-            skip = 1 if start == 0 else 0  # above the first band there is nothing
+            skip = 1 if start == 0 else 0  # nothing lies above the first band
             y[b, start - 1 + skip : stop - 1, 1] += above[skip:]
     return y.flatten(1, 2)[:, :H]
 
@@ -91,7 +91,7 @@ def _in_bands(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
 def window_gradients(
     x: Tensor, attn: Tensor, grad: Tensor, *, tap_weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of `window_attention` for its three inputs, from these and the gradient of its result."""
+    """Compute the gradients of `window_attention` for its three inputs."""
     B, H, W, C = x.shape
     windows = cut_windows(pad_to_windows(x))  # (K, K, B, h, w, C)
     v = _split_heads(_values(windows, tap_weight), attn)  # (B*h*w, N, T, d)
@@ -104,13 +104,13 @@ def window_gradients(
 
 
 def _mix(windows: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
-    """Windows ``(K, K, B, h, w, C)`` to the mixtures of their values, in the same shape."""
+    """Windows ``(K, K, B, h, w, C)`` to the mixtures of their values, same shape."""
     v = _split_heads(_values(windows, tap_weight), attn)  # (B*h*w, N, T, d)
     return (attn @ v).permute(2, 0, 1, 3).reshape(windows.shape)
 
 
 def _values(windows: Tensor, tap_weight: Tensor) -> Tensor:
-    """``(K, K, B, h, w, C)`` to the same."""
+    """Multiply each tap by its own matrix: ``(K, K, B, h, w, C)``, same shape."""
     C = windows.shape[-1]
     return torch.bmm(windows.view(NUM_TAPS, -1, C), tap_weight.transpose(1, 2)).view(windows.shape)
 
@@ -122,7 +122,7 @@ def _split_heads(windows: Tensor, attn: Tensor) -> Tensor:
 
 
 def _pieces(x: Tensor, attn: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Images whose windows fit the cache, with their part of the other tensors."""
+    """Yield groups of images whose windows fit the cache, with their part of the other tensors."""
     if not is_in_pieces(x):
         return iter([(x, attn, *others)])
     windows = attn.shape[0] // x.shape[0]
@@ -131,7 +131,7 @@ def _pieces(x: Tensor, attn: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, 
 
 
 def pad_to_windows(x: Tensor) -> Tensor:
-    """Zeros around the map, so that all windows are whole: ``(B, 2h + 1, 2w + 1, C)``."""
+    """Pad the map with zeros, so that all windows are complete: ``(B, 2h + 1, 2w + 1, C)``."""
     _, H, W, _ = x.shape
     return F.pad(x, (0, 0, 1, W % 2, 1, H % 2))
 
@@ -151,11 +151,11 @@ def cut_windows(padded: Tensor) -> Tensor:
 
 
 def put_back(x: Tensor, height: int, width: int) -> Tensor:
-    """Add each tap's output into the pixel it came from, drop what falls outside.
+    """Add each tap's output to the pixel of the tap: ``(3, 3, B, h, w, C)`` to ``(B, H, W, C)``.
 
-    ``(3, 3, B, h, w, C)`` to ``(B, H, W, C)``. It is a sum over windows, yet each pixel has few
-    contributors, so it is written from the pixel's side, one axis after the other. Tap ``t`` of
-    window ``i`` is pixel ``2i - 1 + t``. Hence, on one axis with windows ``o[i] = (o0, o1, o2)``::
+    Outputs outside of the map are dropped. The sum runs over windows, but each pixel has at most two
+    contributors per axis, so it is written from the pixel's side, one axis after the other. Tap ``t`` of
+    window ``i`` is pixel ``2i - 1 + t``. On one axis with windows ``o[i] = (o0, o1, o2)``::
 
         pixel 2a     (even)  is tap 1 of window a only:             o[a][1]
         pixel 2a + 1 (odd)   is tap 2 of window a, tap 0 of a + 1:  o[a][2] + o[a + 1][0]

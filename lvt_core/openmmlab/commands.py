@@ -1,13 +1,14 @@
-"""What the train and test commands of the dense tasks have in common: options, config, run."""
+"""The train and test commands of the dense tasks: options, config, run."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
+import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from lvt_core.errors import CommandParser, UserError
 from lvt_core.openmmlab.runner import mixed_precision, start_runner
+from lvt_core.openmmlab.tasks import Task, task_of
 
 AUTO = "auto"
 LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 def import_framework(name: str) -> None:
-    """Import ``mmseg`` or ``mmdet`` without what they print about optional parts that are not needed."""
+    """Import ``mmseg`` or ``mmdet`` without their messages about optional parts."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for module in (name, f"{name}.models", f"{name}.datasets"):
@@ -33,33 +35,33 @@ def import_framework(name: str) -> None:
 
 
 def train_parser(description: str) -> CommandParser:
-    """The options of training."""
+    """Make a parser with the options of training."""
     parser = _run_parser(description)
     parser.add_argument(
         "--resume",
         nargs="?",
         const=AUTO,
         metavar="FILE",
-        help="continue: the work dir's newest checkpoint if there is one, or this one",
+        help="continue from this checkpoint, or from the work dir's newest one",
     )
     parser.add_argument("--resume-from", dest="resume", metavar="FILE", help="the old name of --resume FILE")
     parser.add_argument("--load-from", metavar="FILE", help="start from a whole model's weights")
     parser.add_argument(
         "--reset-head",
         action="store_true",
-        help="with --load-from: what does not fit outside of the backbone stays fresh",
+        help="with --load-from: keep fresh values outside of the backbone where it does not fit",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision")
-    parser.add_argument("--no-validate", action="store_true", help="no validation while training")
-    parser.add_argument("--seed", type=int, help="of all random choices")
+    parser.add_argument("--no-validate", action="store_true", help="train without validation")
+    parser.add_argument("--seed", type=int, help="seed of all random choices")
     parser.add_argument("--deterministic", action="store_true", help="deterministic algorithms on GPUs")
     return parser
 
 
 def test_parser(description: str) -> CommandParser:
-    """The options of testing that both tasks have."""
+    """Make a parser with the options of testing that both tasks share."""
     parser = _run_parser(description)
-    parser.add_argument("checkpoint", help="a file of ours, of a training run, or of the original release")
+    parser.add_argument("checkpoint", help="our file, a training run's, or the original release's")
     return parser
 
 
@@ -70,13 +72,13 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
     """Read a config file; ``mmseg::`` and ``mmdet::`` bases come from the installed packages.
 
     Args:
-        path: The file.
+        path: File.
         options: Values that override it, by dotted name.
 
     Raises:
-        UserError: There is no such file, or it or the options are no config.
+        UserError: The file is missing, or it or the options are not a config.
     """
-    # mmengine asks for these packages under the names of distributions that are no longer maintained.
+    # mmengine looks for these packages under the names of unmaintained distributions.
     for name in ("mmseg", "mmdet"):
         MODULE2PACKAGE[name] = name
     path = Path(path)
@@ -88,20 +90,20 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
             cfg = Config.fromfile(path)
         if options:
             cfg.merge_from_dict(options)
-    except Exception as error:  # a config is a program: anything can go wrong in it
-        reason = " ".join(str(error).split()) or "is no config that can be read"
+    except Exception as error:  # a config is a program and may raise anything
+        reason = " ".join(str(error).split()) or "not a readable config"
         raise UserError(f"{path}: {type(error).__name__}: {reason}") from error
     return cfg
 
 
 def config_of(args: Namespace) -> Config:
-    """The config that a command line asks for.
+    """Read the config of a command line, and apply its common options.
 
     Raises:
         UserError: The config or an option is wrong.
     """
     cfg = load_config(args.config, args.cfg_options)
-    init_default_scope(cfg.get("default_scope", "mmengine"))  # names in the config are of this framework
+    init_default_scope(cfg.get("default_scope", "mmengine"))  # names in the config belong to this framework
     if args.data_root is not None:
         _set_data_root(cfg, args.data_root)
     if "launcher" in args:
@@ -113,27 +115,63 @@ def config_of(args: Namespace) -> Config:
     return cfg
 
 
-def run_training(description: str, check_data: Callable[[Config, Sequence[str]], None]) -> None:
-    """The whole train command: parse, check, train.
+def task_in(argv: Sequence[str]) -> Task | None:
+    """Find the task of the config among a command's arguments; ``None`` without a config, as in ``--help``.
+
+    Raises:
+        UserError: The config cannot be read, or names no known framework.
+    """
+    config = next((word for word in argv if word.endswith(".py") and not word.startswith("-")), None)
+    return None if config is None else task_of(load_config(config))
+
+
+def run_train(description: str) -> None:
+    """Run the train command: parse, check, train.
 
     Args:
-        description: Of the command, for ``--help``.
-        check_data: Checks what the named loaders of a config will read.
+        description: Docstring of the command, for ``--help``.
 
     Raises:
         UserError: An option, the config or the data are wrong.
     """
     args = train_parser(description).parse_args()
     cfg = config_of(args)
-    check_data(cfg, ("train_dataloader",) if args.no_validate else ("train_dataloader", "val_dataloader"))
+    loaders = ("train_dataloader",) if args.no_validate else ("train_dataloader", "val_dataloader")
+    task_of(cfg).check_data(cfg, loaders)
     train(cfg, args)
 
 
-def train(cfg: Config, args: Namespace) -> None:
-    """Train as a config and the options of `train_parser` say.
+def run_test(description: str) -> None:
+    """Run the test command: parse, check, test.
+
+    Args:
+        description: Docstring of the command, for ``--help``.
 
     Raises:
-        UserError: What they ask for does not fit together or does not exist.
+        UserError: An option, the config, the data or the checkpoint is wrong.
+    """
+    task = task_in(sys.argv[1:])
+    parser = test_parser(description)
+    if task is not None:
+        task.add_test_options(parser)
+    else:
+        parser.epilog = "A config before --help adds the options of its task."
+    args = parser.parse_args()
+    cfg = config_of(args)
+    task = task_of(cfg)
+    task.apply_test_options(cfg, args)
+    task.check_data(cfg, ("test_dataloader",))
+    for option in ("out", "show_dir"):
+        if getattr(args, option) is not None:
+            task.check_names(cfg, f"--{option.replace('_', '-')}")
+    test(cfg, args)
+
+
+def train(cfg: Config, args: Namespace) -> None:
+    """Train by a config and the options of `train_parser`.
+
+    Raises:
+        UserError: The options do not fit together, or name something that does not exist.
     """
     if args.amp:
         mixed_precision(cfg)
@@ -151,7 +189,7 @@ def train(cfg: Config, args: Namespace) -> None:
 
 
 def test(cfg: Config, args: Namespace) -> dict[str, float]:
-    """Load ``args.checkpoint`` and test; returns the metrics."""
+    """Load ``args.checkpoint`` and test; return the metrics."""
     cfg.load_from, cfg.resume = args.checkpoint, False
     without_pretrained(cfg.model)
     return start_runner(cfg).test()
@@ -161,7 +199,7 @@ test.__test__ = False  # type: ignore[attr-defined]
 
 
 def without_pretrained(model: dict) -> None:
-    """A model whose weights all come from one file needs no others first."""
+    """Remove the backbone's own weights from a model whose weights all come from one file."""
     model = model.get("module", model)  # test-time augmentation wraps it
     backbone = model.get("backbone", {})
     backbone.pop("init_cfg", None)
@@ -170,16 +208,16 @@ def without_pretrained(model: dict) -> None:
 
 
 def datasets_of(node: Any) -> list[Any]:
-    """The datasets in a config of one, inside of its wrappers."""
+    """List the data sets in a config of one, inside of its wrappers."""
     inner = node.get("datasets") or ([node["dataset"]] if "dataset" in node else [])
-    return [found for each in inner for found in datasets_of(each)] if inner else [node]
+    return [dataset for each in inner for dataset in datasets_of(each)] if inner else [node]
 
 
 def metric_of(cfg: Config, name: str) -> Any:
-    """The settings of our metric in a config's ``test_evaluator``.
+    """Find the settings of our metric in a config's ``test_evaluator``.
 
     Raises:
-        UserError: There is none.
+        UserError: The metric is missing.
     """
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     for evaluator in evaluators:
@@ -189,12 +227,10 @@ def metric_of(cfg: Config, name: str) -> Any:
 
 
 def command_parser(description: str) -> CommandParser:
-    """The options that all commands on a config have."""
+    """Make a parser with the options that all commands on a config share."""
     parser = CommandParser(description=description, allow_abbrev=False)
     parser.add_argument("config", help="config file")
-    parser.add_argument(
-        "--data-root", metavar="DIR", help="where the data are, instead of the config's place"
-    )
+    parser.add_argument("--data-root", metavar="DIR", help="folder of the data, instead of the config's")
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -214,7 +250,7 @@ def _run_parser(description: str) -> CommandParser:
 
 
 def _choose_start(cfg: Config, args: Namespace) -> None:
-    """Where training starts: a run to continue, else a whole model's weights, else the config's own way."""
+    """Choose the start: a run to continue, else a whole model's weights, else the config's own."""
     load_from = args.load_from or cfg.get("load_from")
     resume = args.resume
     if resume == AUTO:
@@ -222,7 +258,7 @@ def _choose_start(cfg: Config, args: Namespace) -> None:
         if resume is None:
             print(f"{cfg.work_dir} has no checkpoint yet: starting from the beginning", flush=True)
     if args.reset_head and load_from is None:
-        raise UserError("--reset-head: needs --load-from FILE")
+        raise UserError("--reset-head: only applies with --load-from FILE")
     cfg.reset_head = args.reset_head and resume is None
     cfg.resume = resume is not None
     cfg.load_from = resume or load_from

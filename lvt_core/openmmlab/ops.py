@@ -64,7 +64,7 @@ class _Missing:
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes that no better one overlaps by more than a threshold, best first.
+    """Suppress boxes that a better box overlaps; return the indices of the others, best first.
 
     Args:
         boxes: ``(N, 4)``, left, top, right, bottom.
@@ -97,13 +97,13 @@ def roi_align_forward(
     Args:
         input: Map ``(B, C, H, W)``; half precision is computed in float32.
         rois: ``(K, 5)``: image, left, top, right, bottom, in pixels of the image.
-        output: Written.
+        output: Tensor to write.
         argmax_y: Not used: it belongs to pooling by the maximum.
-        argmax_x: The same.
+        argmax_x: Not used, like `argmax_y`.
         aligned_height: Rows of the output.
-        aligned_width: Its columns.
+        aligned_width: Columns of the output.
         spatial_scale: Pixels of the map per pixel of the image.
-        sampling_ratio: Samples per bin and axis; 0 for as many as it covers pixels.
+        sampling_ratio: Samples per bin and axis; 0 for one per pixel that it covers.
         pool_mode: Must be the mean.
         aligned: Whether a pixel's value belongs to its middle.
     """
@@ -128,7 +128,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """The gradient of `roi_align_forward` with respect to ``input``, into ``grad_input``."""
+    """Compute the gradient of `roi_align_forward` for ``input``, into ``grad_input``."""
     _require_average(pool_mode)
     precise = _precise(grad_output)
     if torch.are_deterministic_algorithms_enabled():

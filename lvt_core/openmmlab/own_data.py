@@ -1,4 +1,4 @@
-"""What the commands for data of one's own have in common."""
+"""The commands for custom data: shared options, the written config, training and testing."""
 
 from __future__ import annotations
 
@@ -7,30 +7,60 @@ import shlex
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lvt_core.errors import CommandParser, UserError
 from lvt_core.files import write_text
 
+TOOLS = Path(__file__).parent / "tools"
 VAL_EVERY = 5
+# mmengine reads it as a Python file; the import must stand behind `_base_`.
+CONFIG = '''"""{title}.
+
+    python tools/train.py {path} --work-dir {run}
+    python tools/test.py {path} CHECKPOINT --show-dir pictures
+"""
+
+_base_ = "{base}"
+
+from {package}.own_config import settings  # noqa: E402
+
+values = dict(
+{values}
+)
+locals().update(settings(**values))
+'''
 
 
 def own_data_parser(description: str, *, short_side: int, batch_size: int) -> CommandParser:
-    """The options that both tasks have."""
+    """Make a parser with the options that both tasks share."""
     parser = CommandParser(description=description, allow_abbrev=False)
-    parser.add_argument("--work-dir", required=True, metavar="DIR", help="where everything is written")
     parser.add_argument(
-        "--val-every", type=int, metavar="N", help=f"no validation data: hold out every N-th ({VAL_EVERY})"
-    )
-    parser.add_argument("--pretrained", metavar="FILE", help="the backbone's weights; else from scratch")
-    parser.add_argument(
-        "--short-side", type=int, default=short_side, metavar="N", help="images are resized to"
+        "--work-dir", required=True, metavar="DIR", help="folder for everything that is written"
     )
     parser.add_argument(
-        "-b", "--batch-size", type=int, default=batch_size, metavar="N", help="of each process"
+        "--val-every",
+        type=int,
+        metavar="N",
+        help=f"without validation data: hold out every N-th image ({VAL_EVERY})",
+    )
+    parser.add_argument("--pretrained", metavar="FILE", help="the backbone's weights; default: from scratch")
+    parser.add_argument(
+        "--short-side",
+        type=int,
+        default=short_side,
+        metavar="N",
+        help="short side of resized images, in pixels",
+    )
+    parser.add_argument(
+        "-b", "--batch-size", type=int, default=batch_size, metavar="N", help="images per process"
     )
     parser.add_argument("--flip", type=float, default=0.5, help="probability of mirroring")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="data-loading processes of each")
+    parser.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="data-loading processes per process"
+    )
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="GPUs, or CPU processes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--config-only", action="store_true", help="check, write the config, and stop")
@@ -38,14 +68,14 @@ def own_data_parser(description: str, *, short_side: int, batch_size: int) -> Co
 
 
 def check_options(args: Namespace, **least: int) -> None:
-    """Refuse values that make no sense.
+    """Reject values that are out of range.
 
     Args:
-        args: Of `own_data_parser`.
-        least: The smallest allowed value of options of one task.
+        args: Arguments of `own_data_parser`.
+        least: Smallest allowed values of the task's own options.
 
     Raises:
-        UserError: One does not.
+        UserError: A value is out of range, or a file is missing.
     """
     common = {"batch_size": 1, "workers": 0, "processes": 1, "val_every": 2, "short_side": 32}
     for name, smallest in {**common, **least}.items():
@@ -60,10 +90,16 @@ def check_options(args: Namespace, **least: int) -> None:
 
 
 def read_names(path: str, what: str, *, at_least: int, at_most: int) -> list[str]:
-    """Names of classes from a text file, one a line.
+    """Read the names of classes from a text file, one per line.
+
+    Args:
+        path: Text file.
+        what: Name of the option, for messages.
+        at_least: Smallest allowed number of classes.
+        at_most: Largest allowed number of classes.
 
     Raises:
-        UserError: It cannot be read, or names too few, too many, or one twice.
+        UserError: The file cannot be read, or has too few or too many names, or one of them twice.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -71,16 +107,46 @@ def read_names(path: str, what: str, *, at_least: int, at_most: int) -> list[str
         raise UserError(f"{what} {path}: cannot be read ({error})") from error
     names = [line.strip() for line in lines if line.strip()]
     if not at_least <= len(names) <= at_most or len(set(names)) != len(names):
-        raise UserError(f"{what} {path}: must name {at_least} to {at_most} classes, each once, one a line")
+        raise UserError(
+            f"{what} {path}: must name {at_least} to {at_most} classes, each of them once, one per line"
+        )
     return names
 
 
-def write_config(path: Path, text: str) -> None:
-    """Write a config, unless there is another one.
+def write_config(
+    path: Path,
+    title: str,
+    *,
+    base: Path,
+    package: str,
+    values: Mapping[str, Any],
+    comments: Mapping[str, str],
+) -> None:
+    """Write a config of values, which a package's `own_config.settings` completes.
+
+    Args:
+        path: File to write.
+        title: First line of its docstring.
+        base: Config that it inherits.
+        package: Task's package.
+        values: Values by name.
+        comments: Comments on some of the values.
 
     Raises:
-        UserError: There is, edited or of other options.
+        UserError: Another config exists there, edited or with other options.
     """
+    lines = [
+        f"    {name}={value!r}," + (f"  # {comments[name]}" if name in comments else "")
+        for name, value in values.items()
+    ]
+    text = CONFIG.format(
+        title=title,
+        path=path,
+        run=path.parent / "run",
+        base=Path(os.path.relpath(base, path.resolve().parent)).as_posix(),
+        package=package,
+        values="\n".join(lines),
+    )
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise UserError(
             f"{path}: was written with other options, or edited; run tools/train.py on it, or name another "
@@ -89,44 +155,38 @@ def write_config(path: Path, text: str) -> None:
     write_text(path, text)
 
 
-def relative_base(path: Path, base: Path) -> str:
-    """The config that one at `path` inherits, as it would write it."""
-    return Path(os.path.relpath(base, path.resolve().parent)).as_posix()
-
-
-def train_and_test(task: Path, config: Path, args: Namespace, *, best: str, last: str) -> None:
-    """Train, or go on training, in ``<work dir>/run``; then test, with pictures and results beside it.
+def train_and_test(config: Path, args: Namespace, *, best: str, last: str) -> None:
+    """Train, or continue training, in ``<work dir>/run``; then test, with pictures and results beside it.
 
     Args:
-        task: The task's folder.
-        config: The config file.
-        args: Of `own_data_parser`.
+        config: Config file.
+        args: Arguments of `own_data_parser`.
         best: Pattern of the best checkpoint's name.
-        last: Name of the last one, for when there is no best.
+        last: Name of the last checkpoint, for a run without a best one.
     """
     work_dir = Path(args.work_dir).resolve()
     run = work_dir / "run"
     resume = ["--resume"] if (run / "last_checkpoint").exists() else []
     seed = ["--seed", str(args.seed)]
-    _run(task, "train", args.processes, [str(config)], ["--work-dir", str(run), *resume, *seed])
+    _run("train", args.processes, [str(config)], ["--work-dir", str(run), *resume, *seed])
     checkpoint = max(run.glob(best), key=_age, default=run / last)
     outputs = ["--show-dir", str(work_dir / "pictures"), "--results-file", str(work_dir / "results.json")]
-    _run(task, "test", args.processes, [str(config), str(checkpoint)], ["--work-dir", str(run), *outputs])
-    print(f"{checkpoint}: the trained model; {work_dir}/pictures and results.json: what it sees")
+    _run("test", args.processes, [str(config), str(checkpoint)], ["--work-dir", str(run), *outputs])
+    print(f"trained model: {checkpoint}; its predictions: {work_dir}/pictures and results.json")
 
 
 def _age(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def _run(task: Path, command: str, processes: int, positional: list[str], options: list[str]) -> None:
-    """One of the task's commands, shown as one would type it."""
+def _run(command: str, processes: int, positional: list[str], options: list[str]) -> None:
+    """Run one of the tools, and show it as a user can type it."""
     if processes > 1:
-        words = [f"tools/dist_{command}.sh", *positional, str(processes), *options]
+        words = [str(TOOLS / f"dist_{command}.sh"), *positional, str(processes), *options]
     else:
-        words = [sys.executable, f"tools/{command}.py", *positional, *options]
+        words = [sys.executable, "-m", f"lvt_core.openmmlab.tools.{command}", *positional, *options]
     print(f"$ {shlex.join(words)}", flush=True)
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # torchrun lies beside python
-    code = subprocess.run(words, cwd=task, env={**os.environ, "PATH": programs}, check=False).returncode
+    code = subprocess.run(words, env={**os.environ, "PATH": programs}, check=False).returncode
     if code:
         sys.exit(code)

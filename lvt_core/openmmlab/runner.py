@@ -50,7 +50,7 @@ class StrictRunner(Runner):
             lacking = [key for key in ("meta", "message_hub", "optimizer") if key not in checkpoint]
             if lacking:
                 raise CheckpointError(
-                    f"--resume {filename}: holds weights alone (no {', '.join(lacking)}); "
+                    f"--resume {filename}: has only weights (no {', '.join(lacking)}); "
                     "--load-from starts from them"
                 )
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
@@ -65,7 +65,7 @@ class StrictRunner(Runner):
         """Continue a run of this runner.
 
         Raises:
-            CheckpointError: The file holds weights alone, or its schedule is not the config's.
+            CheckpointError: The file has only weights, or its schedule is not the config's.
         """
         super().resume(filename, *args, **kwargs)
         # mmengine takes the schedule from the file: a longer one in the config would train at rate 0.
@@ -96,17 +96,17 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
-        """The forward pass runs inside of this."""
+        """Wrap the forward pass."""
         with super().optim_context(model), torch.autocast(_device_type(), dtype=torch.bfloat16):
             yield
 
 
 @HOOKS.register_module()
 class SameBuffersHook(Hook):
-    """Before validation every process takes the first one's buffers: batch norm's running statistics."""
+    """A hook that gives every process the first one's buffers before validation: batch norm's statistics."""
 
     def before_val(self, runner: Runner) -> None:
-        """Called by the runner."""
+        """Take the first process's buffers."""
         for buffer in runner.model.buffers():
             broadcast(buffer, src=0)
 
@@ -115,7 +115,7 @@ def start_runner(cfg: Config) -> StrictRunner:
     """Build the runner, on the CPU if there is no GPU.
 
     Raises:
-        UserError: What the config asks for does not exist here.
+        UserError: The config requires something that does not exist here.
     """
     # A depthwise weight's gradient has two equally good memory layouts; DDP warns of the other one.
     warnings.filterwarnings("ignore", message="Grad strides do not match")

@@ -18,7 +18,7 @@ class LoadImage(LoadImageFromFile):
         """Read ``results["img_path"]``, turned as its EXIF data say.
 
         Raises:
-            UserError: It cannot be read, or ``results`` has another ``height`` and ``width``.
+            UserError: The image cannot be read, or ``results`` has another ``height`` and ``width``.
         """
         path = results["img_path"]
         listed = (results.get("height"), results.get("width"))

@@ -34,12 +34,12 @@ class AnnotatedImage:
     """One image of an annotation file.
 
     Attributes:
-        id: Its number there.
-        file_name: Of the image, inside of the image folder.
-        height: In pixels.
-        width: In pixels.
-        map_name: Of the map, inside of the map folder; ``None`` if the file has no truth about this image.
-        segments: What the map shows.
+        id: Number in the file.
+        file_name: Name of the image, inside of the image folder.
+        height: Height in pixels.
+        width: Width in pixels.
+        map_name: Name of the map, inside of the map folder; ``None`` without truth about this image.
+        segments: Segments of the map.
     """
 
     id: int
@@ -51,10 +51,10 @@ class AnnotatedImage:
 
 
 def read_categories(path: str | Path) -> list[Category]:
-    """The classes that an annotation file names.
+    """Read the classes of an annotation file.
 
     Raises:
-        UserError: The file is no COCO panoptic file.
+        UserError: The file is not a COCO panoptic file.
     """
     return _categories(read_json(Path(path)), Path(path))
 
@@ -66,16 +66,16 @@ def read_images(
     *,
     image_info: str | Path | None = None,
 ) -> list[AnnotatedImage]:
-    """Every image of an annotation file, with segments labelled by the classes' positions.
+    """Read every image of an annotation file, with segments labelled by the classes' positions.
 
     Args:
-        path: The file.
+        path: Annotation file.
         classes: Names, things before stuff. The file's own order and numbers do not matter.
-        thing_classes: Those that have instances.
-        image_info: File with the images to take instead, of which nothing more is known.
+        thing_classes: Names of the classes with instances.
+        image_info: File with other images to use, without truth.
 
     Raises:
-        UserError: The file is no COCO panoptic file, or something in it refers to nothing.
+        UserError: The file is not a COCO panoptic file, or an entry refers to a missing one.
     """
     path = Path(path)
     content = read_json(path)
@@ -114,10 +114,10 @@ def read_images(
 
 
 def file_name_of(entry: Mapping, what: str, place: Path | str) -> str:
-    """A file's name, which must lie inside of its folder.
+    """Read a file's name, which must lie inside of its folder.
 
     Raises:
-        UserError: There is none, or it leads elsewhere.
+        UserError: The name is missing, or leads outside.
     """
     name = field_of(entry, "file_name", what, place)
     if not isinstance(name, str) or not name or os.path.isabs(name) or ".." in Path(name).parts:
@@ -126,7 +126,7 @@ def file_name_of(entry: Mapping, what: str, place: Path | str) -> str:
 
 
 def missing_file(folder: str | Path, names: Sequence[str]) -> str | None:
-    """The first of the files that is not in a folder, or ``None``; the folder is listed once."""
+    """Return the first file that is missing in a folder, or ``None``; the folder is listed once."""
     there = {
         os.path.relpath(os.path.join(root, name), folder)
         for root, _, files in os.walk(folder, followlinks=True)
@@ -136,10 +136,10 @@ def missing_file(folder: str | Path, names: Sequence[str]) -> str | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An annotation file's content.
+    """Read an annotation file.
 
     Raises:
-        UserError: It cannot be read or is no JSON object.
+        UserError: The file cannot be read or is not a JSON object.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -148,7 +148,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: is no COCO file: holds a {type(content).__name__}, not an object")
+        raise UserError(f"{path}: not a COCO file; it contains a {type(content).__name__}, must be an object")
     return content
 
 
@@ -172,7 +172,7 @@ def _categories(content: Mapping, path: Path) -> list[Category]:
 def _labels(
     categories: Sequence[Category], classes: Sequence[str], thing_classes: Sequence[str], path: Path
 ) -> dict[int, int]:
-    """The label of each category of the file."""
+    """Return the label of each category of the file."""
     by_name = {category.name: category for category in categories}
     for name in classes:
         if name not in by_name:
@@ -199,7 +199,7 @@ def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> lis
             )
         if category not in labels:
             raise UserError(
-                f"{place}: segment {number} has category_id={category!r}, which is no class of the config"
+                f"{place}: segment {number} has category_id={category!r}, which is not a class of the config"
             )
         if not isinstance(box, list) or len(box) != 4:
             raise UserError(f"{place}: segment {number} has bbox={box!r}, not [left, top, width, height]")
@@ -210,15 +210,15 @@ def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> lis
 
 
 def list_of(content: Mapping, field: str, place: Path | str) -> list[Mapping]:
-    """A field that must be a list of objects; `place` says where, for the message."""
+    """Return a field that must be a list of objects; `place` names the file in messages."""
     entries = content.get(field)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{place}: {field!r} is no list of objects")
+        raise UserError(f"{place}: {field!r} must be a list of objects")
     return entries
 
 
 def field_of(entry: Mapping, field: str, what: str, place: Path | str) -> Any:
-    """A field that must be there; `what` and `place` say of what and where, for the message."""
+    """Return a required field; `what` and `place` name its owner and the file in messages."""
     if field not in entry:
         raise UserError(f"{place}: {what} has no {field!r}: {str(dict(entry))[:80]}")
     return entry[field]

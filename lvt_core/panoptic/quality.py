@@ -16,7 +16,7 @@ from PIL import Image
 from lvt_core.errors import UserError
 
 VOID = 0
-COLUMNS = 4  # of counts: sum of IoU, true positives, false positives, false negatives
+COLUMNS = 4  # counts have: sum of IoU, true positives, false positives, false negatives
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Segment:
     """A segment of a map.
 
     Attributes:
-        id: Its pixels' value in the map; not `VOID`.
-        label: Its class, a position in the data set's classes.
-        is_crowd: A group of things that were not told apart; only in truth.
+        id: Value of the segment's pixels in the map; not `VOID`.
+        label: Class, a position in the data set's classes.
+        is_crowd: A group of things without separate instances; only in truth.
     """
 
     id: int
@@ -45,10 +45,10 @@ def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
 
 
 def read_map(path: str | Path) -> np.ndarray:
-    """A map's ids from its PNG file, int32 ``(H, W)``.
+    """Read a map's ids from its PNG file, int32 ``(H, W)``.
 
     Raises:
-        UserError: The file is not there or no RGB picture.
+        UserError: The file is missing or not an RGB picture.
     """
     try:
         with Image.open(path) as opened:
@@ -63,15 +63,15 @@ def read_map(path: str | Path) -> np.ndarray:
 
 
 def check_map(ids: np.ndarray, segments: Sequence[int], path: str | Path) -> None:
-    """Refuse a map whose ids are not those of its JSON entry.
+    """Reject a map whose ids are not those of its JSON entry.
 
     Args:
-        ids: The map ``(H, W)``.
-        segments: The ids in the JSON file.
-        path: The map's file, for the message.
+        ids: Map ``(H, W)``.
+        segments: Ids in the JSON file.
+        path: File of the map, for messages.
 
     Raises:
-        UserError: An id is in one of them only.
+        UserError: Only one of the two has an id.
     """
     there, listed = set(np.unique(ids).tolist()) - {VOID}, set(segments)
     if alone := sorted(there - listed):
@@ -87,18 +87,18 @@ def count_matches(
     predicted_segments: Sequence[Segment],
     num_classes: int,
 ) -> np.ndarray:
-    """One image's part of panoptic quality.
+    """Count one image's part of panoptic quality.
 
     A predicted segment matches a true one of its class if their intersection over union is more than 0.5;
     void pixels of the truth do not count in the union. Crowds are never matched. A prediction without a
-    match is no error if more than half of it lies on void pixels or crowds of its class.
+    match is not an error if more than half of it lies on void pixels or crowds of its class.
 
     Args:
         truth: Ids ``(H, W)``.
-        truth_segments: The segments in it.
+        truth_segments: Segments of the truth.
         prediction: Ids ``(H, W)``.
-        predicted_segments: The segments in it.
-        num_classes: Classes.
+        predicted_segments: Segments of the prediction.
+        num_classes: Number of classes.
 
     Returns:
         ``(num_classes, 4)`` float64: sum of IoU, true positives, false positives, false negatives.
@@ -132,7 +132,7 @@ def count_matches(
 
 
 def panoptic_quality(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Quality by class, from counts ``(num_classes, 4)`` that were added up over the images.
+    """Compute the quality of each class from counts ``(num_classes, 4)`` that were added up over the images.
 
     Returns:
         ``PQ``, ``SQ`` (mean IoU of the matches) and ``RQ`` (how many match), in percent, each
@@ -147,6 +147,6 @@ def panoptic_quality(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _positions(ids: np.ndarray, known: Sequence[int]) -> np.ndarray:
-    """Each pixel's position in the list of known ids; unknown ids must have been refused before."""
+    """Each pixel's position in the list of known ids; unknown ids must have been rejected before."""
     order = np.argsort(known)
     return order[np.searchsorted(np.asarray(known)[order], ids)]

@@ -1,6 +1,6 @@
-"""Core ML's operators in numpy, as its language defines them: those that our networks have.
+"""The operators of Core ML that our networks use, in numpy, as Core ML's language defines them.
 
-They take what the program names, in float32, and parameters as arrays.
+Arguments have the names of that language; values are float32, parameters are arrays.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from lvt_predict.coreml_interpreter.windows import avg_pool, conv, conv_transpose, max_pool, require
+from lvt_predict.coreml_interpreter.windows import avg_pool, conv, conv_transpose, max_pool, require_option
 
-# Between two points linear interpolation errs by less than 3e-9; beyond 6 it is 1 in float32.
+# Linear interpolation between two points errs by less than 3e-9; beyond 6 the function is 1 in float32.
 ERF_POINTS = np.linspace(-6, 6, 80_001)
 ERF = np.array([math.erf(x) for x in ERF_POINTS])
 
 
 def affine_dequantize(quantized_data: ndarray, zero_point: ndarray, scale: ndarray, axis: ndarray) -> ndarray:
-    """Weights from 8 bits: `scale` and `zero_point` are one number, or one for each entry of `axis`."""
+    """Restore weights from 8 bits; `scale` and `zero_point` have one number, or one per entry of `axis`."""
     shape = [1] * quantized_data.ndim
     if scale.ndim:
         shape[int(axis)] = -1
@@ -29,19 +29,19 @@ def affine_dequantize(quantized_data: ndarray, zero_point: ndarray, scale: ndarr
 
 
 def gelu(x: ndarray, mode: str = "EXACT") -> ndarray:
-    """By the error function."""
-    require("gelu", "mode", mode, "EXACT")
+    """Compute GELU with the error function."""
+    require_option("gelu", "mode", mode, "EXACT")
     erf = np.interp(x / math.sqrt(2), ERF_POINTS, ERF).astype(np.float32)
     return 0.5 * x * (1 + erf)
 
 
 def silu(x: ndarray) -> ndarray:
-    """``x sigmoid(x)``."""
+    """Compute ``x * sigmoid(x)``."""
     return x / (1 + np.exp(-x))
 
 
 def softmax(x: ndarray, axis: ndarray) -> ndarray:
-    """Along one axis."""
+    """Compute the softmax along one axis."""
     powers = np.exp(x - x.max(axis=int(axis), keepdims=True))
     return powers / powers.sum(axis=int(axis), keepdims=True)
 
@@ -49,7 +49,7 @@ def softmax(x: ndarray, axis: ndarray) -> ndarray:
 def layer_norm(
     x: ndarray, axes: ndarray, epsilon: ndarray, gamma: ndarray | None = None, beta: ndarray | None = None
 ) -> ndarray:
-    """Mean 0 and deviation 1 along `axes`, then weight and bias of their shape."""
+    """Normalise to mean 0 and deviation 1 along `axes`, then apply a weight and a bias of their shape."""
     along = tuple(axes.tolist())
     centred = x - x.mean(axis=along, keepdims=True)
     x = centred / np.sqrt(np.square(centred).mean(axis=along, keepdims=True) + epsilon)
@@ -65,7 +65,7 @@ def batch_norm(
     beta: ndarray | None = None,
     epsilon: ndarray | float = 1e-5,
 ) -> ndarray:
-    """By statistics that are known, of each channel of ``(B, C, ...)``; then its weight and bias."""
+    """Normalise each channel of ``(B, C, ...)`` by given statistics, then apply its weight and bias."""
     scale = 1 / np.sqrt(variance + epsilon) if gamma is None else gamma / np.sqrt(variance + epsilon)
     shift = -mean * scale if beta is None else beta - mean * scale
     shape = (-1, *[1] * (x.ndim - 2))
@@ -73,37 +73,37 @@ def batch_norm(
 
 
 def reduce_mean(x: ndarray, axes: ndarray, keep_dims: bool) -> ndarray:
-    """Along `axes`."""
+    """Compute the mean along `axes`."""
     return x.mean(axis=tuple(axes.tolist()), keepdims=bool(keep_dims))
 
 
 def reduce_max(x: ndarray, axes: ndarray, keep_dims: bool) -> ndarray:
-    """Along `axes`."""
+    """Compute the maximum along `axes`."""
     return x.max(axis=tuple(axes.tolist()), keepdims=bool(keep_dims))
 
 
 def reduce_argmax(x: ndarray, axis: ndarray, keep_dims: bool, output_dtype: str = "int32") -> ndarray:
-    """Where the largest of an axis is; the program declares the output's type."""
-    require("reduce_argmax", "output_dtype", output_dtype, "int32")
-    found = x.argmax(axis=int(axis))
-    return np.expand_dims(found, int(axis)) if keep_dims else found
+    """Return the position of the maximum along an axis; the program declares the output's type."""
+    require_option("reduce_argmax", "output_dtype", output_dtype, "int32")
+    places = x.argmax(axis=int(axis))
+    return np.expand_dims(places, int(axis)) if keep_dims else places
 
 
 def linear(x: ndarray, weight: ndarray, bias: ndarray | None = None) -> ndarray:
-    """``(..., channels in)`` by a weight ``(out, in)``."""
+    """Multiply ``(..., channels in)`` by a weight ``(out, in)`` and add the bias."""
     x = x @ weight.T
     return x if bias is None else x + bias
 
 
 def matmul(x: ndarray, y: ndarray, transpose_x: bool = False, transpose_y: bool = False) -> ndarray:
-    """Product of the last two dimensions, either transposed before."""
+    """Multiply matrices in the last two dimensions; either one may be transposed first."""
     return (x.swapaxes(-1, -2) if transpose_x else x) @ (y.swapaxes(-1, -2) if transpose_y else y)
 
 
 def upsample_nearest_neighbor(
     x: ndarray, scale_factor_height: ndarray | float = 1, scale_factor_width: ndarray | float = 1
 ) -> ndarray:
-    """Rows and columns again, as often as the factors say."""
+    """Repeat rows and columns by the scale factors."""
     rows, columns = (
         (np.arange(_scaled(length, scale)) * length) // _scaled(length, scale)
         for length, scale in zip(x.shape[-2:], (scale_factor_height, scale_factor_width), strict=True)
@@ -117,8 +117,8 @@ def upsample_bilinear(
     scale_factor_width: ndarray | float = 1,
     align_corners: bool = True,
 ) -> ndarray:
-    """Between the centres of pixels."""
-    require("upsample_bilinear", "align_corners", bool(align_corners), False)
+    """Interpolate between the centres of pixels."""
+    require_option("upsample_bilinear", "align_corners", bool(align_corners), False)
     for axis, scale in ((-2, scale_factor_height), (-1, scale_factor_width)):
         length = x.shape[axis]
         spacing = length / _scaled(length, scale)
@@ -132,7 +132,7 @@ def upsample_bilinear(
 
 
 def reshape(x: ndarray, shape: ndarray) -> ndarray:
-    """The same values in another shape."""
+    """Give the values another shape."""
     return x.reshape(shape.tolist())
 
 
@@ -145,7 +145,7 @@ def slice_by_index(
     end_mask: ndarray | None = None,
     squeeze_mask: ndarray | None = None,
 ) -> ndarray:
-    """Every `stride`-th from `begin` to `end`; what is masked is from or to the very end."""
+    """Take every `stride`-th entry from `begin` to `end`; a mask replaces a bound by the axis's own end."""
     places: list[Any] = []
     for axis in range(x.ndim):
         first = None if begin_mask is not None and begin_mask[axis] else int(begin[axis])
@@ -158,7 +158,7 @@ def slice_by_index(
 
 
 def concat(values: Sequence[ndarray], axis: ndarray, interleave: bool = False) -> ndarray:
-    """One behind the other along an axis, or their entries by turns."""
+    """Concatenate along an axis, or interleave the entries."""
     if not interleave:
         return np.concatenate(values, axis=int(axis))
     place = int(axis) % values[0].ndim
@@ -171,16 +171,16 @@ def concat(values: Sequence[ndarray], axis: ndarray, interleave: bool = False) -
 def split(
     x: ndarray, axis: ndarray, num_splits: ndarray | None = None, split_sizes: ndarray | None = None
 ) -> list[ndarray]:
-    """Into equal pieces of an axis, or pieces of given sizes."""
+    """Split an axis into equal pieces, or into pieces of given sizes."""
     if split_sizes is not None:
         return np.split(x, np.cumsum(split_sizes)[:-1], axis=int(axis))
-    assert num_splits is not None  # the language wants one of them
+    assert num_splits is not None  # the language requires one of the two
     return np.split(x, int(num_splits), axis=int(axis))
 
 
 def pad(x: ndarray, pad: ndarray, mode: str = "constant", constant_val: ndarray | float = 0) -> ndarray:
-    """Of the last dimensions: how much before and behind each."""
-    require("pad", "mode", mode, "constant")
+    """Pad the last dimensions by an amount before and behind each."""
+    require_option("pad", "mode", mode, "constant")
     last = pad.reshape(-1, 2).tolist()
     return np.pad(x, [(0, 0)] * (x.ndim - len(last)) + last, constant_values=float(constant_val))
 
@@ -192,13 +192,15 @@ def _scaled(length: int, scale: ndarray | float) -> int:
 CONSTANTS: dict[str, Callable[..., Any]] = {
     "const": lambda val: val,
     "constexpr_affine_dequantize": affine_dequantize,
-    "constexpr_cast": lambda source_val, output_dtype: source_val,  # stored as its output's type
+    "constexpr_cast": lambda source_val, output_dtype: (
+        source_val
+    ),  # the caller stores it as the output's type
 }
 OPERATORS: dict[str, Callable[..., ndarray | list[ndarray]]] = {
     "add": lambda x, y: x + y,
     "avg_pool": avg_pool,
     "batch_norm": batch_norm,
-    "cast": lambda x, dtype: x,  # stored as its output's type
+    "cast": lambda x, dtype: x,  # the caller stores it as the output's type
     "concat": concat,
     "conv": conv,
     "conv_transpose": conv_transpose,

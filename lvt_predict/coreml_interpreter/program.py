@@ -1,11 +1,11 @@
-"""Run a saved Core ML program where there is no Core ML: operator by operator, in numpy.
+"""Run a saved Core ML program in numpy, operator by operator, on systems without Core ML.
 
-Core ML itself is a part of Apple's systems. Elsewhere `read_program` takes the program and its weights from
-the package as they are written, and `Program` runs it. That tells what the file says, not what a device
-makes of it: sums have another order there, and operators may be merged.
+Core ML is a part of Apple's systems. Elsewhere `read_program` reads the program and its weights from the
+package, and `Program` runs it. This checks the file, not the device, which adds in another order and may
+merge operators.
 
-An operator computes in float32. What the program calls float16 is rounded to float16 whenever a value is
-stored, that is, behind every operator; how exact a device is within one is Apple's own.
+An operator computes in float32. A value that the program declares as float16 is rounded to float16 after
+each operator; the precision inside of an operator is the device's own choice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lvt_predict.coreml_interpreter.operators import CONSTANTS, OPERATORS
 from lvt_predict.errors import UserError
 
 FUNCTION = "main"
-ROOT = "@model_path"  # in names of weight files: where the program lies
+ROOT = "@model_path"  # the program's folder, in names of weight files
 NUMPY = {
     "BOOL": np.bool_,
     "FLOAT16": np.float16,
@@ -35,7 +35,7 @@ NUMPY = {
     "STRING": np.str_,
     "UINT8": np.uint8,
 }
-# Before each weight: a mark, its type, its bytes and where they begin.
+# Before each weight: a mark, its type, its size in bytes and the place of its data.
 BLOB = struct.Struct("<IIQQ")
 MARK = 0xDEADBEEF
 NOISY = ("coremltools", "torch.utils._pytree")
@@ -43,7 +43,7 @@ NOISY = ("coremltools", "torch.utils._pytree")
 
 @dataclass(frozen=True)
 class Value:
-    """What a value is declared as."""
+    """The declared name, shape and type of a value."""
 
     name: str
     shape: tuple[int, ...]
@@ -55,10 +55,10 @@ class Operation:
     """One operator of a program.
 
     Attributes:
-        type: Its name in Core ML's language.
-        inputs: Names of values, by parameter; several where it takes a list.
-        outputs: What it makes.
-        unused: Values that nothing behind it reads.
+        type: Name in Core ML's language.
+        inputs: Names of values, by parameter; several for a list.
+        outputs: Values that the operator makes.
+        unused: Values that no later operator reads.
     """
 
     type: str
@@ -68,17 +68,17 @@ class Operation:
 
 
 class Program:
-    """A program, ready to run.
+    """A program that can be run.
 
     Args:
         file: The package, for messages.
-        image: Name of its input.
-        outputs: Names of its outputs.
+        image: Name of the input.
+        outputs: Names of the outputs.
         constants: Weights and numbers, by name.
-        operations: In an order in which they can be run.
+        operations: Operators, in an order in which they can be run.
 
     Raises:
-        UserError: It has an operator that is not known here.
+        UserError: The program has an unknown operator.
     """
 
     def __init__(
@@ -91,27 +91,27 @@ class Program:
     ) -> None:
         for operation in operations:
             if operation.type not in OPERATORS:
-                raise UserError(f"{file}: operator {operation.type!r}: the interpreter has none of that name")
+                raise UserError(f"{file}: operator {operation.type!r}: the interpreter does not support it")
         self.file, self.image, self.outputs, self.constants = file, image, outputs, constants
         self.operations = _with_unused(operations, {*outputs, *constants})
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
-        """Images to the outputs, in the program's order.
+        """Run the program on images and return its outputs in order.
 
         Raises:
-            UserError: An operator gives a shape that the program does not say.
+            UserError: The result of an operator does not have the declared shape.
         """
         values = {**self.constants, self.image: images}
         for operation in self.operations:
             inputs = {key: _pick(values, key, names) for key, names in operation.inputs.items()}
-            with np.errstate(over="ignore"):  # infinities are what a device has, too
-                found = OPERATORS[operation.type](**inputs)
-            results = found if isinstance(found, list) else [found]
+            with np.errstate(over="ignore"):  # a device overflows to infinity, too
+                result = OPERATORS[operation.type](**inputs)
+            results = result if isinstance(result, list) else [result]
             for value, result in zip(operation.outputs, results, strict=True):
                 if result.shape != value.shape:
                     raise UserError(
                         f"{self.file}: {operation.type} {value.name!r} gives {result.shape}, "
-                        f"the program says {value.shape}"
+                        f"the program declares {value.shape}"
                     )
                 values[value.name] = _stored(result, value.dtype)
             for name in operation.unused:
@@ -120,10 +120,10 @@ class Program:
 
 
 def read_program(package: Path) -> Program:
-    """The program of an ``.mlpackage``.
+    """Read the program of an ``.mlpackage``.
 
     Raises:
-        UserError: A file of it cannot be read, or has something that is not known here.
+        UserError: A file of the package cannot be read, or has an unknown operator or type.
     """
     file, program = read_content(package)
     function = program.functions[FUNCTION]
@@ -147,10 +147,10 @@ def read_program(package: Path) -> Program:
 
 
 def read_content(package: Path) -> tuple[Path, Any]:
-    """The file in a package that has its program, and the program, as Core ML's protocol buffer.
+    """Read a package's program file; return the file and the program as Core ML's protocol buffer.
 
     Raises:
-        UserError: One of the package's files cannot be read.
+        UserError: A file of the package cannot be read.
     """
     with quiet():
         from coremltools.proto import Model_pb2
@@ -162,7 +162,7 @@ def read_content(package: Path) -> tuple[Path, Any]:
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{content}: names no program: it is broken") from error
+        raise UserError(f"{content}: names no program; the package is broken") from error
     model = Model_pb2.Model()
     model.ParseFromString(_read(file))
     if not model.mlProgram.functions:
@@ -172,7 +172,7 @@ def read_content(package: Path) -> tuple[Path, Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """coremltools tells at import what else is not installed, or is newer than it: not here."""
+    """Silence coremltools, which at import logs what is not installed or newer than expected."""
     loggers = [logging.getLogger(name) for name in NOISY]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -185,16 +185,16 @@ def quiet() -> Iterator[None]:
 
 
 class _Weights:
-    """Values of constants: written in the program, or in files beside it."""
+    """The values of constants, stored in the program or in files beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._contents: dict[str, bytes] = {}
 
     def value(self, declared: Value, value: Any) -> Any:
-        """A constant as an array, text as a string."""
+        """Return a constant as an array, text as a string."""
         if value.WhichOneof("value") == "blobFileValue":
-            found = self._blob(value.blobFileValue.fileName, value.blobFileValue.offset, declared)
+            array = self._blob(value.blobFileValue.fileName, value.blobFileValue.offset, declared)
         else:
             tensor = value.immediateValue.tensor
             kind = tensor.WhichOneof("value")
@@ -202,10 +202,10 @@ class _Weights:
             if kind == "strings":
                 return content[0]
             if kind == "bytes":
-                found = np.frombuffer(content, declared.dtype)
+                array = np.frombuffer(content, declared.dtype)
             else:
-                found = np.array(content, declared.dtype)
-        return found.reshape(declared.shape)
+                array = np.array(content, declared.dtype)
+        return array.reshape(declared.shape)
 
     def _blob(self, name: str, offset: int, declared: Value) -> np.ndarray:
         file = self.folder / name.removeprefix(f"{ROOT}/")
@@ -217,7 +217,7 @@ class _Weights:
             mark, _, size, start = BLOB.unpack_from(content, offset)
         expected = int(np.prod(declared.shape)) * np.dtype(declared.dtype).itemsize
         if mark != MARK or size != expected or start + size > len(content):
-            raise UserError(f"{file}: has no weight of {expected} bytes at {offset}: it is broken")
+            raise UserError(f"{file}: has no weight of {expected} bytes at {offset}; the file is broken")
         return np.frombuffer(content, declared.dtype, offset=start, count=int(np.prod(declared.shape)))
 
 
@@ -226,35 +226,35 @@ def _declared(file: Path, name: str, kind: Any) -> Value:
 
     dtype = MIL_pb2.DataType.Name(kind.tensorType.dataType)
     if dtype not in NUMPY:
-        raise UserError(f"{file}: {name!r} is {dtype}: the interpreter has {', '.join(NUMPY)}")
+        raise UserError(f"{file}: {name!r} is {dtype}: the interpreter supports {', '.join(NUMPY)}")
     shape = tuple(each.constant.size for each in kind.tensorType.dimensions)
     return Value(name, shape, NUMPY[dtype])
 
 
 def _stored(value: Any, dtype: type[np.generic]) -> Any:
-    """A value as its type holds it; float16 as float32 of the same value, which is what is computed in."""
+    """Round a value to its declared type; keep float16 values in float32, in which operators compute."""
     if isinstance(value, str):
         return value
-    with np.errstate(over="ignore"):  # becomes infinite, as on a device
+    with np.errstate(over="ignore"):  # overflows to infinity, as on a device
         stored = np.asarray(value).astype(dtype, copy=False)
     return stored.astype(np.float32) if dtype is np.float16 else stored
 
 
 def _pick(values: Mapping[str, Any], key: str, names: Sequence[str]) -> Any:
-    found = [values[name] for name in names]
-    return found if key == "values" else found[0]  # `concat` alone takes several
+    picked = [values[name] for name in names]
+    return picked if key == "values" else picked[0]  # only `concat` takes a list
 
 
 def _with_unused(operations: Sequence[Operation], keep: set[str]) -> list[Operation]:
-    """Operations that tell what may be forgotten behind them."""
+    """Add to each operation the values that no later one reads, so that they can be freed."""
     seen = set(keep)
-    found = []
+    marked = []
     for operation in reversed(operations):
         names = {name for several in operation.inputs.values() for name in several}
         names |= {value.name for value in operation.outputs}
-        found.append(replace(operation, unused=sorted(names - seen)))
+        marked.append(replace(operation, unused=sorted(names - seen)))
         seen |= names
-    return found[::-1]
+    return marked[::-1]
 
 
 def _read(file: Path) -> bytes:

@@ -1,8 +1,8 @@
 """Core ML's convolutions and pools in numpy, as its language defines them.
 
-Windows are gone through tap by tap: a shifted, strided view of the padded map for each weight of a kernel.
+Each weight of a kernel sees a shifted, strided view of the padded map.
 
-Legend: B batch, C D channels in and out, G groups, H W map, h w the result's.
+Legend: B batch, C D channels in and out, G groups, H W map, h w the result's height and width.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def conv(
     groups: int = 1,
     bias: ndarray | None = None,
 ) -> ndarray:
-    """``(B, C, H, W)`` by a weight ``(D, C / G, rows, columns)``."""
+    """Convolve ``(B, C, H, W)`` with a weight ``(D, C / G, rows, columns)``."""
     groups = int(groups)
     D, share, *kernel = weight.shape
     weight = weight.reshape(groups, D // groups, share, *kernel)
@@ -51,9 +51,9 @@ def conv_transpose(
     output_shape: Sequence[int] | None = None,
     bias: ndarray | None = None,
 ) -> ndarray:
-    """``(B, C, H, W)`` by a weight ``(C, D / G, rows, columns)``: each pixel puts a kernel down."""
+    """Add up a kernel ``(C, D / G, rows, columns)`` at each pixel of ``(B, C, H, W)``, times its values."""
     if pad_type != "valid":
-        require("conv_transpose", "pad_type", pad_type, "custom")
+        require_option("conv_transpose", "pad_type", pad_type, "custom")
     groups = int(groups)
     C, share, *kernel = weight.shape
     B, _, H, W = x.shape
@@ -78,8 +78,8 @@ def avg_pool(
     exclude_padding_from_average: bool = False,
     ceil_mode: bool = False,
 ) -> ndarray:
-    """Mean of each window; what was padded counts as zeros, or not at all."""
-    require("avg_pool", "ceil_mode", bool(ceil_mode), False)
+    """Average each window; padding counts as zeros, or not at all."""
+    require_option("avg_pool", "ceil_mode", bool(ceil_mode), False)
     window = (kernel_sizes, strides, (1, 1), pad_type, pad)
     total: Any = sum(taps for _, _, taps in _padded_taps(x, *window))
     if not exclude_padding_from_average:
@@ -97,37 +97,37 @@ def max_pool(
     pad: Sequence[int] = (0, 0, 0, 0),
     ceil_mode: bool = False,
 ) -> ndarray:
-    """Largest of each window."""
-    require("max_pool", "ceil_mode", bool(ceil_mode), False)
+    """Take the maximum of each window."""
+    require_option("max_pool", "ceil_mode", bool(ceil_mode), False)
     windows = _padded_taps(x, kernel_sizes, strides, (1, 1), pad_type, pad, fill=-np.inf)
     return np.max([taps for _, _, taps in windows], axis=0)
 
 
-def require(operator: str, option: str, found: object, known: object) -> None:
-    """Refuse an option that is not known here.
+def require_option(operator: str, option: str, value: object, supported: object) -> None:
+    """Reject a value of an option that the interpreter does not support.
 
     Raises:
-        UserError: It is not.
+        UserError: The value differs from the supported one.
     """
-    if found != known:
-        raise UserError(f"{operator} with {option} {found!r}: the interpreter has {known!r} alone")
+    if value != supported:
+        raise UserError(f"{operator} with {option} {value!r}: the interpreter supports only {supported!r}")
 
 
 def _pads(
     x: ndarray, kernel: Pair, strides: Pair, dilations: Pair, pad_type: str, pad: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """What is put before and behind rows and columns."""
+    """Return the padding before and behind rows and columns."""
     if pad_type == "custom":
         return [(int(pad[0]), int(pad[1])), (int(pad[2]), int(pad[3]))]
     if pad_type == "valid":
         return [(0, 0), (0, 0)]
-    found = []
+    pads = []
     for length, side, stride, dilation in zip(x.shape[2:], kernel, strides, dilations, strict=True):
-        # "same": as many windows as strides begin in the map; of an odd sum "same_lower" has more before.
+        # "same": as many windows as strides begin in the map; "same_lower" puts the odd one before.
         total = max(0, (-(-length // stride) - 1) * stride + (side - 1) * dilation + 1 - length)
         halves = (total // 2, total - total // 2)
-        found.append(halves if pad_type == "same" else halves[::-1])
-    return found
+        pads.append(halves if pad_type == "same" else halves[::-1])
+    return pads
 
 
 def _padded_taps(
@@ -139,13 +139,13 @@ def _padded_taps(
     pad: Sequence[int],
     fill: float = 0,
 ) -> Iterator[tuple[int, int, ndarray]]:
-    """`_taps` of a map that is yet to be padded."""
+    """Pad a map, then yield its `_taps`."""
     pads = _pads(x, kernel, strides, dilations, pad_type, pad)
     return _taps(np.pad(x, ((0, 0), (0, 0), *pads), constant_values=fill), kernel, strides, dilations)
 
 
 def _taps(x: ndarray, kernel: Pair, strides: Pair, dilations: Pair) -> Iterator[tuple[int, int, ndarray]]:
-    """For each row and column of a kernel: what of a padded map lies below it, ``(B, C, h, w)``, a view."""
+    """Yield each row and column of a kernel with the view ``(B, C, h, w)`` of the padded map below it."""
     h, w = (
         (length - (side - 1) * dilation - 1) // stride + 1
         for length, side, stride, dilation in zip(x.shape[2:], kernel, strides, dilations, strict=True)

@@ -1,4 +1,4 @@
-"""What can be wrong with a config's data, found before anything runs."""
+"""Checks of a config's data, before anything runs."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def check_data(cfg: Config, loaders: Sequence[str]) -> None:
 
 
 def check_names(cfg: Config, option: str) -> None:
-    """Refuse two test images of one name, for outputs that are named like their images.
+    """Reject two test images of one name: outputs are named like their images.
 
     Raises:
-        UserError: Two are in different folders.
+        UserError: Two images of one name are in different folders.
     """
     for dataset in datasets_of(cfg.test_dataloader.dataset):
         seen: dict[str, str] = {}
@@ -46,7 +46,7 @@ def check_names(cfg: Config, option: str) -> None:
 
 
 def load_mask_steps(pipeline: Sequence) -> list[dict]:
-    """The ``LoadMask`` steps of a pipeline and of the pipelines inside of its steps."""
+    """List the ``LoadMask`` steps of a pipeline and of the pipelines inside of its steps."""
     found = []
     for step in pipeline:
         if isinstance(step, (list, tuple)):
@@ -63,7 +63,7 @@ def _check_dataset(settings: dict, num_classes: int, loader: str) -> None:
     for kind, prefix in settings.get("data_prefix", {}).items():
         if prefix is not None and not (root / prefix).is_dir():
             place = f"{loader}: {root / prefix} ({kind})"
-            raise UserError(f"{place} is no folder; --data-root names another place")
+            raise UserError(f"{place} is not a folder; --data-root names another place")
     dataset = _build(settings)
     classes = dataset.metainfo.get("classes")
     if classes is None:
@@ -85,5 +85,5 @@ def _check_dataset(settings: dict, num_classes: int, loader: str) -> None:
 
 
 def _build(settings: dict) -> BaseSegDataset:
-    """The data set without its pipeline, not yet read."""
+    """Build the data set without its pipeline, not read yet."""
     return DATASETS.build({**settings, "lazy_init": True, "pipeline": []})

@@ -69,10 +69,10 @@ def match_pairs(
 
 
 def files_by_name(folder: str | Path, suffixes: tuple[str, ...], kind: str) -> dict[str, Path]:
-    """The files with one of the suffixes, by their path inside of the folder without the suffix.
+    """List the files with one of the suffixes, by their path inside of the folder without the suffix.
 
     Raises:
-        UserError: There is no such folder, or no such file in it, or two of one name.
+        UserError: The folder is missing or has no such file, or two files have one name.
     """
     folder = Path(folder)
     if not folder.is_dir():

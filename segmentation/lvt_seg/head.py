@@ -24,11 +24,11 @@ class LVTSegFormerHead(BaseDecodeHead):
     Args:
         in_channels: Channels of the maps, finest first.
         channels: Width of the branches and of the fused map.
-        num_classes: Classes.
+        num_classes: Number of classes.
         dropout_ratio: Dropout before the last layer.
         loss_decode: The loss, or several.
-        ignore_index: The label that does not count.
-        sampler: Which pixels the loss is taken of.
+        ignore_index: Label that does not count.
+        sampler: Sampler of the pixels that the loss uses.
     """
 
     def __init__(
@@ -61,5 +61,5 @@ class LVTSegFormerHead(BaseDecodeHead):
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Maps ``(B, C_i, H_i, W_i)``, finest first, to logits ``(B, num_classes, H_1, W_1)``."""
+        """Turn maps ``(B, C_i, H_i, W_i)``, finest first, into logits ``(B, num_classes, H_1, W_1)``."""
         return self.head(inputs)

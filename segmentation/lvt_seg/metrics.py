@@ -29,7 +29,7 @@ class SegmentationMetric(IoUMetric):
             (``null`` for a class that is neither there nor predicted).
         output_dir: Folder for the predictions in the evaluation server's format: PNG files named like the
             images, with the numbers of the data set's own masks.
-        options: Those of `IoUMetric`.
+        options: Options of `IoUMetric`.
     """
 
     def __init__(

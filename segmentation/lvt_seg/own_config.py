@@ -1,15 +1,16 @@
-"""A config for a data set of one's own, written as a file that one can read, change and use again."""
+"""Configs for custom images and masks: a written file has the values, `settings` the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lvt_core.openmmlab.own_data import relative_base, write_config
+from lvt_core.openmmlab.own_data import write_config
 from lvt_core.visualize import class_colors
 
-BASE = Path(__file__).resolve().parents[2] / "configs/segmentation/lvt/segformer.lvt.512x512.ade.160k.py"
+BASE = Path(__file__).resolve().parent / "configs/lvt/segformer.lvt.512x512.ade.160k.py"
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Split:
     """Images and masks of training or validation.
 
     Attributes:
-        images: Folder.
-        masks: Folder.
+        images: Folder of images.
+        masks: Folder of masks.
         names: Text file with the names to use; empty for all.
     """
 
@@ -29,20 +30,20 @@ class Split:
 
 @dataclass(frozen=True)
 class OwnData:
-    """What the config is made of.
+    """The values of a config.
 
     Attributes:
-        classes: Names, in the order of their numbers.
-        first_class: Number of the first class in the masks: 0, or 1 if 0 means "does not count".
-        train: Where to train.
-        val: Where to validate.
+        classes: Names of the classes, in the order of their values.
+        first_class: Value of the first class in the masks: 0, or 1 if 0 means "does not count".
+        train: Training data.
+        val: Validation data.
         crop_size: Height and width of training crops, in pixels.
-        short_side: To which images are resized, in pixels.
+        short_side: Short side of resized images, in pixels.
         max_iters: Steps of training.
-        batch_size: Images a step and process.
+        batch_size: Images per step and process.
         lr: Learning rate of the backbone.
         workers: Data-loading processes of each process.
-        pretrained: The backbone's weights, or ``None`` to train from scratch.
+        pretrained: File of the backbone's weights, or ``None`` to train from scratch.
         flip: Probability of mirroring in training.
     """
 
@@ -61,121 +62,131 @@ class OwnData:
 
 
 def write_own_config(path: Path, data: OwnData) -> None:
-    """Write the config; it inherits the ADE20K one and holds every number that differs.
+    """Write a config that inherits the ADE20K one.
 
     Raises:
-        UserError: There is another one, edited or of other options.
+        UserError: Another config exists there, edited or with other options.
     """
-    write_config(path, own_config(path, data))
+    values = {
+        "classes": list(data.classes),
+        "palette": class_colors(len(data.classes)).tolist(),
+        "first_class": data.first_class,
+        "train": vars(data.train),
+        "val": vars(data.val),
+        "crop_size": data.crop_size,
+        "short_side": data.short_side,
+        "max_iters": data.max_iters,
+        "batch_size": data.batch_size,
+        "workers": data.workers,
+        "checkpoint": data.pretrained,
+        "lr": data.lr,
+        "head_lr_mult": 10.0 if data.pretrained else 1.0,
+        "flip": data.flip,
+    }
+    comments = {
+        "first_class": "value of the first class in the masks; 1: the value 0 does not count",
+        "batch_size": "images per process",
+        "checkpoint": "the backbone's weights; None: from scratch",
+        "head_lr_mult": "a fresh head on a trained backbone learns faster",
+    }
+    title = f"SegFormer with LVT on {len(data.classes)} custom classes"
+    write_config(path, title, base=BASE, package="lvt_seg", values=values, comments=comments)
 
 
-def own_config(path: Path, data: OwnData) -> str:
-    """The config's text, for this place."""
-    base = relative_base(path, BASE)
-    return f'''"""SegFormer with LVT on {len(data.classes)} classes of one's own.
+def settings(
+    *,
+    classes: list[str],
+    palette: list[list[int]],
+    first_class: int,
+    train: dict[str, str],
+    val: dict[str, str],
+    crop_size: tuple[int, int],
+    short_side: int,
+    max_iters: int,
+    batch_size: int,
+    workers: int,
+    checkpoint: str | None,
+    lr: float,
+    head_lr_mult: float,
+    flip: float,
+) -> dict[str, Any]:
+    """Make the sections of a config from its values; `OwnData` explains them."""
+    scale = (4 * short_side, short_side)  # longest and shortest side
+    load: list[dict[str, Any]] = [{"type": "LoadImage"}, {"type": "LoadMask", "num_classes": len(classes)}]
+    train_pipeline: list[dict[str, Any]] = [
+        *load,
+        {"type": "RandomResize", "scale": scale, "ratio_range": (0.5, 2.0), "keep_ratio": True},
+        {"type": "RandomCrop", "crop_size": crop_size, "cat_max_ratio": 0.75},
+        {"type": "RandomFlip", "prob": flip},
+        {"type": "PhotoMetricDistortion"},
+        {"type": "PackSegInputs"},
+    ]
+    resize = {"type": "AlignedResize", "scale": scale}
+    test_pipeline: list[dict[str, Any]] = [load[0], resize, load[1], {"type": "PackSegInputs"}]
 
-From segmentation/:
+    def loader(split: dict[str, str], pipeline: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        dataset = {
+            "_delete_": True,
+            "type": "ImageMaskDataset",
+            "metainfo": {"classes": classes, "palette": palette},
+            "reduce_zero_label": first_class == 1,
+            "data_prefix": {"img_path": split["images"], "seg_map_path": split["masks"]},
+            "ann_file": split["names"],
+            "pipeline": pipeline,
+        }
+        return {"num_workers": workers, "persistent_workers": workers > 0, "dataset": dataset, **more}
 
-    python tools/train.py {path} --work-dir {path.parent}/run
-    python tools/test.py {path} CHECKPOINT --show-dir pictures
-"""
-
-_base_ = "{base}"
-
-classes = {list(data.classes)!r}
-palette = {class_colors(len(data.classes)).tolist()!r}
-num_classes = len(classes)
-first_class = {data.first_class}  # number of the first class in the masks; 1: 0 does not count
-scale = ({4 * data.short_side}, {data.short_side})  # longest and shortest side
-crop_size = {data.crop_size}
-max_iters = {data.max_iters}
-batch_size = {data.batch_size}  # of each process
-workers = {data.workers}
-checkpoint = {data.pretrained!r}  # the backbone's weights; None: from scratch
-lr = {data.lr}
-head_lr_mult = {10.0 if data.pretrained else 1.0}  # a fresh head over a trained backbone learns faster
-
-train_pipeline = [
-    dict(type="LoadImage"),
-    dict(type="LoadMask", num_classes=num_classes),
-    dict(type="RandomResize", scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type="RandomFlip", prob={data.flip}),
-    dict(type="PhotoMetricDistortion"),
-    dict(type="PackSegInputs"),
-]
-test_pipeline = [
-    dict(type="LoadImage"),
-    dict(type="AlignedResize", scale=scale),
-    dict(type="LoadMask", num_classes=num_classes),
-    dict(type="PackSegInputs"),
-]
-tta_pipeline = [
-    dict(type="LoadImage"),
-    dict(
-        type="TestTimeAug",
-        transforms=[
-            [
-                dict(type="AlignedResize", scale=(int(scale[0] * ratio), int(scale[1] * ratio)))
-                for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-            ],
-            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob={1.0 if data.flip else 0.0})],
-            [dict(type="LoadMask", num_classes=num_classes)],
-            [dict(type="PackSegInputs")],
+    warmup, quarter = max(2, max_iters // 20), max(1, max_iters // 4)
+    norm = {"lr_mult": head_lr_mult, "decay_mult": 0.0}
+    return {
+        "train_pipeline": train_pipeline,
+        "test_pipeline": test_pipeline,
+        "tta_pipeline": _tta_pipeline(scale, load, flip),
+        "train_dataloader": loader(train, train_pipeline, batch_size=batch_size),
+        "val_dataloader": loader(val, test_pipeline),
+        "test_dataloader": loader(val, test_pipeline),
+        "model": {
+            # Padding of small images is black. On exact zeros the gradients of a fresh network's layer norms
+            # are about 100,000 times too large; a trained backbone was trained with zeros.
+            "data_preprocessor": {"size": crop_size, "pad_val": 0 if checkpoint else -2},
+            "backbone": {
+                "init_cfg": {"type": "Pretrained", "checkpoint": checkpoint} if checkpoint else None
+            },
+            "decode_head": {"num_classes": len(classes)},
+        },
+        "optim_wrapper": {
+            "optimizer": {"lr": lr},
+            "clip_grad": {"max_norm": 1.0},
+            "paramwise_cfg": {
+                "custom_keys": {"head": {"lr_mult": head_lr_mult}, "decode_head.head.norm": norm}
+            },
+        },
+        "param_scheduler": [
+            {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warmup},
+            {
+                "type": "PolyLR",
+                "eta_min": 0.0,
+                "power": 1.0,
+                "begin": warmup,
+                "end": max_iters,
+                "by_epoch": False,
+            },
         ],
-    ),
-]
-common = dict(
-    _delete_=True,
-    type="ImageMaskDataset",
-    metainfo=dict(classes=classes, palette=palette),
-    reduce_zero_label=first_class == 1,
-)
-val_dataset = dict(
-    data_prefix=dict(img_path={data.val.images!r}, seg_map_path={data.val.masks!r}),
-    ann_file={data.val.names!r},
-    pipeline=test_pipeline,
-    **common,
-)
-train_dataloader = dict(
-    batch_size=batch_size,
-    num_workers=workers,
-    persistent_workers=workers > 0,
-    dataset=dict(
-        data_prefix=dict(img_path={data.train.images!r}, seg_map_path={data.train.masks!r}),
-        ann_file={data.train.names!r},
-        pipeline=train_pipeline,
-        **common,
-    ),
-)
-val_dataloader = dict(num_workers=workers, persistent_workers=workers > 0, dataset=val_dataset)
-test_dataloader = val_dataloader
+        "train_cfg": {"max_iters": max_iters, "val_interval": quarter},
+        "default_hooks": {
+            "checkpoint": {"interval": quarter, "save_best": "mIoU", "rule": "greater", "max_keep_ckpts": 2},
+            "logger": {"interval": 20},
+        },
+    }
 
-model = dict(
-    # Around small images: black. On exact zeros a fresh network's layer norms have gradients some
-    # 100,000 times too large; a trained one was trained with zeros and knows them.
-    data_preprocessor=dict(size=crop_size, pad_val=0 if checkpoint else -2),
-    backbone=dict(init_cfg=dict(type="Pretrained", checkpoint=checkpoint) if checkpoint else None),
-    decode_head=dict(num_classes=num_classes),
-)
-optim_wrapper = dict(
-    optimizer=dict(lr=lr),
-    clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(
-        custom_keys={{
-            "head": dict(lr_mult=head_lr_mult),
-            "decode_head.head.norm": dict(lr_mult=head_lr_mult, decay_mult=0.0),
-        }}
-    ),
-)
-warmup = max(2, max_iters // 20)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=warmup),
-    dict(type="PolyLR", eta_min=0.0, power=1.0, begin=warmup, end=max_iters, by_epoch=False),
-]
-train_cfg = dict(max_iters=max_iters, val_interval=max(1, max_iters // 4))
-default_hooks = dict(
-    checkpoint=dict(interval=max(1, max_iters // 4), save_best="mIoU", rule="greater", max_keep_ckpts=2),
-    logger=dict(interval=20),
-)
-'''
+
+def _tta_pipeline(scale: tuple[int, int], load: list[dict[str, Any]], flip: float) -> list[dict[str, Any]]:
+    """Return test-time augmentation: six sizes, each of them mirrored too if training mirrors."""
+    sizes = [(int(scale[0] * ratio), int(scale[1] * ratio)) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)]
+    transforms = [
+        [{"type": "AlignedResize", "scale": size} for size in sizes],
+        [{"type": "RandomFlip", "prob": 0.0}, {"type": "RandomFlip", "prob": 1.0 if flip else 0.0}],
+        [load[1]],
+        [{"type": "PackSegInputs"}],
+    ]
+    return [load[0], {"type": "TestTimeAug", "transforms": transforms}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import mmcv
@@ -9,12 +10,9 @@ import numpy as np
 from mmcv.transforms import Resize
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
-from PIL import Image
 
 from lvt_core.errors import UserError
-
-IGNORED = 255
-MAX_CLASSES = 254
+from lvt_core.semantic.label_map import IGNORED, MAX_CLASSES, read_values, to_classes
 
 
 @TRANSFORMS.register_module()
@@ -26,7 +24,7 @@ class AlignedResize(Resize):
 
     Args:
         scale: ``(longest, shortest)`` allowed side, in pixels.
-        size_divisor: What the sides are multiples of.
+        size_divisor: Number that divides the resized sides.
         interpolation: As in mmcv.
     """
 
@@ -48,49 +46,40 @@ class AlignedResize(Resize):
 
 @TRANSFORMS.register_module()
 class LoadMask(LoadAnnotations):
-    """Read a mask and refuse values that are no class.
+    """Read a mask, and reject values that are not a class.
 
     Args:
-        num_classes: Classes of the data set. With ``reduce_zero_label`` they are 1 to `num_classes` in the
-            file and 0 is ignored, else 0 to `num_classes` - 1; 255 is always ignored.
+        num_classes: Number of classes. With ``reduce_zero_label`` they are 1 to `num_classes` in the file and
+            0 does not count, else 0 to `num_classes` - 1; 255 never counts.
     """
 
     def __init__(self, *, num_classes: int) -> None:
         super().__init__()
         if num_classes > MAX_CLASSES:
-            raise UserError(f"num_classes={num_classes}: masks of 8 bits hold at most {MAX_CLASSES} classes")
+            raise UserError(
+                f"num_classes={num_classes}: masks of 8 bits support at most {MAX_CLASSES} classes"
+            )
         self.num_classes = num_classes
 
     def _load_seg_map(self, results: dict[str, Any]) -> None:
-        path = results["seg_map_path"]
-        try:
-            mask = (
-                np.asarray(Image.open(path)) + 0
-            )  # a palette picture gives its numbers, one of bits 0 and 1
-        except (OSError, SyntaxError) as error:
-            raise UserError(f"{path}: cannot be read as a mask ({error})") from error
-        if mask.ndim != 2:
-            raise UserError(f"{path}: has {mask.shape[-1]} channels; a mask has one, of class numbers")
+        path = Path(results["seg_map_path"])
+        values = read_values(path)
         image = results.get("ori_shape")
-        if image is not None and tuple(image[:2]) != mask.shape:
+        if image is not None and tuple(image[:2]) != values.shape:
             raise UserError(
-                f"{path}: {mask.shape[1]} x {mask.shape[0]} pixels, but its image has {image[1]} x {image[0]}"
+                f"{path}: {values.shape[1]} x {values.shape[0]} pixels, but its image has "
+                f"{image[1]} x {image[0]}"
             )
-        first = int(results["reduce_zero_label"])
-        label_map = results.get("label_map")
-        last = first - 1 + (len(label_map) if label_map else self.num_classes)
-        # A number outside of the list would be lost in the metric and crash a GPU in the loss.
-        wrong = mask[((mask > last) & (mask != IGNORED)) | (mask < 0) | (mask != mask.round())]
-        if wrong.size:
-            zero = ", 0 and" if first else " and"
-            raise UserError(
-                f"{path}: has the value {wrong.min()}; allowed are the classes' numbers {first} to {last}"
-                f"{zero} {IGNORED} for pixels that do not count"
-            )
-        table = np.arange(256, dtype=np.uint8)
-        table[first : last + 1] = np.arange(last + 1 - first)
-        table[:first] = IGNORED
+        label_map = results.get("label_map")  # mmsegmentation's choice among the classes in the file
+        classes = to_classes(
+            values,
+            path=path,
+            num_classes=len(label_map) if label_map else self.num_classes,
+            first_class=int(results["reduce_zero_label"]),
+        )
         if label_map:
-            table[first : last + 1] = [label_map[i] for i in range(last + 1 - first)]
-        results["gt_seg_map"] = table[mask.astype(np.uint8)]
+            table = np.arange(IGNORED + 1, dtype=np.uint8)
+            table[: len(label_map)] = [label_map[i] for i in range(len(label_map))]
+            classes = table[classes]
+        results["gt_seg_map"] = classes
         results["seg_fields"].append("gt_seg_map")

@@ -1,1 +1,1 @@
-../../lvt_core/openmmlab/launch/dist_test.sh
+../../lvt_core/openmmlab/tools/dist_test.sh

@@ -1,1 +1,1 @@
-../../lvt_core/openmmlab/launch/slurm_train.sh
+../../lvt_core/openmmlab/tools/slurm_train.sh

@@ -96,7 +96,7 @@ def test_commands_see_paths_from_the_task_folder() -> None:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """A finished run with made-up results: one background and one digit never occur."""
+    """Return a finished run with made-up results: one background and one digit never occur."""
     make_segmentation_data(tmp_path / "data" / "segmentation", TINY)
     folder = tmp_path / "segmentation"
     (folder / "pictures").mkdir(parents=True)

@@ -29,7 +29,7 @@ def _write_csv(path: Path, rows: list[dict]) -> None:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """A finished run with made-up results: every class-4 picture is read as `<9>`."""
+    """Return a finished run with made-up results: every class-4 picture is read as `<9>`."""
     data = tmp_path / "data" / "classification"
     make_classification_data(data, TINY)
     folder = tmp_path / "classification"

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 import lvt_core  # noqa: F401  (registers lvt_cls with timm)
 from lvt_core.export import RUNTIMES, Export, Job, export_model
-from lvt_core.export.gate.gate import photograph
 from lvt_core.export.write import make_program
+from lvt_predict.sample import photograph
 
 pytest.importorskip("executorch")
 pytestmark = pytest.mark.slow  # compiling takes most of the time

@@ -1,4 +1,4 @@
-"""The networks compile whole: no graph break, one graph a size, dynamic sizes where they are asked for."""
+"""The networks compile whole: no graph break, one graph per size, dynamic sizes on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration refuses what the network cannot be."""
+"""The configuration rejects impossible networks."""
 
 from __future__ import annotations
 

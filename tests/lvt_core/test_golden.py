@@ -60,7 +60,7 @@ def test_variants(name: str, config: LVTConfig) -> None:
 
 
 def layer_weights(name: str, mixer: str) -> dict[str, torch.Tensor]:
-    """A layer's original weights under our names, by way of a block's key."""
+    """Return a layer's original weights under our names, by way of a block's key."""
     prefix = "backbone.0.1.0.attn."
     weights = state_dict(case(name)["state_dict"])
     renamed = to_lvt({prefix + key: value for key, value in weights.items()})

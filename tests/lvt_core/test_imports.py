@@ -1,4 +1,4 @@
-"""`lvt_core` needs torch, torchvision and timm alone, and its modules import in any order."""
+"""`lvt_core` only needs torch, torchvision and timm, and its modules import in any order."""
 
 from __future__ import annotations
 

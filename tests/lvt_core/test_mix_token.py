@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from lvt_core import LVTClassifier, LVTConfig
-from lvt_core.mix_token import sample_box, swap_box
+from lvt_core.mix_token import mix_box, sample_box, swap_box
 
 TINY = LVTConfig(embed_dims=(8, 8, 16, 16), num_heads=(2, 2, 2, 2), num_classes=5)
 
@@ -19,19 +22,36 @@ def test_boxes_follow_from_pytorchs_generator() -> None:
     assert draw(3) != draw(4)
 
 
-def test_boxes_lie_in_the_grid_and_cover_what_they_should() -> None:
-    """Unclipped, E[1 - lambda] is one half; clipping at the border takes some of it."""
-    for height, width in ((7, 7), (10, 3), (2, 2), (1, 1)):
-        boxes = torch.stack([sample_box(height, width) for _ in range(4000)])
-        y0, x0, y1, x1 = boxes.unbind(1)
-        assert (y0 >= 0).all()
-        assert (x0 >= 0).all()
-        assert (y0 <= y1).all()
-        assert (x0 <= x1).all()
-        assert (y1 <= height).all()
-        assert (x1 <= width).all()
-        share = ((y1 - y0) * (x1 - x0)).double().mean() / (height * width)
-        assert 0.25 < share < 0.5
+def mixed_length(side: int, lam: float, centre: int) -> int:
+    """Count the cells of an axis that the box covers, by going through them (spec, section 2)."""
+    length = math.floor(side * math.sqrt(1 - lam))
+    return sum(centre - length // 2 <= cell < centre + length // 2 for cell in range(side))
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (10, 3), (2, 2), (1, 1)])
+def test_the_box_is_the_originals(height: int, width: int) -> None:
+    for lam in (0.0, 0.01, 0.2, 0.49, 0.5, 0.77, 0.93, 0.999):
+        for row in range(height):
+            for column in range(width):
+                y0, x0, y1, x1 = mix_box(height, width, lam, row=row, column=column)
+                assert y1 - y0 == mixed_length(height, lam, row)
+                assert x1 - x0 == mixed_length(width, lam, column)
+                assert 0 <= y0 <= y1 <= height
+                assert 0 <= x0 <= x1 <= width
+
+
+def test_the_mean_share_on_the_published_grid() -> None:
+    """Sides are k cells with probability ((k + 1)^2 - k^2) / 49, the centre is any of the 49 cells."""
+    share = 0.0
+    for k in range(7):
+        lam = 1 - ((k + 0.5) / 7) ** 2
+        lengths = [mixed_length(7, lam, centre) for centre in range(7)]
+        share += ((k + 1) ** 2 - k**2) / 49 * (sum(lengths) / 7) ** 2 / 49
+    boxes = torch.stack([sample_box(7, 7) for _ in range(20_000)])
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    assert share == pytest.approx(0.2355, abs=1e-4)
+    assert areas.double().mean().item() / 49 == pytest.approx(share, abs=0.006)
+    assert (areas == 0).double().mean().item() == pytest.approx(4 / 49, abs=0.008)
 
 
 def test_swapping_twice_restores_and_inside_is_the_partner() -> None:

@@ -31,8 +31,8 @@ def test_logits_at_any_size(name: str, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(31, 64), (64, 16)])
-def test_small_images_are_refused(name: str, size: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match=f"input of {size[0]} x {size[1]} pixels: LVT takes"):
+def test_rejects_small_images(name: str, size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=f"input of {size[0]} x {size[1]} pixels: LVT supports"):
         create(name)(torch.randn(1, 3, *size))
 
 
@@ -206,8 +206,8 @@ def test_drop_path_rises_linearly_over_all_blocks() -> None:
     assert found == pytest.approx([0.1 * i for i in range(8)])
 
 
-def test_unknown_keywords_are_refused() -> None:
-    with pytest.raises(TypeError, match="lvt takes no img_size: the fields are in_chans"):
+def test_rejects_unknown_keywords() -> None:
+    with pytest.raises(TypeError, match="lvt does not support img_size; its keywords are in_chans"):
         timm.create_model("lvt", img_size=224)
 
 
@@ -235,7 +235,7 @@ def test_local_weights_through_timm(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_timms_own_training_idiom(name: str) -> None:
-    """What timm's train.py and validate.py do with a model, in a few steps."""
+    """Check the steps of timm's train.py and validate.py on a model."""
     from timm.data import resolve_model_data_config
     from timm.loss import LabelSmoothingCrossEntropy
     from timm.utils import ModelEmaV3, accuracy

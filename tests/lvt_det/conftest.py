@@ -18,7 +18,7 @@ def splits(tmp_path: Path) -> tuple[Split, Split]:
 
 @pytest.fixture
 def config(tmp_path: Path, splits: tuple[Split, Split]) -> Path:
-    """A config for the data, a tiny network, two epochs of two steps."""
+    """Return a config for the data, a tiny network, two epochs of two steps."""
     own = OwnData(
         things=("square", "box"),
         stuff=("grass", "sky"),

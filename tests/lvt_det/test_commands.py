@@ -100,7 +100,7 @@ def test_images_of_another_file_and_in_folders(config: Path, tmp_path: Path, spl
     options = ["--image-info", info, "--work-dir", tmp_path / "t", "--out", tmp_path / "res"]
     folder = ["--cfg-options", f"test_dataloader.dataset.data_prefix.img={tmp_path}/new"]
     done = det("tools/test.py", config, checkpoint, *options, *folder, ok=False)
-    assert "--image-info: needs --format-only" in sentence(done)
+    assert "--image-info: requires --format-only" in sentence(done)
     show = ["--show-dir", tmp_path / "show"]
     det("tools/test.py", config, checkpoint, "--format-only", *options, *show, *folder)
     listed = json.loads((tmp_path / "res.json").read_text())["annotations"]

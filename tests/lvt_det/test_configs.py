@@ -35,7 +35,7 @@ def model():
 
 
 def original_state_dict(model) -> dict[str, torch.Tensor]:
-    """A file as the original release has it: golden names for the backbone, mmdetection's for the rest."""
+    """Return the original release's weights: golden names for the backbone, mmdetection's for the rest."""
     backbone = {f"backbone.{key}": shape for key, shape in golden()["lvt_backbone_state_dict"].items()}
     rest = {key: list(v.shape) for key, v in model.state_dict().items() if key.startswith(PARTS)}
     return {key: weight(key, shape) for key, shape in {**backbone, **rest}.items()}

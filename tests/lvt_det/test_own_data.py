@@ -58,7 +58,7 @@ def test_config_trains(tmp_path: Path, splits) -> None:
 
 
 def add_images(split, count: int) -> None:
-    """Copies of the second image, larger."""
+    """Return copies of the second image, larger."""
 
     def change(content) -> None:
         image, annotation = content["images"][1], content["annotations"][1]
@@ -100,8 +100,8 @@ def test_inputs_are_never_written_over(tmp_path: Path, splits) -> None:
 @pytest.mark.parametrize(
     "edit, message",
     [
-        (lambda c: c.pop("images"), "'images' is no list of objects"),
-        (lambda c: c.update(images=3), "'images' is no list of objects"),
+        (lambda c: c.pop("images"), "'images' must be a list of objects"),
+        (lambda c: c.update(images=3), "'images' must be a list of objects"),
         (lambda c: c.pop("annotations"), "has no annotation"),
         (lambda c: c["images"][1].pop("id"), "an image has no 'id'"),
         (lambda c: c["annotations"][1].pop("image_id"), "an annotation has no 'image_id'"),

@@ -75,7 +75,7 @@ def scene() -> tuple[np.ndarray, list[Segment]]:
 
 
 def wrong(kind: str) -> tuple[np.ndarray, list[Segment]]:
-    """A prediction for `scene` with one mistake."""
+    """Return a prediction for `scene` with one mistake."""
     ids, labels = scene()
     ids, labels = ids.copy(), [Segment(s.id, s.label) for s in labels if not s.is_crowd]
     ids[ids == 3] = 8

@@ -21,9 +21,9 @@ def test_bad_json(config: Path, tmp_path: Path, splits) -> None:
     whole = path.read_text()
     for text, message in (
         (whole[:500], "train.json: cannot be read as JSON"),
-        ("[1, 2]", "train.json: is no COCO file: holds a list"),
+        ("[1, 2]", "train.json: not a COCO file; it contains a list"),
         ('{"images": 3, "categories": []}', "train.json: names no category"),
-        ("{}", "'categories' is no list of objects"),
+        ("{}", "'categories' must be a list of objects"),
     ):
         path.write_text(text)
         assert message in failing(config, tmp_path)
@@ -112,7 +112,7 @@ def test_nothing_to_train_on(config: Path, tmp_path: Path, splits) -> None:
 def test_published_config_without_data(tmp_path: Path) -> None:
     config = "configs/lvt/panoptic_fpn_lvt_fpn_3x_coco.py"
     done = det("tools/train.py", config, "--work-dir", tmp_path / "run", ok=False)
-    assert "data/coco/train2017 (img) is no folder; --data-root names another place" in sentence(done)
+    assert "data/coco/train2017 (img) is not a folder; --data-root names another place" in sentence(done)
 
 
 def test_wrong_numbers_of_classes(config: Path, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_wrong_words_are_one_sentence(config: Path, tmp_path: Path) -> None:
         (["tools/train.py", tmp_path / "x.py"], "x.py: no such config"),
         (["tools/test.py", config, tmp_path / "x.pth"], "x.pth: no such checkpoint"),
         (["tools/test.py", config, checkpoint, "--eval", "mIoU"], "invalid choice: 'mIoU'"),
-        (["tools/test.py", config, checkpoint, "--format-only"], "--format-only: needs --out NAME"),
+        (["tools/test.py", config, checkpoint, "--format-only"], "--format-only: requires --out NAME"),
         (
             ["tools/test.py", config, checkpoint, "--format-only", "--out", tmp_path / "o", "--eval", "PQ"],
             "--format-only: evaluates nothing",

@@ -1,4 +1,4 @@
-"""Boxes and masks with numpy alone: the same as torchvision's and mmdetection's."""
+"""Boxes and masks in numpy equal torchvision's and mmdetection's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users of exported networks get wrong is told in a sentence: files, ``model.json``, images, imports."""
+"""Mistakes with exported networks end in one sentence: files, ``model.json``, images, imports."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from torch import nn
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, export_model
 from lvt_core.export.folder import require_replaceable
-from lvt_core.export.job import told_what_is_missing
+from lvt_core.export.job import report_missing_packages
 from lvt_predict import sample as predict_sample
-from lvt_predict.model import SESSIONS, ExportedModel, load, reason
-from tests.export_checks import check_refused
+from lvt_predict.model import ExportedModel, load, reason
+from lvt_predict.runtimes import SESSIONS
+from tests.small import check_rejected
 
 SIZE = (32, 40)
 
@@ -42,17 +43,17 @@ def _change(folder: Path, **fields: Any) -> None:
     (folder / "model.json").write_text(json.dumps(manifest | fields))
 
 
-def test_openvinos_own_reason_is_told(folder: Path) -> None:
+def test_reports_openvinos_own_reason(folder: Path) -> None:
     weights, program = ((folder / name).read_bytes() for name in ("model.bin", "model.xml"))
-    message = "model.xml: openvino refuses it: Incorrect weights in bin file!"
-    check_refused(folder, "model.bin", [b"", weights[:100]], message)
+    message = "model.xml: openvino rejects it: Incorrect weights in bin file!"
+    check_rejected(folder, "model.bin", [b"", weights[:100]], message)
     (folder / "model.bin").write_bytes(weights)
-    check_refused(folder, "model.xml", [program[:1000]], "refuses it: .+ at offset")
-    check_refused(folder, "model.xml", [b""], "refuses it: Unable to read the model: ")
+    check_rejected(folder, "model.xml", [program[:1000]], "rejects it: .+ at offset")
+    check_rejected(folder, "model.xml", [b""], "rejects it: Unable to read the model: ")
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "line"),
     [
         (
             RuntimeError("Exception from a.cpp:84:\nCheck 'x' failed at b.cpp:9:\n\nno weights\n"),
@@ -64,8 +65,8 @@ def test_openvinos_own_reason_is_told(folder: Path) -> None:
         (KeyError("items"), "KeyError('items')"),
     ],
 )
-def test_the_line_that_says_something_is_told(error: Exception, told: str) -> None:
-    assert reason(error) == told
+def test_reports_the_first_informative_line(error: Exception, line: str) -> None:
+    assert reason(error) == line
 
 
 @pytest.mark.parametrize(
@@ -79,13 +80,13 @@ def test_the_line_that_says_something_is_told(error: Exception, told: str) -> No
         ("file", 3, "file is 3: must be the name"),
         ("file", "/etc/passwd", "file is .*: must be the name"),
         ("file", "../file/model.xml", "file is .*: must be the name"),
-        ("file", "other.xml", "sha256 has nothing of other.xml"),
+        ("file", "other.xml", "sha256 has no entry for other.xml"),
         ("sha256", None, "sha256 is null: must be the SHA-256 of each file"),
         ("sha256", ["model.xml"], "sha256 is .*: must be the SHA-256"),
         ("sha256", {"model.xml": None}, "sha256 is .*: must be the SHA-256"),
         ("sha256", {"../a": "0"}, "sha256 is .*: must be the SHA-256"),
-        ("sha256", {}, "sha256 has nothing of model.xml"),
-        ("sha256", {"model.xml": "0"}, "sha256 has nothing of model.bin"),
+        ("sha256", {}, "sha256 has no entry for model.xml"),
+        ("sha256", {"model.xml": "0"}, "sha256 has no entry for model.bin"),
         ("sha256", {"model.xml": "0", "model.bin": "0", "a\0": "0"}, "model.xml: not the file that was exp"),
         ("sha256", {"a\0": "0", "model.xml": "0", "model.bin": "0"}, "cannot read .*null"),
         ("input", [1, 3, 32], r"input is \[1, 3, 32\]: must be batch, channels, height and width"),
@@ -116,14 +117,14 @@ def test_manifests_are_checked(folder: Path, field: str, value: Any, message: st
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b"[]", b"3"])
 def test_manifests_are_objects(folder: Path, content: bytes) -> None:
     (folder / "model.json").write_bytes(content)
-    with pytest.raises(UserError, match="model.json: (not JSON|holds no object)"):
+    with pytest.raises(UserError, match="model.json: (not JSON|must hold a JSON object)"):
         ExportedModel(folder)
 
 
 @pytest.mark.parametrize("sums", [None, ["model.xml"], {"model.xml": 1}])
 def test_a_folder_without_checksums_is_not_replaced(folder: Path, sums: Any) -> None:
     _change(folder, sha256=sums)
-    with pytest.raises(UserError, match=r"is there already and is no export alone \(.*sha256 is"):
+    with pytest.raises(UserError, match=r"already exists, and not only as an export \(.*sha256 is"):
         require_replaceable(folder)
 
 
@@ -147,7 +148,7 @@ def _output(**fields: Any) -> Callable[[dict[str, Any]], object]:
         (_sample(seed="a"), 'sample.seed is "a": must be a whole number'),
         (_sample(seed=-1), "sample.seed is -1: must be a whole number"),
         (_sample(input=[1, 3, 32]), "sample.input is .*: must be four positive whole numbers"),
-        (_sample(input=[1, 3, 10**6, 10**6]), "images have height 1000000: this file takes 32"),
+        (_sample(input=[1, 3, 10**6, 10**6]), "images have height 1000000: this file supports 32"),
         (_sample(outputs=[]), "sample.outputs is .*: must be shape, largest and values"),
         (_output(shape=None), "sample.outputs is .*: must be shape"),
         (_output(largest=float("nan")), "sample.outputs is .*: must be shape"),
@@ -171,7 +172,7 @@ BYTES = np.zeros((1, *SIZE, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("images", "told"),
+    ("images", "described"),
     [
         (BYTES.astype(np.float32), r"float32 \(1, 32, 40, 3\)"),
         (BYTES.astype(np.uint16), "uint16"),
@@ -179,28 +180,28 @@ BYTES = np.zeros((1, *SIZE, 3), np.uint8)
         (BYTES[0], r"uint8 \(32, 40, 3\)"),
         (np.zeros((1, *SIZE, 4), np.uint8), r"uint8 \(1, 32, 40, 4\)"),
         (BYTES.transpose(0, 3, 1, 2), r"uint8 \(1, 3, 32, 40\)"),
-        (BYTES.tolist(), "of type list"),
-        (torch.from_numpy(BYTES), "of type Tensor"),
-        (None, "of type NoneType"),
+        (BYTES.tolist(), "a list"),
+        (torch.from_numpy(BYTES), "a Tensor"),
+        (None, "a NoneType"),
     ],
 )
-def test_bytes_alone_are_normalised(exported: Path, images: Any, told: str) -> None:
+def test_normalises_only_bytes(exported: Path, images: Any, described: str) -> None:
     model = load(exported)
     with pytest.raises(
-        UserError, match=rf"images are {told}.*: they must be uint8 \(batch, height, width, 3"
+        UserError, match=rf"images are {described}.*: they must be uint8 \(batch, height, width, 3"
     ):
         model.normalize(images)
     with pytest.raises(UserError, match=r"must not be empty"):
         model.normalize(BYTES[:0])
     model.manifest["input"][1] = 256
-    with pytest.raises(UserError, match="takes no images, but maps of 256 channels"):
+    with pytest.raises(UserError, match="takes maps of 256 channels, not images"):
         model.normalize(BYTES)
 
 
 @pytest.mark.parametrize(
     "images", [None, [[0.0]], torch.zeros(1, 3, *SIZE), np.zeros((3, *SIZE), np.float32)]
 )
-def test_input_alone_is_run(exported: Path, images: Any) -> None:
+def test_runs_only_float32_batches(exported: Path, images: Any) -> None:
     with pytest.raises(UserError, match=r"images are .*: they must be float32 \(batch, channels"):
         load(exported)(images)
 
@@ -210,12 +211,12 @@ def test_values_must_be_finite(exported: Path, value: float) -> None:
     model = load(exported)
     images = model.normalize(BYTES)
     images[0, 1, 2, 3] = value
-    with pytest.raises(UserError, match="images have values that are not finite"):
+    with pytest.raises(UserError, match="images have values that are NaN or infinite"):
         model(images)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (
             ImportError("libcuda.so.12: cannot open"),
@@ -226,13 +227,16 @@ def test_values_must_be_finite(exported: Path, value: float) -> None:
     ],
 )
 def test_imports_that_fail_say_why(
-    exported: Path, error: ImportError, told: str, monkeypatch: pytest.MonkeyPatch
+    exported: Path, error: ImportError, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(file: Path) -> Any:
         raise error
 
     monkeypatch.setitem(SESSIONS, "openvino", fail)
-    with pytest.raises(UserError, match=f"model.xml: {told}"):
+    with pytest.raises(UserError, match=f"model.xml: {message}"):
         load(exported)
-    with pytest.raises(UserError, match=f"--to openvino: {told}"), told_what_is_missing(RUNTIMES["openvino"]):
+    with (
+        pytest.raises(UserError, match=f"--to openvino: {message}"),
+        report_missing_packages(RUNTIMES["openvino"]),
+    ):
         raise error

@@ -1,4 +1,4 @@
-"""What users of exported panoptic networks get wrong is told in a sentence: ``model.json``, images, sizes."""
+"""Mistakes with panoptic exports end in one sentence: ``model.json``, images and sizes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MANIFEST: dict[str, Any] = {
 
 
 def _write(folder: Path, name: str, value: Any) -> Path:
-    """A folder whose ``model.json`` has another value of a field: ``a.b`` is field ``b`` of ``a``."""
+    """Make a folder whose ``model.json`` has another value of a field; ``a.b`` is field ``b`` of ``a``."""
     manifest = copy.deepcopy(MANIFEST)
     *outer, key = name.split(".")
     holder = manifest
@@ -69,7 +69,7 @@ def _write(folder: Path, name: str, value: Any) -> Path:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("task", None, "is of no panoptic network; lvt_predict.model opens it"),
+        ("task", None, "is not a panoptic export; open it with lvt_predict.model"),
         ("proposals", None, "proposals is null: must be an object"),
         ("roi", [], r"roi is \[\]: must be an object"),
         ("fusion", {}, "has no fusion.mask_overlap; `lvt export` writes it"),
@@ -87,12 +87,12 @@ def _write(folder: Path, name: str, value: Any) -> Path:
         ("input", [1, 3, [64, 96], 96], r"input is .*: must be \[1, 3, height, width\]"),
         ("input", [2, 3, 64, 96], r"input is .*: must be \[1, 3, height, width\]"),
         ("proposals.strides", [4, 8], "proposals.strides is .*: must be two positive whole numbers"),
-        ("proposals.anchors", [[[-8, -8, 8, 8]]], "proposals.anchors is .*: must be of 2 levels"),
+        ("proposals.anchors", [[[-8, -8, 8, 8]]], "proposals.anchors is .*: must be a list of 2 levels"),
         ("proposals.anchors", [[[1, 2, 3]], []], "proposals.anchors is .*: must be boxes of four"),
         ("roi.finest_scale", 0, "roi.finest_scale is 0: must be a positive number"),
         ("roi.strides", [], r"roi.strides is \[\]: must be a positive whole number for each map"),
         ("fusion.stuff_area_limit", -5, "fusion.stuff_area_limit is -5: must be a whole number of at least"),
-        ("sha256", {"trunk/model.onnx": "0", "box_head/model.onnx": "0"}, "sha256 has nothing of mask_head"),
+        ("sha256", {"trunk/model.onnx": "0", "box_head/model.onnx": "0"}, "has no entry for mask_head"),
         ("sha256", None, "sha256 is null: must be the SHA-256 of each file"),
         ("versions", {}, "cannot read .*trunk/model.json"),  # all is well up to here
     ],
@@ -103,7 +103,7 @@ def test_manifests_are_checked(tmp_path: Path, name: str, value: Any, message: s
 
 
 def _fail(images: np.ndarray) -> list[np.ndarray]:
-    raise AssertionError("is not asked")
+    raise AssertionError("was called")
 
 
 IMAGES = np.zeros((1, 3, *SIZE), np.float32)
@@ -112,11 +112,11 @@ IMAGES = np.zeros((1, 3, *SIZE), np.float32)
 @pytest.mark.parametrize(
     ("images", "sizes", "message"),
     [
-        (None, {}, "images are of type NoneType: they must be float32"),
-        ([[1.0]], {}, "images are of type list: they must be float32"),
+        (None, {}, "images are a NoneType: they must be float32"),
+        ([[1.0]], {}, "images are a list: they must be float32"),
         (IMAGES[0], {}, r"images are float32 \(3, 64, 96\): they must be float32"),
-        (np.concatenate((IMAGES, IMAGES)), {}, r"images are \(2, 3, 64, 96\): must be one at a time"),
-        (IMAGES, {"extent": (65, 96)}, r"extent \(65, 96\): must lie in the images, \(64, 96\)"),
+        (np.concatenate((IMAGES, IMAGES)), {}, r"images \(2, 3, 64, 96\): pass one image at a time"),
+        (IMAGES, {"extent": (65, 96)}, r"extent \(65, 96\): must not exceed the images' \(64, 96\)"),
         (IMAGES, {"extent": ()}, r"extent \(\): must be a height and a width, positive whole numbers"),
         (IMAGES, {"extent": 64}, "extent 64: must be a height and a width"),
         (IMAGES, {"extent": (64.0, 96)}, r"extent \(64.0, 96\): must be a height and a width"),
@@ -131,7 +131,7 @@ def test_images_and_sizes_are_checked(images: Any, sizes: dict[str, Any], messag
     pipeline = PanopticPipeline(MANIFEST, dict.fromkeys(PARTS, _fail))
     with pytest.raises(UserError, match=message):
         pipeline(images, **sizes)
-    with pytest.raises(AssertionError, match="is not asked"):
+    with pytest.raises(AssertionError, match="was called"):
         pipeline(IMAGES, extent=[np.int64(60), np.int32(90)], size=(120, 180))  # type: ignore[arg-type]
 
 
@@ -140,12 +140,12 @@ def test_images_and_sizes_are_checked(images: Any, sizes: dict[str, Any], messag
     [
         (np.zeros((1, 60, 90, 3), np.float32), r"images are float32 \(1, 60, 90, 3\): they must be uint8"),
         (np.zeros((60, 90, 3), np.uint8), r"images are uint8 \(60, 90, 3\): they must be uint8"),
-        (np.zeros((2, 60, 90, 3), np.uint8), r"images are \(2, 60, 90, 3\): must be one at a time"),
-        (np.zeros((1, 65, 90, 3), np.uint8), "images are 65 x 90: this network takes up to 64 x 96"),
+        (np.zeros((2, 60, 90, 3), np.uint8), r"images \(2, 60, 90, 3\): pass one image at a time"),
+        (np.zeros((1, 65, 90, 3), np.uint8), "images are 65 x 90: this network supports up to 64 x 96"),
         (np.zeros((1, 0, 90, 3), np.uint8), r"images are uint8 \(1, 0, 90, 3\): they must not be empty"),
     ],
 )
-def test_bytes_alone_are_normalised(images: np.ndarray, message: str) -> None:
+def test_normalises_only_bytes(images: np.ndarray, message: str) -> None:
     model = PanopticModel.__new__(PanopticModel)  # without files
     model.manifest = MANIFEST
     with pytest.raises(UserError, match=message):

@@ -46,7 +46,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(data: Path) -> Path:
-    """A config for the data, a tiny network, 4 steps."""
+    """Return a config for the data, a tiny network, 4 steps."""
     own = OwnData(
         classes=CLASSES,
         first_class=1,

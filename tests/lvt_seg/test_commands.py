@@ -206,7 +206,7 @@ def test_ade20k_without_a_mask_or_a_folder(tmp_path: Path) -> None:
 def test_wrong_words_are_one_sentence(config: Path, tmp_path: Path) -> None:
     checkpoint = tiny_file(tmp_path / "ours.pth")
     weights_alone = ["--resume", checkpoint, "--no-validate"]
-    assert "holds weights alone" in sentence(train(config, tmp_path / "r", *weights_alone, ok=False))
+    assert "has only weights" in sentence(train(config, tmp_path / "r", *weights_alone, ok=False))
     (tmp_path / "file").write_text("")
     done = train(config, tmp_path / "file" / "run", "--no-validate", ok=False)
     assert "cannot write into the output folder" in sentence(done)
@@ -215,9 +215,9 @@ def test_wrong_words_are_one_sentence(config: Path, tmp_path: Path) -> None:
         (["tools/train.py", config, "--resum"], "unrecognized arguments: --resum"),
         (["tools/test.py", config, tmp_path / "x.pth"], "x.pth: no such checkpoint"),
         (["tools/test.py", config, checkpoint, "--eval", "PQ"], "invalid choice: 'PQ'"),
-        (["tools/test.py", config, checkpoint, "--format-only"], "--format-only: needs --out DIR"),
+        (["tools/test.py", config, checkpoint, "--format-only"], "--format-only: requires --out DIR"),
         (["tools/train.py", config, "--launcher", "pytorch"], "must be started by torchrun"),
-        (["tools/train.py", config, "--reset-head"], "--reset-head: needs --load-from"),
+        (["tools/train.py", config, "--reset-head"], "--reset-head: only applies with --load-from"),
         (["tools/train.py", config, "--data-root", "x"], "--data-root x: the config's folders are absolute"),
         (["tools/train.py", config, "--cfg-options", "model.backbone.type=Nothing"], "Nothing is not in the"),
         (

@@ -91,7 +91,7 @@ def test_a_damaged_image_is_named(tmp_path) -> None:
 
 
 def test_more_classes_than_eight_bits_hold() -> None:
-    with pytest.raises(UserError, match="num_classes=300: masks of 8 bits hold at most 254"):
+    with pytest.raises(UserError, match="num_classes=300: masks of 8 bits support at most 254"):
         LoadMask(num_classes=300)
 
 

@@ -1,1 +1,1 @@
-"""Images from disk or stream to batches on the device."""
+"""Data pipeline: images from disk or from a stream, to batches on the device."""

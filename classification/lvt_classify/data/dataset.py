@@ -1,7 +1,7 @@
-"""Images and labels of any dataset that timm reads.
+"""Images and labels of any data set that timm reads.
 
-All randomness of a sample follows from (seed, epoch, index), so a run does not depend on the number of
-workers or processes, and a resumed run sees what the uninterrupted one would have seen.
+The random numbers of a sample follow from (seed, epoch, index). A run therefore does not depend on the number
+of workers or processes, and a resumed run sees the same samples as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "eva
 
 
 class Sample(NamedTuple):
-    """One image, uint8 ``(3, S, S)``, its class, geometry ``(2, 3)`` and label map, if there are any."""
+    """An image, uint8 ``(3, S, S)``, its class, geometry ``(2, 3)`` and label map, or ``None``."""
 
     image: Tensor
     target: int
@@ -38,15 +38,15 @@ class Sample(NamedTuple):
 
 
 class Images(Dataset):
-    """A map-style timm dataset whose samples carry geometry and label maps.
+    """A map-style timm data set whose samples carry geometry and label maps.
 
     Args:
-        dataset: From `timm.data.create_dataset`.
-        transform: Image, opened and not decoded, to uint8 tensor, or (for training) to tensor and
-            geometry.
-        seed: Samples follow from it, the epoch and the index.
+        dataset: Data set from `timm.data.create_dataset`.
+        transform: Function from an image, opened but not decoded, to a uint8 tensor or, in training, to a
+            tensor and its geometry.
+        seed: Seed of the random numbers, beside the epoch and the index.
         label_root: Folder of token-label maps; ``''`` for none.
-        num_classes: Classes, to check the label maps.
+        num_classes: Number of classes that the label maps may name.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Images(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Sample | UserError:
-        """One sample. A user's mistake is returned, not raised, so that no worker wraps it."""
+        """Return a sample, or a user's mistake: raised in a worker, it would be wrapped in a traceback."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         seed_sample(self.seed, epoch, index)
         try:
@@ -85,12 +85,12 @@ class Images(Dataset):
             return UserError(f"{name}: not a readable image ({error})")
 
     def filename(self, index: int) -> str:
-        """The image's name, relative to the split."""
+        """Return the path of an image, relative to its split."""
         return self.dataset.filename(index)
 
     def _read(self, index: int) -> tuple[Image.Image, int]:
-        """An image, opened but not decoded where the dataset has it in a file, and its class."""
-        if not hasattr(self.dataset, "reader"):  # torchvision's datasets
+        """Return an image and its class; the image is not decoded yet if the data set reads files."""
+        if not hasattr(self.dataset, "reader"):  # torchvision's data sets
             return self.dataset[index]
         try:
             file, target = self.dataset.reader[index]
@@ -101,19 +101,19 @@ class Images(Dataset):
 
 
 def make_sample(result: Any, target: int, label_map: Tensor | None = None) -> Sample:
-    """What a transform gives, with or without geometry, as a sample."""
+    """Make a sample from the output of a transform, with or without geometry."""
     tensor, geometry = result if isinstance(result, tuple) else (result, IDENTITY)
     return Sample(tensor, target, geometry, label_map)
 
 
 def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
-    """Open a split with timm, and refuse folders that it would misread.
+    """Open a split with timm; reject folders that timm would misread.
 
     Raises:
-        UserError: There is no such folder or dataset, it has no images, or a class has none.
+        UserError: The folder or data set does not exist, or it or one of its classes has no images.
     """
     if not options.dataset and not Path(options.data_dir).exists():
-        raise UserError(f"{options.data_dir}: no such dataset folder")
+        raise UserError(f"{options.data_dir}: no such data set folder")
     try:
         dataset = create_dataset(
             options.dataset,
@@ -128,13 +128,13 @@ def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
         reason = str(error).split("\n")[0]
         raise UserError(f"{options.data_dir}, split {split!r}: {reason}") from error
     if not options.dataset:
-        _refuse_missing_split(dataset, options.data_dir, split)
-        _refuse_empty_classes(dataset)
+        _reject_missing_split(dataset, options.data_dir, split)
+        _reject_empty_classes(dataset)
     return dataset
 
 
-def _refuse_missing_split(dataset: Any, data_dir: str, split: str) -> None:
-    """Where a split's folder is missing, timm reads all splits as if they were this one."""
+def _reject_missing_split(dataset: Any, data_dir: str, split: str) -> None:
+    """Reject a folder without the split: timm would read all its splits as this one."""
     root = getattr(getattr(dataset, "reader", None), "root", None)
     if root is None or not os.path.isdir(data_dir) or Path(root) != Path(data_dir):
         return
@@ -143,8 +143,8 @@ def _refuse_missing_split(dataset: Any, data_dir: str, split: str) -> None:
         raise UserError(f"{data_dir}: has no folder for the split {split!r}, only {', '.join(others)}")
 
 
-def _refuse_empty_classes(dataset: Any) -> None:
-    """An empty class folder would silently shift the indices of all classes behind it."""
+def _reject_empty_classes(dataset: Any) -> None:
+    """Reject an empty class folder: it would silently shift the indices of all later classes."""
     reader: Any = getattr(dataset, "reader", None)
     classes = getattr(reader, "class_to_idx", None)
     root = getattr(reader, "root", "")
@@ -159,9 +159,10 @@ def _refuse_empty_classes(dataset: Any) -> None:
 
 
 def class_names(dataset: Any) -> list[str] | None:
-    """Class names in the order of their indices, where the dataset tells."""
+    """Return the class names in the order of their indices, if the data set has names."""
     reader = getattr(dataset, "reader", dataset)
-    classes = getattr(reader, "class_to_idx", None) or getattr(reader, "class_name_to_idx", None)  # of tars
+    classes = getattr(reader, "class_to_idx", None)
+    classes = classes or getattr(reader, "class_name_to_idx", None)  # timm's reader of tar files
     if not classes:
         return getattr(dataset, "classes", None)
     return sorted(classes, key=classes.get)

@@ -1,8 +1,8 @@
-"""Images, decoded no larger than their crop needs, and crops resized by the quickest code at hand.
+"""Decoding and cropping of images: a JPEG is decoded only as large as its crop needs.
 
-libjpeg can decode a JPEG at 1/2, 1/4 or 1/8 of its size, at a fraction of the cost. It is asked to where the
-crop keeps `MARGIN` times the pixels of the target on both sides, so that the antialiased resizing, and not
-the decoder, still decides how a pixel looks.
+libjpeg can decode a JPEG at 1/2, 1/4 or 1/8 of its size, at a fraction of the cost. We use the smallest size
+at which the crop still has `MARGIN` times the pixels of the target on both sides, so that the antialiased
+resizing, and not the decoder, decides how a pixel looks.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from timm.data.transforms import str_to_pil_interp
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
-MARGIN = 1.5  # of crop to target after the decoder's scaling; what it costs: docs/training_loader.md
+MARGIN = 1.5  # its cost in pixels and time is in docs/training_loader.md
 
 
 class UnreadableImage(Exception):
-    """An image's data is damaged, cut off, or none."""
+    """Image data that is damaged, cut off or missing."""
 
 
 def decoded(image: Any) -> Image.Image:
-    """The whole image in RGB.
+    """Decode the whole image, in RGB.
 
     Raises:
-        UnreadableImage: Its data is damaged.
+        UnreadableImage: The data is damaged.
     """
     try:
         image.load()
@@ -39,7 +39,7 @@ def decoded(image: Any) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB image as uint8 ``(3, H, W)``, plane by plane, so that batches are made by plain copies."""
+    """Convert an RGB image to uint8 ``(3, H, W)``, contiguous, so that collation is a plain copy."""
     planes = bytearray().join(image.tobytes("raw", band) for band in "RGB")
     return torch.frombuffer(planes, dtype=torch.uint8).view(3, image.height, image.width)
 
@@ -50,37 +50,42 @@ def resized_crop(
     """Crop and resize, as `torchvision.transforms.functional.resized_crop` does.
 
     Args:
-        image: Opened, and better not decoded yet.
-        box: ``(top, left, height, width)`` in pixels of the full image.
-        size: ``(height, width)`` of the result.
-        interpolation: ``bilinear`` or ``bicubic``, with antialiasing.
+        image: Opened image; a JPEG should not be decoded yet.
+        box: Crop ``(top, left, height, width)`` in pixels of the full image.
+        size: Size ``(height, width)`` of the result.
+        interpolation: Antialiased ``bilinear`` or ``bicubic``.
 
     Raises:
-        UnreadableImage: The image's data is damaged.
+        UnreadableImage: The data is damaged.
     """
     top, left, height, width = box
     scale = _draft(image, min(height / size[0], width / size[1]) / MARGIN)
-    if scale > 1:  # the box has fractions now, which only Pillow's slower resizing takes
+    if scale > 1:  # the edges are fractions now, which only Pillow's slower resizing supports
         edges = (left / scale, top / scale, (left + width) / scale, (top + height) / scale)
         return decoded(image).resize(size[::-1], str_to_pil_interp(interpolation), box=edges)
-    crop = _pixels(image)[top : top + height, left : left + width].contiguous()[None]  # (1, h, w, 3)
+    crop = read_pixels(image)[top : top + height, left : left + width].contiguous()[None]  # (1, h, w, 3)
     resized = F.interpolate(crop.permute(0, 3, 1, 2), size, mode=interpolation, antialias=True)
     return Image.fromarray(resized.permute(0, 2, 3, 1)[0].numpy())
 
 
-def _pixels(image: Any) -> Tensor:
-    """All pixels ``(H, W, 3)``: of a JPEG the same as Pillow's, without its copies."""
+def read_pixels(image: Any) -> Tensor:
+    """Return all pixels ``(H, W, 3)``, as Pillow decodes them; a JPEG without Pillow's copies."""
     if image.format == "JPEG" and image.mode in ("RGB", "L") and image.tile:  # not decoded yet
         image.fp.seek(0)
         data = torch.frombuffer(bytearray(image.fp.read()), dtype=torch.uint8)
-        with suppress(RuntimeError):  # Pillow has the last word on damaged data
+        with suppress(RuntimeError):  # Pillow decides whether the data is damaged
             return decode_jpeg(data, ImageReadMode.RGB).permute(1, 2, 0)
     return torch.from_numpy(np.array(decoded(image)))
 
 
 def _draft(image: Image.Image, largest: float) -> int:
-    """Have a JPEG decoded at the smallest size that ``largest`` allows; returns by what it is divided."""
+    """Choose the size at which a JPEG is decoded; return by how much its sides are divided.
+
+    Args:
+        image: Opened image.
+        largest: Largest divisor that leaves enough pixels.
+    """
     scale = max(s for s in (1, 2, 4, 8) if s <= max(largest, 1))
     if scale > 1 and image.draft("RGB", (image.width // scale, image.height // scale)) is None:
-        return 1  # no JPEG, or decoded already
+        return 1  # not a JPEG, or already decoded
     return scale

@@ -1,4 +1,4 @@
-"""Batches on the device: order, workers, collation, prefetching."""
+"""Loaders of batches: order of the samples, workers, collation, prefetching to the device."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from lvt_core.errors import UserError
 
 
 class EpochSampler(Sampler):
-    """This rank's part of each epoch's permutation, as keys ``(epoch, index)``.
+    """Sampler of this rank's part of each epoch's permutation, as keys ``(epoch, index)``.
 
     All ranks draw the same permutation and take every ``world``-th entry, so the joint batch of a step
-    is the same for any number of ranks. What does not fill a joint batch is left for other epochs.
+    is the same for any number of ranks. Samples that do not fill a joint batch are left out of this epoch.
 
     Args:
-        length: Samples in the dataset.
-        batch_size: Per rank.
-        rank: Of this process.
+        length: Number of samples in the data set.
+        batch_size: Samples per rank and step.
+        rank: Number of this process, from 0.
         world: Number of processes.
-        seed: Of the permutations.
+        seed: Seed of the permutations.
     """
 
     def __init__(self, length: int, *, batch_size: int, rank: int, world: int, seed: int) -> None:
@@ -53,7 +53,7 @@ class EpochSampler(Sampler):
         self.epoch, self.first_step = 0, 0
 
     def set_position(self, epoch: int, first_step: int = 0) -> None:
-        """Choose the epoch, and how many of its steps to leave out because they are done."""
+        """Choose the epoch, and how many of its first steps to skip because they are done."""
         self.epoch, self.first_step = epoch, first_step
 
     def __len__(self) -> int:
@@ -67,16 +67,16 @@ class EpochSampler(Sampler):
 
 
 class Loader:
-    """Batches on the device, normalised: timm's prefetcher over a DataLoader.
+    """Normalised batches on the device: timm's prefetcher over a DataLoader.
 
     Args:
-        dataset: `Images` or `StreamedImages`.
-        batch_size: Per process.
-        sampler: Which samples, in which order; not for streams.
-        workers: Data-loading processes.
-        device: Where batches go.
-        mean: Pixel mean in 0..1.
-        std: Pixel deviation in 0..1.
+        dataset: Images of files or of a stream.
+        batch_size: Images per process and step.
+        sampler: Indices of the samples in their order; ``None`` for streams.
+        workers: Number of data-loading processes.
+        device: Device that receives the batches.
+        mean: Mean of the pixels, in 0..1.
+        std: Standard deviation of the pixels, in 0..1.
         drop_last: Leave out a last, smaller batch.
     """
 
@@ -94,11 +94,11 @@ class Loader:
     ) -> None:
         self.dataset = dataset
         self.sampler = sampler
-        workers = min(workers, os.cpu_count() or 1)  # more only wait
+        workers = min(workers, os.cpu_count() or 1)  # more would only wait for each other
         generator = None
         if isinstance(dataset, StreamedImages):
             workers = dataset.limit_workers(workers)
-            generator = torch.Generator().manual_seed(dataset.seed)  # of the seeds of its workers' shuffles
+            generator = torch.Generator().manual_seed(dataset.seed)  # seeds the shuffles of the workers
         self.loader = DataLoader(
             dataset,
             batch_size=batch_size,
@@ -115,18 +115,18 @@ class Loader:
 
     @property
     def steps(self) -> int:
-        """Batches of a whole epoch; of a stream that is read once, an estimate."""
+        """Number of batches in an epoch; an estimate for a stream that is read once."""
         if isinstance(self.sampler, EpochSampler):
             return self.sampler.steps
-        if isinstance(self.dataset, StreamedImages):  # DataLoader would check its own count, and warn
+        if isinstance(self.dataset, StreamedImages):  # DataLoader would warn about its own count
             return -(-len(self.dataset) // cast(int, self.loader.batch_size))
         return len(self.loader)
 
     def set_position(self, epoch: int, first_step: int) -> None:
-        """Choose the epoch, and how many of its steps to leave out because they are done."""
+        """Choose the epoch, and how many of its first steps to skip because they are done."""
         if isinstance(self.dataset, StreamedImages):
             self.dataset.set_epoch(epoch)
-            self.checked.skip = first_step  # a stream has to be read that far
+            self.checked.skip = first_step  # a stream can only be read from its start
         else:
             self.sampler.set_position(epoch, first_step)
 
@@ -138,10 +138,10 @@ class Loader:
 
 
 class _Checked:
-    """Raises, in the main process, the mistakes that workers return.
+    """Batches of a loader; mistakes that workers return are raised here, in the main process.
 
     Attributes:
-        skip: Batches to leave out.
+        skip: Number of first batches to leave out.
     """
 
     def __init__(self, loader: DataLoader) -> None:
@@ -151,54 +151,63 @@ class _Checked:
     def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
         for batch in islice(self.loader, self.skip, None):
             if isinstance(batch, UserError):
-                raise batch
+                try:
+                    raise batch
+                finally:
+                    del batch  # the error holds this frame: both, and the workers, would live until collected
             yield batch
 
 
 def collate(samples: list[Sample | UserError]) -> tuple[Tensor, Labels] | UserError:
-    """Samples to a batch; the first mistake among them instead, if there is one.
-
-    Label maps of a batch must have one size.
-    """
+    """Make a batch of samples, whose label maps must have one shape; return the first mistake instead."""
     good = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
         good.append(sample)
-    found = [sample.label_map for sample in good if sample.label_map is not None]
+    label_maps = [sample.label_map for sample in good if sample.label_map is not None]
     geometry = torch.stack([sample.geometry for sample in good])
     maps = None
-    if found:
-        sizes = {tuple(label_map.shape) for label_map in found}
-        if len(sizes) > 1:
-            return UserError(f"token-label maps of several shapes, {sorted(sizes)}: they must be one")
-        maps = number_classes(torch.stack(found), geometry)
+    if label_maps:
+        shapes = {tuple(label_map.shape) for label_map in label_maps}
+        if len(shapes) > 1:
+            return UserError(f"token-label maps have several shapes, {sorted(shapes)}: must have the same")
+        maps = number_classes(torch.stack(label_maps), geometry)
     labels = Labels(torch.tensor([sample.target for sample in good]), geometry, maps)
     return torch.stack([sample.image for sample in good]), labels
 
 
 def data_config(options: DataOptions, model: nn.Module) -> dict[str, Any]:
-    """Size, pixel statistics, interpolation and crop of validation, timm's way."""
-    given = {
+    """Return size, pixel statistics, interpolation and crop of validation, in timm's form."""
+    config = {
         "input_size": (3, options.img_size, options.img_size),
         "crop_pct": options.crop_pct,
         "interpolation": options.interpolation or None,
     }
-    return resolve_data_config({k: v for k, v in given.items() if v is not None}, model=model)
+    return resolve_data_config({k: v for k, v in config.items() if v is not None}, model=model)
 
 
-def train_loader(options: TrainOptions, runtime: Runtime, dataset: Any, config: dict[str, Any]) -> Loader:
-    """Augmented batches of an epoch, with label maps if there are any.
+def train_loader(
+    options: TrainOptions, runtime: Runtime, dataset: Any, config: dict[str, Any], *, label_root: str = ""
+) -> Loader:
+    """Return a loader of augmented batches.
+
+    Args:
+        options: Options of the run.
+        runtime: Device and processes.
+        dataset: Data set from `open_dataset`.
+        config: Settings from `data_config`.
+        label_root: Folder of label maps that go with the images; ``''`` for none.
 
     Raises:
-        UserError: Label maps are asked for and cannot be had, or there is not one whole batch.
+        UserError: The label maps are missing or the data set cannot have any, or the images do not fill a
+            batch.
     """
     transform = TrainTransform(options, mean=config["mean"], label_crop=options.token_label_crop)
-    label_root = options.token_label_data if options.token_label else ""
     sampler = None
     if isinstance(dataset, IterableDataset):
         if label_root:
-            raise UserError("--token-label-data: needs a dataset of files, not a stream")
+            raise UserError("--token-label-data: needs a data set of files, not a stream")
         images: Images | StreamedImages = StreamedImages(
             dataset,
             transform,
@@ -229,7 +238,7 @@ def train_loader(options: TrainOptions, runtime: Runtime, dataset: Any, config: 
 
 
 def validation_loader(options: DataOptions, runtime: Runtime, dataset: Any, config: dict[str, Any]) -> Loader:
-    """Every image of the set once, on exactly one rank."""
+    """Return a loader that reads every image once, on exactly one rank."""
     stages = create_transform(
         config["input_size"],
         interpolation=config["interpolation"],
@@ -267,5 +276,5 @@ def _loader(
 def _require_one_batch(length: int, batch_size: int, world: int) -> None:
     if length < batch_size * world:
         raise UserError(
-            f"{length} training images do not fill one batch of -b {batch_size} on {world} processes"
+            f"-b {batch_size}: {length} training images do not fill one batch on {world} processes"
         )

@@ -1,8 +1,8 @@
-"""RandAugment's shears and translations, several times faster than Pillow's.
+"""Shears and translations of RandAugment, several times faster than Pillow's.
 
-They move whole rows, or whole columns, by fractions of a pixel: each pixel mixes two or four neighbours on
-its own line, with the same weights all along it. Pillow evaluates every affine map pixel by pixel, over four
-or sixteen neighbours. The results differ by one level of 255 at most.
+They move whole rows or columns by fractions of a pixel: each pixel mixes two or four neighbours on its line,
+and the weights are the same all along the line. Pillow evaluates any affine map pixel by pixel, over four or
+sixteen neighbours. The results differ by at most one level of 255.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ Array = np.ndarray
 
 
 def shear_x(image: Image.Image, factor: float, **how: Any) -> Image.Image:
-    """Let row ``y`` show what was ``factor * y`` pixels to its right, as Pillow shears."""
+    """Move row ``y`` to the left by ``factor * y`` pixels, as Pillow shears."""
     return shift_lines(image, factor * (np.arange(image.height) + 0.5), vertical=False, **how)
 
 
 def shear_y(image: Image.Image, factor: float, **how: Any) -> Image.Image:
-    """Let column ``x`` show what was ``factor * x`` pixels below, as Pillow shears."""
+    """Move column ``x`` up by ``factor * x`` pixels, as Pillow shears."""
     return shift_lines(image, factor * (np.arange(image.width) + 0.5), vertical=True, **how)
 
 
 def translate_x(image: Image.Image, pixels: float, **how: Any) -> Image.Image:
-    """Show what was so many pixels to the right."""
+    """Move the image to the left."""
     return shift_lines(image, np.full(image.height, pixels), vertical=False, **how)
 
 
 def translate_y(image: Image.Image, pixels: float, **how: Any) -> Image.Image:
-    """Show what was so many pixels below."""
+    """Move the image up."""
     return shift_lines(image, np.full(image.width, pixels), vertical=True, **how)
 
 
 def translate_x_rel(image: Image.Image, share: float, **how: Any) -> Image.Image:
-    """`translate_x` by a share of the width."""
+    """Move the image to the left by a share of its width."""
     return translate_x(image, share * image.width, **how)
 
 
 def translate_y_rel(image: Image.Image, share: float, **how: Any) -> Image.Image:
-    """`translate_y` by a share of the height."""
+    """Move the image up by a share of its height."""
     return translate_y(image, share * image.height, **how)
 
 
@@ -57,15 +57,14 @@ def shift_lines(
     resample: int | Sequence[int],
     fillcolor: tuple[int, int, int],
 ) -> Image.Image:
-    """Let each line take its pixels from a distance of its own.
+    """Shift each row or column by its own distance.
 
     Args:
-        image: RGB.
-        shifts: Distance of each row, or column, in pixels: output pixel ``i`` shows what was at
-            ``i + shift``.
+        image: RGB image.
+        shifts: Distance of each line, in pixels: output pixel ``i`` shows input pixel ``i + shift``.
         vertical: Shift columns, not rows.
-        resample: Pillow's bilinear or bicubic, or several to draw one from, as timm does.
-        fillcolor: Of pixels from outside the image.
+        resample: Pillow's bilinear or bicubic; of several, one is drawn, as timm does.
+        fillcolor: Colour of pixels from outside of the image.
     """
     if isinstance(resample, Sequence):
         resample = random.choice(resample)
@@ -85,9 +84,8 @@ def shift_lines(
         total.addcmul_(weight, window[:, 4 * start : 4 * (start + length)])
     levels = total.numpy()
     np.clip(levels, 0, 255, out=levels)
-    # Cut off and not rounded, as Pillow does.
-    mixed = levels.astype(np.uint8).view(np.uint32)  # (lines, length)
-    first = np.ceil(-0.5 - shifts).astype(np.int32)[:, None]  # from outside come those whose centre does
+    mixed = levels.astype(np.uint8).view(np.uint32)  # (lines, length); truncated, as Pillow does
+    first = np.ceil(-0.5 - shifts).astype(np.int32)[:, None]  # a pixel is outside if its centre is
     columns = np.arange(length, dtype=np.int32)
     fill = np.frombuffer(bytes((*fillcolor, 255)), np.uint32)[0]
     mixed[(columns < first) | (columns >= first + length)] = fill
@@ -95,8 +93,8 @@ def shift_lines(
 
 
 def _weights(t: Tensor, resample: int) -> tuple[range, Sequence[Tensor]]:
-    """Neighbours that are mixed, and the weight of each at fractions ``t``."""
+    """Return the offsets of the neighbours that are mixed, and their weights at fractions ``t``."""
     if resample == Image.Resampling.BILINEAR:
         return range(0, 2), (1 - t, t)
-    u = 1 - t  # Pillow's cubic of a = -1, which its resizing does not use
+    u = 1 - t  # Pillow's affine maps use the cubic with a = -1; its resizing uses another
     return range(-1, 3), (-t * u**2, 1 - 2 * t**2 + t**3, 1 - 2 * u**2 + u**3, -u * t**2)

@@ -1,7 +1,7 @@
-"""Images of a stream: WebDataset's tar shards, or another streaming reader of timm's.
+"""Images of a stream: tar shards of WebDataset, or another streaming reader of timm.
 
 The reader shuffles, and deals whole shards to processes and their workers. With WebDataset an epoch follows
-from (seed, epoch, processes, workers), so a resumed run sees what the uninterrupted one would have seen.
+from (seed, epoch, processes, workers), so a resumed run sees the same samples as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from lvt_core.errors import UserError
 
 
 class StreamedImages(IterableDataset):
-    """A streaming timm dataset whose samples carry geometry.
+    """A streaming timm data set whose samples carry geometry.
 
     Args:
-        dataset: From `timm.data.create_dataset`.
-        transform: Image to uint8 tensor, or (for training) to tensor and geometry.
-        training: Whether it is repeated to whole batches for every worker, or read once.
-        rank: Of this process.
+        dataset: Data set from `timm.data.create_dataset`.
+        transform: Function from an image to a uint8 tensor or, in training, to a tensor and its geometry.
+        training: Repeat samples until every worker has whole batches; otherwise read each sample once.
+        rank: Number of this process, from 0.
         world: Number of processes.
-        seed: Samples follow from it and the epoch.
+        seed: Seed of the random numbers, beside the epoch.
 
     Raises:
-        UserError: The stream cannot be shared by so many processes.
+        UserError: A shard is missing, or so many processes cannot share the stream.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class StreamedImages(IterableDataset):
             )
 
     def limit_workers(self, workers: int) -> int:
-        """How many of so many workers have a shard to read; the reader is told."""
+        """Set the number of workers, at most one per shard; return it."""
         if self.shards is not None:
             workers = min(workers, self.shards)
         self.dataset.set_loader_cfg(num_workers=workers)
         return workers
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, also for workers that run already."""
+        """Choose the epoch, also for workers that are already running."""
         self.epoch.fill_(epoch)
         self.dataset.set_epoch(epoch)
 
@@ -77,7 +77,7 @@ class StreamedImages(IterableDataset):
     def __iter__(self) -> Iterator[Sample | UserError]:
         worker = get_worker_info()
         if isinstance(self.dataset.reader, ReaderWds):
-            self.dataset.reader.ds = None  # its shuffle starts anew, as it does in a resumed run
+            self.dataset.reader.ds = None  # restart the shuffle, as a resumed run does
         place = (self.rank, worker.id if worker else 0)
         for number, (image, target) in enumerate(self.dataset):
             seed_sample(self.seed, int(self.epoch), *place, number)
@@ -88,15 +88,15 @@ class StreamedImages(IterableDataset):
 
 
 def _share_shards(reader: ReaderWds, *, training: bool, rank: int, world: int) -> int:
-    """Refuse shards that are missing or too few; returns how many every process has at least."""
+    """Reject missing or too few shards; return how many each process has at least."""
     names = reader.split_info.filenames
     for name in names:
         if ":" not in name and not os.path.isfile(path := os.path.join(reader.root, name)):
             raise UserError(f"{path}: no such WebDataset shard")
     if len(names) < world:
-        raise UserError(f"{len(names)} WebDataset shards cannot be shared by {world} processes: write more")
+        raise UserError(f"{world} processes cannot share {len(names)} WebDataset shards: write more shards")
     if world > 1 and not training:
-        # timm would repeat and leave out samples, so that all have as many; each reads its own, once.
+        # timm would repeat or drop samples to make the processes equal. Give each its shards, to read once.
         reader.split_info.filenames = names[rank::world]
         reader.num_samples //= world
         reader.dist_rank, reader.dist_num_replicas = 0, 1

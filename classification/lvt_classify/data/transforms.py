@@ -1,8 +1,8 @@
-"""Training transforms that remember where each pixel came from.
+"""Training transforms that record the geometry of each sample.
 
-The geometry of a sample is one 2x3 matrix: it takes a point of the augmented crop to a point of the full
-image, both as fractions ``(x, y)`` in ``[0, 1]``. Label maps are sampled through it, so that they follow
-crops, flips and RandAugment's shears, translations and rotations exactly.
+The geometry is a 2x3 matrix. It maps a point of the augmented crop to a point of the full image, both as
+fractions ``(x, y)`` in ``[0, 1]``. Label maps are sampled through it, so that they follow crops, flips and
+RandAugment's shears, translations and rotations exactly.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Matrix = np.ndarray  # 3x3, homogeneous, float64
 
 
 class TrainTransform:
-    """timm's ImageNet training augmentation, with its geometry recorded.
+    """timm's training augmentation for ImageNet, which also records the geometry.
 
     Args:
-        options: The augmentation options.
-        mean: The model's pixel mean in 0..1, also the colour that fills what geometry uncovers.
-        label_crop: ``'upright'``: the label map follows the image. ``'original'``: as the original
-            release trained, the geometry acts on the whole map and the crop box is transposed.
+        options: Options of the run.
+        mean: Pixel mean of the model, in 0..1; also the colour of pixels from outside of the image.
+        label_crop: ``'upright'``: the label map follows the image. ``'original'``: the geometry acts on the
+            whole map and the crop box is transposed, as the original release trained.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TrainTransform:
             options.img_size,
             is_training=True,
             no_aug=not options.aug,
-            use_prefetcher=True,  # ends in a uint8 tensor; normalisation is the device's work
+            use_prefetcher=True,  # ends in a uint8 tensor; the device normalises
             scale=(options.scale[0], options.scale[1]),
             ratio=(options.ratio[0], options.ratio[1]),
             hflip=options.hflip,
@@ -63,10 +63,13 @@ class TrainTransform:
             self.steps.insert(0, decoded)
 
     def __call__(self, image: Any) -> tuple[Tensor, Tensor]:
-        """Image, best opened and not decoded, to crop ``(3, S, S)``, uint8, and its 2x3 geometry, float32.
+        """Augment an image, best opened but not decoded.
+
+        Returns:
+            Crop ``(3, S, S)``, uint8, and its geometry ``(2, 3)``, float32.
 
         Raises:
-            UnreadableImage: The image's data is damaged.
+            UnreadableImage: The data is damaged.
         """
         self.crop, self.geometry = np.eye(3), np.eye(3)
         for step in self.steps:
@@ -78,7 +81,7 @@ class TrainTransform:
         return image, torch.from_numpy(matrix[:2].astype(np.float32))
 
     def _record(self, step: Any) -> Any:
-        """Replace a step that moves pixels by one that also notes how."""
+        """Replace a step that moves pixels by one that also records how."""
         if isinstance(step, RandomResizedCropAndInterpolation):
             return partial(self._random_crop, step)
         elif isinstance(step, MaybePILToTensor):
@@ -98,7 +101,7 @@ class TrainTransform:
         return step
 
     def _random_crop(self, step: RandomResizedCropAndInterpolation, image: Image.Image) -> Image.Image:
-        """The step's own draws, before the image is decoded."""
+        """Draw the crop as timm's step does, before the image is decoded."""
         top, left, height, width = box = step.get_params(image, step.scale, step.ratio)
         self._note_crop(image, top, left, height, width)
         modes: Any = step.interpolation
@@ -126,12 +129,12 @@ class TrainTransform:
 
 
 def crop_matrix(top: float, left: float, height: float, width: float) -> Matrix:
-    """From a crop's fractions to the image's, for a box given in fractions of the image."""
+    """Return the geometry of a crop box, given in fractions of the image."""
     return np.array([[width, 0, left], [0, height, top], [0, 0, 1]], dtype=np.float64)
 
 
 def transposed(crop: Matrix) -> Matrix:
-    """A crop box whose x and y are exchanged, as the original release crops label maps."""
+    """Exchange x and y of a crop box, as the original release crops label maps."""
     return crop_matrix(crop[0, 2], crop[1, 2], crop[0, 0], crop[1, 1])
 
 
@@ -140,7 +143,7 @@ FLIP_Y: Matrix = np.array([[1.0, 0, 0], [0, -1, 1], [0, 0, 1]])
 
 
 def _from_pixels(a: float, b: float, c: float, d: float, e: float, f: float, w: int, h: int) -> Matrix:
-    """PIL's affine map from output to input pixels, in fractions of a ``w x h`` image."""
+    """Convert Pillow's affine map, from output to input pixels, to fractions of a ``w x h`` image."""
     return np.array([[a, b * h / w, c / w], [d * w / h, e, f / h], [0, 0, 1]])
 
 
@@ -169,7 +172,7 @@ def _translate_y_rel(share: float, w: int, h: int) -> Matrix:
 
 
 def _rotate(degrees: float, w: int, h: int) -> Matrix:
-    """PIL turns counter-clockwise about the centre; this is the way back, y pointing down."""
+    """Invert Pillow's rotation, which is counter-clockwise about the centre, with y pointing down."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     x, y = w / 2, h / 2
     return _from_pixels(cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, w, h)
@@ -196,14 +199,14 @@ SHIFTS: dict[str, Any] = {
 
 
 def operations(step: RandAugment | AutoAugment) -> list[AugmentOp]:
-    """All operations that a step may draw."""
+    """Return all operations that a step may draw."""
     if isinstance(step, RandAugment):
         return list(step.ops)
     return [op for policy in step.policy for op in policy]
 
 
 def mend_posterize(step: RandAugment | AutoAugment) -> None:
-    """timm draws 0 bits at full magnitude; Pillow 13 refuses what used to be black."""
+    """Let Posterize accept 0 bits: timm draws them at full magnitude, Pillow 13 rejects them."""
     for op in operations(step):
         if op.name.startswith("Posterize"):
             setattr(op, "aug_fn", _posterize)  # noqa: B010

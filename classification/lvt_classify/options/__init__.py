@@ -1,1 +1,1 @@
-"""Command-line options, declared once."""
+"""Command-line options: their declaration and their parser."""

@@ -1,6 +1,6 @@
-"""Every option of the classification commands, declared once.
+"""Options of the classification commands, each declared once, with the names of timm and VOLO.
 
-Names are timm's and VOLO's. Each class is a group; a command's options are its groups together.
+Each class is a group of options; a command inherits from its groups.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from lvt_core.errors import UserError
 class DataOptions:
     """Data"""
 
-    data_dir: str = option(help="folder of the dataset, or what timm's readers of --dataset take")
+    data_dir: str = option(help="folder of the data set, or the root that timm's reader of --dataset expects")
     dataset: str = option("", "timm dataset name: '' for folders and tars, wds/…, hfds/…, tfds/…")
     val_split: str = option("validation", "name of the validation split")
     class_map: str = option("", "file that maps class names to indices", flags=("--class_map",))
-    num_classes: int | None = option(None, "classes; default: the dataset's, or 1000", low=1)
+    num_classes: int | None = option(
+        None, "number of classes; default: as many as the data set has, or 1000", low=1
+    )
     img_size: int = option(224, "side of the square input, in pixels", low=32)
     crop_pct: float | None = option(
         None, "share of the image in the centre crop; default: the model's 0.96", low=0.01, high=1
@@ -29,7 +31,7 @@ class DataOptions:
         "", "resampling of validation images", choices=("", "bilinear", "bicubic", "nearest")
     )
     batch_size: int = option(128, "images per process and step", flags=("-b",), low=1)
-    workers: int = option(4, "data-loading processes per process", flags=("-j",), low=0)
+    workers: int = option(4, "data-loading workers per process", flags=("-j",), low=0)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class ModelOptions:
     """Model"""
 
     model: str = option("lvt_cls", "timm model name: lvt_cls, lvt, or any other")
-    model_kwargs: dict[str, Any] = option({}, "more keywords of the model, e.g. num_recursions=1")
+    model_kwargs: dict[str, Any] = option({}, "further keywords of the model, e.g. num_recursions=1")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class DeviceOptions:
     )
     amp_dtype: str = option(
         "auto",
-        "auto: bfloat16 where the device has it, else float16",
+        "auto: bfloat16 if the device supports it, else float16",
         choices=("auto", "bfloat16", "float16"),
     )
     channels_last: bool = option(False, "NHWC memory for images and convolutions")
@@ -63,11 +65,13 @@ class DeviceOptions:
 class StartOptions:
     """Where to start from"""
 
-    resume: str = option("", "continue a run exactly from its checkpoint (last.pth.tar)")
-    finetune: str = option("", "start from a checkpoint's weights; a head of another shape is drawn afresh")
-    use_ema: bool = option(False, "take the moving average from --finetune's checkpoint")
+    resume: str = option("", "continue a run exactly, from its last.pth.tar")
+    finetune: str = option(
+        "", "start from the weights of a checkpoint; a head with another shape is initialised anew"
+    )
+    use_ema: bool = option(False, "take the moving average of the weights from the checkpoint of --finetune")
     quantization_aware: bool = option(
-        False, "fine-tune with weights and layers' inputs rounded to 8 bits, for int8 exports"
+        False, "fine-tune for int8 exports: round weights and inputs of layers to 8 bits"
     )
 
 
@@ -76,9 +80,9 @@ class OptimOptions:
     """Optimiser"""
 
     opt: str = option("adamw", "timm optimiser name")
-    lr: float = option(1e-3, "peak learning rate, used as it is for any batch size", low=0)
-    weight_decay: float = option(0.05, "not on biases, norms and the class token", low=0)
-    momentum: float = option(0.9, "of optimisers that have one", low=0)
+    lr: float = option(1e-3, "peak learning rate; not scaled by the batch size", low=0)
+    weight_decay: float = option(0.05, "weight decay; biases, norms and the class token have none", low=0)
+    momentum: float = option(0.9, "momentum, for optimisers that have one", low=0)
     opt_eps: float | None = option(None, "epsilon; default: the optimiser's")
     opt_betas: tuple[float, ...] | None = option(None, "betas; default: the optimiser's")
     layer_decay: float | None = option(None, "learning-rate factor per layer towards the input")
@@ -96,12 +100,11 @@ class ScheduleOptions:
     sched: str = option("cosine", "timm scheduler name")
     sched_on_updates: bool = option(False, "step the schedule per update instead of per epoch")
     warmup_epochs: int = option(5, "epochs of linear warm-up", low=0)
-    warmup_lr: float = option(1e-6, "learning rate at its start", low=0)
+    warmup_lr: float = option(1e-6, "learning rate at the start of the warm-up", low=0)
     min_lr: float = option(1e-5, "learning rate at the end", low=0)
-    cooldown_epochs: int = option(0, "epochs at the lowest rate behind the schedule", low=0)
+    cooldown_epochs: int = option(0, "epochs at the lowest learning rate after the schedule", low=0)
     decay_epochs: float = option(90.0, "epochs between decays of the step schedule", low=0)
-    decay_rate: float = option(0.1, "factor of the step and plateau schedules", low=0)
-    patience_epochs: int = option(10, "epochs without gain before plateau decays", low=0)
+    decay_rate: float = option(0.1, "factor of each decay of the step schedule", low=0)
 
 
 @dataclass(frozen=True)
@@ -109,30 +112,34 @@ class AugmentOptions:
     """Augmentation and regularisation"""
 
     aug: bool = option(True, "--no-aug: resize and centre crop only")
-    scale: tuple[float, ...] = option((0.08, 1.0), "area range of the random crop", low=0, high=1)
-    ratio: tuple[float, ...] = option((3 / 4, 4 / 3), "aspect range of the random crop", low=0)
+    scale: tuple[float, ...] = option(
+        (0.08, 1.0), "smallest and largest area of the random crop, as shares of the image", low=0, high=1
+    )
+    ratio: tuple[float, ...] = option(
+        (3 / 4, 4 / 3), "smallest and largest aspect ratio of the random crop", low=0
+    )
     hflip: float = option(0.5, "probability of a horizontal flip", low=0, high=1)
     vflip: float = option(0.0, "probability of a vertical flip", low=0, high=1)
-    color_jitter: float = option(0.4, "colour jitter, where no --aa is on", low=0)
-    aa: str = option("", "timm auto-augment, e.g. rand-m9-mstd0.5-inc1; '' for none")
+    color_jitter: float = option(0.4, "colour jitter, if --aa is off", low=0)
+    aa: str = option("", "timm auto-augment policy, e.g. rand-m9-mstd0.5-inc1; '' for none")
     train_interpolation: str = option(
         "random", "resampling of training crops", choices=("random", "bilinear", "bicubic")
     )
     reprob: float = option(0.0, "probability of random erasing", low=0, high=1)
     remode: str = option("pixel", "fill of random erasing", choices=("pixel", "const", "rand"))
-    recount: int = option(1, "boxes of random erasing", low=1)
+    recount: int = option(1, "number of erased boxes per image", low=1)
     smoothing: float = option(0.1, "label smoothing", low=0, high=0.99)
     mixup: float = option(0.0, "alpha of mixup; 0 for none", low=0)
     cutmix: float = option(0.0, "alpha of cutmix; 0 for none", low=0)
     mixup_prob: float = option(1.0, "probability of mixup or cutmix", low=0, high=1)
-    mixup_switch_prob: float = option(0.5, "share of cutmix where both are on", low=0, high=1)
-    mixup_mode: str = option("batch", "mix per", choices=("batch", "pair", "elem"))
-    mixup_off_epoch: int = option(0, "turn both off from this epoch on; 0 for never", low=0)
+    mixup_switch_prob: float = option(0.5, "share of cutmix, if mixup is on too", low=0, high=1)
+    mixup_mode: str = option("batch", "mix per batch, pair or element", choices=("batch", "pair", "elem"))
+    mixup_off_epoch: int = option(0, "turn mixup and cutmix off from this epoch on; 0 for never", low=0)
     drop: float = option(0.0, "dropout", low=0, high=0.99)
     attn_drop: float = option(0.0, "dropout on attention weights", low=0, high=0.99)
-    drop_path: float = option(0.0, "stochastic depth of the last block", low=0, high=0.99)
-    model_ema: bool = option(False, "keep a moving average of the weights, and validate it too")
-    model_ema_decay: float = option(0.99992, "its decay per update", low=0, high=1)
+    drop_path: float = option(0.0, "stochastic depth rate of the last block", low=0, high=0.99)
+    model_ema: bool = option(False, "keep a moving average of the weights and validate it too")
+    model_ema_decay: float = option(0.99992, "decay of the moving average per update", low=0, high=1)
 
 
 @dataclass(frozen=True)
@@ -141,36 +148,38 @@ class TokenLabelOptions:
 
     token_label: bool = option(False, "train with a label per token and MixToken")
     token_label_size: int | None = option(
-        None, "tokens per side; default: the model's grid. 1: soft labels of the image only", low=1
+        None, "tokens per side; default: as many as the model has; 1: soft labels of the image only", low=1
     )
-    token_label_data: str = option("", "folder of label maps; '' : every token takes the image's")
+    token_label_data: str = option("", "folder of label maps; '': every token takes the label of the image")
     token_label_crop: str = option(
         "upright",
-        "original: transposed crops, as the release trained with",
+        "original: transposed crops of the maps, as the original release trained",
         choices=("upright", "original"),
     )
-    token_label_teacher: str = option("", "timm model that labels each batch instead of stored maps")
-    teacher_checkpoint: str = option("", "its weights; '' for timm's pretrained ones")
+    token_label_teacher: str = option("", "timm model that labels each batch, instead of label maps")
+    teacher_checkpoint: str = option("", "weights of the teacher; '' for timm's pretrained ones")
     mix_token: bool = option(True, "--no-mix-token: do not mix images")
     dense_weight: float = option(0.5, "weight of the token loss", low=0)
     cls_weight: float = option(1.0, "weight of the class loss", low=0)
-    ground_truth: bool = option(False, "correct the teacher's image label by the true one")
+    ground_truth: bool = option(False, "correct the image label of the teacher by the true class")
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """Run"""
 
-    output: str = option("./work_dirs", "runs are written to folders in it")
-    experiment: str = option("", "the run's folder; default: date, time, model and size")
-    seed: int = option(42, "all randomness follows from it", low=0)
+    output: str = option("./work_dirs", "folder that holds the folders of all runs")
+    experiment: str = option("", "name of the folder of this run; default: date, time, model and size")
+    seed: int = option(42, "seed of all random numbers", low=0)
     log_interval: int = option(50, "updates between log lines", low=1)
-    recovery_interval: int = option(0, "also save last.pth.tar every so many updates", low=0)
-    checkpoint_hist: int = option(3, "how many of the best checkpoints to keep", low=1)
-    eval_metric: str = option("top1", "what is best", choices=("top1", "top5", "loss"))
+    recovery_interval: int = option(0, "updates between further saves of last.pth.tar; 0 for none", low=0)
+    checkpoint_hist: int = option(3, "number of best checkpoints to keep", low=1)
+    eval_metric: str = option(
+        "top1", "metric that decides which checkpoints are best", choices=("top1", "top5", "loss")
+    )
     tensorboard: bool = option(False, "write TensorBoard events")
     wandb: bool = option(False, "log to Weights & Biases")
-    wandb_project: str = option("lvt", "its project")
+    wandb_project: str = option("lvt", "project on Weights & Biases")
 
 
 @dataclass(frozen=True)
@@ -178,10 +187,10 @@ class EvaluateOptions:
     """Checkpoints and results"""
 
     checkpoint: str = option("", "checkpoint, folder of checkpoints, or exported .pt2 program")
-    use_ema: bool = option(False, "take the moving average of the weights")
-    test_pool: bool = option(False, "--no-test-pool is accepted: LVT has no test-time pooling")
+    use_ema: bool = option(False, "take the moving average of the weights from the checkpoint")
+    test_pool: bool = option(False, "accepted for compatibility: LVT has no test-time pooling")
     results_file: str = option("", "write the results as .json or .csv")
-    predictions_file: str = option("", "write every image's prediction as .csv")
+    predictions_file: str = option("", "write the prediction of every image as .csv")
     log_interval: int = option(50, "batches between log lines", low=1)
 
 
@@ -207,61 +216,53 @@ class ValidateOptions(EvaluateOptions, DeviceOptions, ModelOptions, DataOptions)
     """Validate a classifier: accuracy, parameters, multiply-adds, throughput."""
 
 
+# Options of earlier versions, which the options.yaml of a run from then still holds.
+# --patience-epochs belonged to --sched plateau, which cannot be resumed and is rejected.
+RETIRED = {"patience_epochs"}
+
+
 def option_names() -> set[str]:
-    """Names that a configuration file may hold: those of any command."""
-    return {item.name for cls in (TrainOptions, ValidateOptions) for item in fields(cls)}
+    """Return the names that a configuration file may hold: the options of all commands."""
+    return {item.name for cls in (TrainOptions, ValidateOptions) for item in fields(cls)} | RETIRED
 
 
 def check_train_options(options: TrainOptions) -> list[str]:
-    """Refuse options that contradict each other; name those that cannot act.
+    """Name the options that have no effect; `TrainingTask.check_options` adds those of its task.
 
     Raises:
-        UserError: Two options cannot be together.
+        UserError: Two options contradict each other.
     """
     o = options
     if o.resume and o.finetune:
-        raise UserError("--resume and --finetune: a run either continues or starts afresh")
+        raise UserError("--resume and --finetune: choose one; a run either continues or starts afresh")
     if o.quantization_aware and not (o.resume or o.finetune):
-        raise UserError("--quantization-aware: needs --finetune FILE, trained weights to start from")
+        raise UserError("--quantization-aware: requires trained weights to start from; add --finetune FILE")
     if o.quantization_aware and o.compile:
-        raise UserError("--compile: not with --quantization-aware, which exchanges weights as layers run")
+        raise UserError(
+            "--compile: cannot be combined with --quantization-aware, which exchanges weights at run time"
+        )
     if len(o.scale) != 2 or o.scale[0] > o.scale[-1]:
-        raise UserError(f"--scale {o.scale}: must be a smallest and a largest share, in this order")
+        raise UserError(f"--scale {o.scale}: must be the smallest and the largest share, in this order")
     if len(o.ratio) != 2 or o.ratio[0] > o.ratio[-1] or o.ratio[0] <= 0:
-        raise UserError(f"--ratio {o.ratio}: must be a smallest and a largest ratio, in this order")
+        raise UserError(f"--ratio {o.ratio}: must be the smallest and the largest ratio, in this order")
     if o.warmup_epochs > o.epochs:
         raise UserError(f"--warmup-epochs {o.warmup_epochs}: must not exceed --epochs {o.epochs}")
     if o.token_label_data and o.token_label_teacher:
-        raise UserError("--token-label-data and --token-label-teacher: labels come from one of them")
-    dense = o.token_label and (o.token_label_data or o.token_label_teacher)
-    if o.token_label and o.cutmix > 0:
-        raise UserError(f"--cutmix {o.cutmix}: not with --token-label, whose MixToken cuts already")
-    if dense and o.mixup > 0 and o.mixup_mode != "batch":
-        raise UserError(f"--mixup-mode {o.mixup_mode}: token labels can be mixed per batch only")
-    if o.token_label_data and o.token_label and o.aa.startswith("augmix"):
-        raise UserError("--aa augmix: mixes several geometries, which no label map can follow")
-    if (o.mixup > 0 or o.cutmix > 0) and o.batch_size % 2:
+        raise UserError("--token-label-data and --token-label-teacher: choose one source of labels")
+    mixing = o.mixup > 0 or o.cutmix > 0
+    if mixing and o.batch_size % 2:
         raise UserError(f"-b {o.batch_size}: must be even for --mixup and --cutmix")
+    augmentation = "augmentation (--no-aug is set)"
     idle = [
-        (not o.token_label and o.token_label_size, "--token-label-size", "--token-label"),
-        (not o.token_label and o.token_label_data, "--token-label-data", "--token-label"),
-        (not o.token_label and o.token_label_teacher, "--token-label-teacher", "--token-label"),
-        (o.ground_truth and not dense, "--ground-truth", "token labels of a teacher"),
-        (o.teacher_checkpoint and not o.token_label_teacher, "--teacher-checkpoint", "a teacher"),
+        (bool(o.resume and o.experiment), "--experiment", "a new run: --resume stays in its folder"),
         (o.use_ema and not o.finetune, "--use-ema", "--finetune"),
         (o.amp_dtype != "auto" and not o.amp, "--amp-dtype", "--amp"),
-        (not o.aug and o.aa, "--aa", "augmentation (--no-aug is set)"),
-        (not o.aug and o.reprob, "--reprob", "augmentation (--no-aug is set)"),
-        (not o.token_label and not o.mix_token, "--no-mix-token", "--token-label"),
-        (not o.token_label and o.dense_weight != 0.5, "--dense-weight", "--token-label"),
-        (not o.token_label and o.cls_weight != 1.0, "--cls-weight", "--token-label"),
-        (not o.token_label_data and o.token_label_crop != "upright", "--token-label-crop", "label maps"),
-        (o.ground_truth and o.token_label_size == 1, "--ground-truth", "labels per token"),
-        (not o.aug and (o.hflip != 0.5 or o.vflip != 0), "--hflip, --vflip", "augmentation"),
-        (not o.reprob and o.recount != 1, "--recount", "--reprob"),
-        (not (o.mixup or o.cutmix) and o.mixup_prob != 1, "--mixup-prob", "mixup or cutmix"),
-        (bool(o.resume and o.experiment), "--experiment", "a new run: --resume stays in its folder"),
-        (o.mixup_off_epoch and not (o.mixup or o.cutmix), "--mixup-off-epoch", "mixup or cutmix"),
         (o.clip_mode != "norm" and o.clip_grad is None, "--clip-mode", "--clip-grad"),
+        (not o.aug and o.aa, "--aa", augmentation),
+        (not o.aug and o.reprob, "--reprob", augmentation),
+        (not o.aug and (o.hflip != 0.5 or o.vflip != 0), "--hflip, --vflip", augmentation),
+        (not o.reprob and o.recount != 1, "--recount", "--reprob"),
+        (not mixing and o.mixup_prob != 1, "--mixup-prob", "--mixup or --cutmix"),
+        (not mixing and o.mixup_off_epoch, "--mixup-off-epoch", "--mixup or --cutmix"),
     ]
     return [f"{name} has no effect without {what}" for active, name, what in idle if active]

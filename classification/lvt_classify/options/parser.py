@@ -1,7 +1,7 @@
-"""From a dataclass to a command line: one declaration gives the parser, its help, and the checks.
+"""A command line made from a dataclass: each option is declared once, with its help and its checks.
 
-Values come, later ones winning, from the declared defaults, ``--cfg FILE.py``, ``-c FILE.yaml`` and
-the command line.
+A value comes from the declared default, ``--cfg FILE.py``, ``-c FILE.yaml`` or the command line; the last of
+them wins.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import difflib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,12 +36,12 @@ def option(
     """Declare one option.
 
     Args:
-        default: Its default; without one it is a positional argument.
-        help: What it does, for ``--help``.
+        default: Value where none is given; an option without a default is a positional argument.
+        help: Text for ``--help``.
         flags: Other names on the command line.
-        choices: The values allowed.
-        low: Smallest number allowed.
-        high: Largest number allowed.
+        choices: Allowed values.
+        low: Smallest allowed number.
+        high: Largest allowed number.
     """
     metadata = {"help": help, "flags": flags, "choices": choices, "low": low, "high": high}
     if isinstance(default, dict):
@@ -49,12 +50,12 @@ def option(
 
 
 def parse_options(cls: type[T], argv: Sequence[str] | None = None, *, shared: set[str]) -> T:
-    """Read the command line and the files that it names.
+    """Read the command line and the configuration files that it names.
 
     Args:
-        cls: A dataclass whose bases, each a dataclass, are the groups of options.
-        argv: Arguments; ``None`` means the program's.
-        shared: Names that a configuration file may hold for other commands.
+        cls: Dataclass whose bases, each a dataclass, are the groups of options.
+        argv: Arguments; ``None`` for the arguments of this process.
+        shared: Names of other commands' options, which a configuration file may hold too.
 
     Raises:
         UserError: An option is unknown, or its value is not allowed.
@@ -63,24 +64,34 @@ def parse_options(cls: type[T], argv: Sequence[str] | None = None, *, shared: se
     parser.add_argument("--cfg", metavar="FILE.py", help="options as Python assignments of literals")
     parser.add_argument("-c", "--config", metavar="FILE.yaml", help="options as YAML, over --cfg")
     for group in cls.__mro__[-2::-1]:  # from the first base on, without object
-        own = [f for f in fields(cls) if f.name in vars(group).get("__annotations__", {})]  # type: ignore[arg-type]
+        items = [f for f in fields(cls) if f.name in vars(group).get("__annotations__", {})]  # type: ignore[arg-type]
         target = parser.add_argument_group((group.__doc__ or group.__name__).split("\n")[0])
-        for item in own:
+        for item in items:
             _add_argument(target, item, _types(cls)[item.name])
-    given = vars(parser.parse_args(argv))
+    namespace, unknown = parser.parse_known_args(argv)
+    if unknown:
+        word = next((word for word in unknown if word.startswith("-")), unknown[0])
+        known = ["--cfg", "--config", *(flag for item in fields(cls) for flag in _flags(item))]  # type: ignore[arg-type]
+        raise UserError(f"{word}: unknown option; {_suggest(word.split('=')[0], known)}")
+    parsed = vars(namespace)
     values: dict[str, Any] = {}
-    for path, read in ((given.pop("cfg"), read_python), (given.pop("config"), read_yaml)):
+    for path, read in ((parsed.pop("cfg"), read_python), (parsed.pop("config"), read_yaml)):
         if path is not None:
-            values |= _checked(cls, read(path), str(path), shared)
-    values |= _checked(cls, given, "the command line", set())
+            values |= _check_values(cls, read(path), str(path), shared)
+    values |= _check_values(cls, parsed, "the command line", set())
     return cls(**values)
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f"did you mean {close[0]}?" if close else "--help lists the options"
 
 
 def read_python(path: str | Path) -> dict[str, Any]:
     """Read ``name = literal`` lines; nothing is executed.
 
     Raises:
-        UserError: The file is missing, or a statement is anything else.
+        UserError: The file is missing, or has other statements.
     """
     try:
         tree = ast.parse(_read_text(path), str(path))
@@ -104,7 +115,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
     Raises:
-        UserError: The file is missing or holds no mapping.
+        UserError: The file is missing, or is not a mapping.
     """
     try:
         values = yaml.safe_load(_read_text(path))
@@ -112,7 +123,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not valid YAML: {reason}") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path}: must hold 'name: value' lines")
+        raise UserError(f"{path}: must consist of 'name: value' lines")
     return values
 
 
@@ -120,7 +131,7 @@ def _read_text(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the configuration {path}: {error}") from error
+        raise UserError(f"{path}: cannot read the configuration: {error}") from error
 
 
 def _types(cls: type) -> dict[str, Any]:
@@ -133,7 +144,6 @@ def _add_argument(group: Any, item: dataclasses.Field, annotation: Any) -> None:
     if item.default is MISSING and item.default_factory is MISSING:
         group.add_argument(item.name, help=text)
         return
-    names = [*(f for f in meta["flags"]), "--" + item.name.replace("_", "-")]
     shown = "" if item.default in (None, "", False, MISSING) else f" (default: {item.default})"
     arguments: dict[str, Any] = {
         "help": text + shown.replace("%", "%%"),
@@ -142,14 +152,19 @@ def _add_argument(group: Any, item: dataclasses.Field, annotation: Any) -> None:
     }
     kind, _ = _strip_optional(annotation)
     if kind is bool:
-        group.add_argument(*names, action=argparse.BooleanOptionalAction, **arguments)
+        group.add_argument(*_flags(item), action=argparse.BooleanOptionalAction, **arguments)
     elif typing.get_origin(kind) is tuple:
         inner = typing.get_args(kind)[0]
-        group.add_argument(*names, nargs="+", type=inner, metavar=inner.__name__, **arguments)
+        group.add_argument(*_flags(item), nargs="+", type=inner, metavar=inner.__name__, **arguments)
     elif kind is dict or typing.get_origin(kind) is dict:
-        group.add_argument(*names, nargs="+", metavar="name=value", type=_pair, **arguments)
+        group.add_argument(*_flags(item), nargs="+", metavar="name=value", type=_pair, **arguments)
     else:
-        group.add_argument(*names, type=kind, metavar=kind.__name__, **arguments)
+        group.add_argument(*_flags(item), type=kind, metavar=kind.__name__, **arguments)
+
+
+def _flags(item: dataclasses.Field) -> tuple[str, ...]:
+    """Return all names of an option on the command line."""
+    return (*item.metadata["flags"], "--" + item.name.replace("_", "-"))
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -170,24 +185,28 @@ def _number(text: str) -> Any:
 
 
 def _strip_optional(annotation: Any) -> tuple[Any, bool]:
-    """``X | None`` to ``(X, True)``, ``X`` to ``(X, False)``."""
+    """Turn ``X | None`` into ``(X, True)``, and ``X`` into ``(X, False)``."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         inner = [a for a in typing.get_args(annotation) if a is not type(None)]
         return inner[0], True
     return annotation, False
 
 
-def _checked(cls: type, given: dict[str, Any], where: str, shared: set[str]) -> dict[str, Any]:
-    """Values of the right types and ranges; raises a `UserError` for the first wrong one."""
+def _check_values(cls: type, values: dict[str, Any], where: str, shared: set[str]) -> dict[str, Any]:
+    """Return the values of this command's options, converted to their types.
+
+    Raises:
+        UserError: A name is unknown, or a value has the wrong type or is out of its range.
+    """
     known = {item.name: item for item in fields(cls)}
-    values = {}
-    for name, value in given.items():
-        if name not in known:
-            if name in shared:
-                continue
-            raise UserError(f"{where}: unknown option {name!r} (--help lists the options)")
-        values[name] = _check_value(known[name], _types(cls)[name], value, where)
-    return values
+    unknown = [name for name in values if name not in known and name not in shared]
+    if unknown:
+        raise UserError(f"{where}: unknown option {unknown[0]!r}; {_suggest(unknown[0], known)}")
+    return {
+        name: _check_value(known[name], _types(cls)[name], value, where)
+        for name, value in values.items()
+        if name in known
+    }
 
 
 def _check_value(item: dataclasses.Field, annotation: Any, value: Any, where: str) -> Any:

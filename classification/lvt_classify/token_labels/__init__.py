@@ -1,1 +1,1 @@
-"""Token labels: stored maps or a teacher to targets and their loss."""
+"""Token labels: maps and teachers, the targets made from them, and their loss."""

@@ -1,7 +1,7 @@
-"""Token labels: stored top-5 maps become one soft label per token, for whole batches.
+"""Token-label maps: their files, and the regions of a map that the tokens of a crop see.
 
-Legend: B batch, K classes, k kept classes per cell (5 as published), h w the map's cells, S tokens per
-side, P = S * S places.
+Legend: B batch, K classes, k kept classes per cell (5 as published), h w cells of the map, S tokens per side,
+P = S * S places.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lvt_core.errors import UserError
 
 
 def label_path(root: str | Path, image: str) -> Path:
-    """The label map of an image, ``<root>/<class>/<stem>.pt`` for ``<class>/<stem>.JPEG``."""
+    """Return the path of an image's label map: ``<root>/<class>/<stem>.pt`` for ``<class>/<stem>.JPEG``."""
     return Path(root) / Path(image).with_suffix(".pt")
 
 
@@ -26,7 +26,7 @@ def read_label_map(path: Path, num_classes: int) -> Tensor:
     """Read a map: float16 ``(2, k, h, w)``, plane 0 raw logits, plane 1 their class indices.
 
     Raises:
-        UserError: The file is missing, unsafe, damaged, or of another shape or number of classes.
+        UserError: The file is missing, unsafe or damaged, or has another shape or number of classes.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such token-label file")
@@ -36,44 +36,17 @@ def read_label_map(path: Path, num_classes: int) -> Tensor:
         raise UserError(str(error).replace("checkpoint", "token-label file")) from error
     if not isinstance(label, Tensor) or label.ndim != 4 or label.shape[0] != 2:
         shape = tuple(label.shape) if isinstance(label, Tensor) else type(label).__name__
-        raise UserError(f"{path}: holds {shape}; a token-label file holds (2, 5, height, width)")
+        raise UserError(f"{path}: holds {shape}; a token-label file must hold (2, 5, height, width)")
     if not label.isfinite().all():
-        raise UserError(f"{path}: holds values that are not finite")
-    largest = int(label[1].max())
-    if label[1].min() < 0 or largest >= num_classes:
-        raise UserError(f"{path}: names class {largest}; there are {num_classes} classes")
+        raise UserError(f"{path}: holds NaN or infinity; make the file again")
+    for named in (int(label[1].min()), int(label[1].max())):
+        if not 0 <= named < num_classes:
+            raise UserError(f"{path}: names class {named}, but the data set has {num_classes} classes")
     return label
 
 
-def token_targets(
-    maps: Tensor, geometry: Tensor, truth: Tensor, *, num_classes: int, size: int, smoothing: float
-) -> Tensor:
-    """Soft labels of a batch.
-
-    Classes that a map does not name have logit 0, as in the original release. Each place averages the
-    logits of the map region that the geometry gives it, then softmax and label smoothing.
-
-    Args:
-        maps: ``(B, 2, k, h, w)``, as `read_label_map` gives them.
-        geometry: ``(B, 2, 3)``, from the crop's fractions to the image's (`transforms`).
-        truth: True classes ``(B,)``.
-        num_classes: ``K``.
-        size: ``S``; with 1 there is no plane per token: the result is ``(B, K)``, the image's label.
-        smoothing: Label smoothing.
-
-    Returns:
-        ``(B, K, 2 + P)``: the truth, the image's label, then the tokens, row-major.
-    """
-    span = crop_span(maps.shape[-2:], geometry)
-    image = dense_logits(maps, region_weights(maps.shape[-2:], geometry, 1, span), num_classes)
-    if size == 1:
-        return smooth_soft(image.softmax(dim=-1), smoothing)[:, 0]
-    tokens = dense_logits(maps, region_weights(maps.shape[-2:], geometry, size, span), num_classes)
-    return assemble(truth, image, tokens, smoothing)
-
-
 def assemble(truth: Tensor, image: Tensor, tokens: Tensor, smoothing: float) -> Tensor:
-    """True classes, image logits ``(B, 1, K)`` and token logits ``(B, P, K)`` to ``(B, K, 2 + P)``."""
+    """Make targets ``(B, K, 2 + P)`` of truth and logits: image ``(B, 1, K)``, tokens ``(B, P, K)``."""
     one_hot = image_targets(truth, image.shape[-1], smoothing)[:, None]  # (B, 1, K)
     soft = torch.cat((image, tokens), dim=1).softmax(dim=-1)  # (B, 1 + P, K)
     planes = torch.cat((one_hot.to(soft), smooth_soft(soft, smoothing)), dim=1)  # (B, 2 + P, K)
@@ -81,53 +54,53 @@ def assemble(truth: Tensor, image: Tensor, tokens: Tensor, smoothing: float) -> 
 
 
 def image_targets(truth: Tensor, num_classes: int, smoothing: float) -> Tensor:
-    """Smoothed one-hot labels ``(B, K)``."""
+    """Return smoothed one-hot labels ``(B, K)``."""
     off = smoothing / num_classes
     label = torch.zeros(len(truth), num_classes, device=truth.device)
     return label.scatter_(1, truth[:, None], 1.0 - smoothing) + off
 
 
 def smooth_soft(target: Tensor, smoothing: float) -> Tensor:
-    """Smoothing of soft labels over the last dimension, as the original release trained.
+    """Smooth soft labels over the last dimension, as the original release trained.
 
-    The factor is the smoothed one-hot's largest value, so the sum is ``1 + smoothing / K``, not 1.
+    The factor is the largest value of a smoothed one-hot label, so the sum is ``1 + smoothing / K``, not 1.
     """
     off = smoothing / target.shape[-1]
     return target * (1.0 - smoothing + off) + off
 
 
 def crop_span(map_size: Sequence[int], geometry: Tensor) -> float:
-    """The longest side of a batch's crops, in map cells. Ask where the geometry is on the host."""
+    """Return the longest side of a batch's crops, in cells; call it while the geometry is on the host."""
     return float(_in_cells(map_size, geometry)[:, :, :2].norm(dim=1).max())
 
 
 def _in_cells(map_size: Sequence[int], geometry: Tensor) -> Tensor:
-    """From the crop's fractions to cells of a map ``(h, w)``: ``(B, 2, 3)``."""
+    """Return the matrices that take fractions of the crops to cells, ``(B, 2, 3)``."""
     h, w = map_size
     return torch.stack((geometry[:, 0].float() * w, geometry[:, 1].float() * h), dim=1)
 
 
 def region_weights(map_size: Sequence[int], geometry: Tensor, size: int, span: float) -> Tensor:
-    """How much of each map cell each place sees: ``(B, S * S, h * w)``.
+    """Return the weight of each cell at each place, ``(B, P, h * w)``.
 
-    RoIAlign with adaptive sampling, for any affine map: each place averages a grid of points, as many
-    per axis as it spans map cells, each interpolated bilinearly between cell centres. Points more than
-    one cell outside of the map see nothing. For an upright box it equals `torchvision.ops.roi_align`.
-    The host must know the span beforehand: to ask a GPU for it would stop every step of training.
+    It is RoIAlign with adaptive sampling, for any affine map. Each place averages a grid of points, as many
+    per axis as the place spans cells; each point interpolates bilinearly between the centres of cells. Points
+    more than one cell outside of the map have weight 0. For an upright box it equals
+    `torchvision.ops.roi_align`. The span is an argument because reading it from a GPU would make every step
+    of training wait.
 
     Args:
-        map_size: ``(h, w)``.
-        geometry: ``(B, 2, 3)``, from the crop's fractions to the image's.
-        size: ``S``.
-        span: From `crop_span`.
+        map_size: Cells of the maps, ``(h, w)``.
+        geometry: Matrices that take fractions of the crops to fractions of the images, ``(B, 2, 3)``.
+        size: Tokens per side ``S``.
+        span: Longest side of the crops, from `crop_span`.
     """
     h, w = map_size
     device = geometry.device
     matrix = _in_cells(map_size, geometry)  # (B, 2, 3)
-    # Points per axis of a place: the length, in cells, that one place spans along it.
-    spans = matrix[:, :, :2].norm(dim=1) / size  # (B, 2): along x, along y
+    spans = matrix[:, :, :2].norm(dim=1) / size  # (B, 2): cells that a place spans along x and y
     most = max(1, math.ceil(span / size - 1e-4))
-    counts = (spans - 1e-4).ceil().clamp(1, most)  # (B, 2)
+    counts = (spans - 1e-4).ceil().clamp(1, most)  # (B, 2): points of a place along x and y
     steps = torch.arange(most, device=device)
     inside = (steps + 0.5) / counts[..., None]  # (B, 2, most): fraction of the place
     share = (steps < counts[..., None]) / counts[..., None]  # (B, 2, most): 0 for unused points
@@ -147,14 +120,4 @@ def region_weights(map_size: Sequence[int], geometry: Tensor, size: int, span: f
             part = weight * (1 - (u - column).abs()) * (1 - (v - row).abs())
             cell = row.clamp(max=h - 1) * w + column.clamp(max=w - 1)
             result.scatter_add_(2, cell.long().flatten(3).flatten(1, 2), part.flatten(3).flatten(1, 2))
-    return result
-
-
-def dense_logits(maps: Tensor, weights: Tensor, num_classes: int) -> Tensor:
-    """Average maps over places: ``(B, 2, k, h, w)`` and ``(B, P, h * w)`` to ``(B, P, K)``."""
-    logits, classes = maps.flatten(3).unbind(1)  # (B, k, h * w) each
-    result = weights.new_zeros(*weights.shape[:2], num_classes)
-    for kept in range(logits.shape[1]):  # one kept class at a time: never a dense map of all classes
-        index = classes[:, kept, None].long().expand_as(weights)
-        result.scatter_add_(2, index, weights * logits[:, kept, None].float())
     return result

@@ -1,7 +1,7 @@
-"""Soft labels without a value for every class: nearly all classes of a place have the same small share.
+"""Sparse soft labels: nearly all classes of a place have the same small share, which is stored once.
 
-Legend: B batch, K classes, k kept classes per cell, h w a map's cells, U classes that an image's map names
-(the batch's largest number), S tokens per side, P = S * S places, L = 2 + P planes: truth, image, tokens.
+Legend: B batch, K classes, k kept classes per cell, h w cells of a map, U classes that one map names (the
+largest number in the batch), S tokens per side, P = S * S places, L = 2 + P planes: truth, image, tokens.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch.autograd.function import once_differentiable
 
 from lvt_classify.token_labels.maps import crop_span, region_weights
 
-SLOTS = 16  # U is rounded up to a multiple, so that shapes seldom change
+SLOTS = 16  # U is rounded up to a multiple of it, so that shapes rarely change
 
 
 @dataclass
 class LabelMaps:
-    """Token-label maps of a batch, their classes numbered anew in each image.
+    """Token-label maps of a batch, whose classes are numbered per image: the numbers are called slots.
 
     Attributes:
         scores: Logits ``(B, k, h, w)``.
-        slots: Which of ``classes`` each is of, ``(B, k, h, w)``.
-        classes: ``(B, U)``; slots that an image does not need repeat one of its classes.
-        span: Of the crops, from `token_label.crop_span`.
+        slots: Slot of each logit, ``(B, k, h, w)``.
+        classes: Class of each slot, ``(B, U)``; slots that an image does not need repeat one of its classes.
+        span: Longest side of the crops, from `maps.crop_span`.
     """
 
     scores: Tensor
@@ -40,18 +40,18 @@ class LabelMaps:
         return LabelMaps(self.scores.to(**move), self.slots.to(**move), self.classes.to(**move), self.span)
 
     def pin_memory(self) -> LabelMaps:
-        """For `DataLoader`: the copy to a GPU waits for nothing from such memory alone."""
+        """Pin memory, as `DataLoader` requests, so that the copy to the GPU is asynchronous."""
         return LabelMaps(
             self.scores.pin_memory(), self.slots.pin_memory(), self.classes.pin_memory(), self.span
         )
 
 
 def number_classes(maps: Tensor, geometry: Tensor) -> LabelMaps:
-    """Maps in the form that `sparse_targets` takes; made by the loader, for it looks at values.
+    """Give the classes of each map numbers. This reads values, so the loader does it, on the host.
 
     Args:
-        maps: ``(B, 2, k, h, w)``, logits and classes.
-        geometry: ``(B, 2, 3)``, from the crop's fractions to the image's.
+        maps: Logits and classes, ``(B, 2, k, h, w)``.
+        geometry: Matrices that take fractions of the crops to fractions of the images, ``(B, 2, 3)``.
     """
     named = maps[:, 1].flatten(1).long()  # (B, k * h * w)
     ordered, order = named.sort(dim=1)
@@ -65,10 +65,10 @@ def number_classes(maps: Tensor, geometry: Tensor) -> LabelMaps:
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Of logits ``(B, n, K)`` and their planes of a sparse target; keeps no copy of the logits' size.
+    """Cross-entropy of logits ``(B, n, K)`` and planes of a sparse target, without a dense target in memory.
 
-    The target is linear in the classes, so it takes the log-sum-exp, the sum of the logits, and those of the
-    few classes that have more.
+    Cross-entropy is linear in the target. It needs the log-sum-exp of the logits, their sum, and the logits
+    of the few classes with an extra share.
     """
 
     @staticmethod
@@ -93,13 +93,13 @@ class _CrossEntropy(torch.autograd.Function):
 
 @dataclass
 class SparseTarget:
-    """Soft labels ``(B, K, L)``: ``rest`` for every class, and ``extra`` more for some.
+    """Soft labels ``(B, K, L)``: every class has the share ``rest``, some have ``extra`` on top.
 
     Attributes:
-        classes: Which have more, ``(B, U)``; what a class has in several places of the list adds up.
-        extra: ``(B, L, U)``.
-        rest: ``(B, L)``.
-        num_classes: ``K``.
+        classes: Classes with an extra share, ``(B, U)``; the shares of a class that is listed twice add up.
+        extra: Extra shares, ``(B, L, U)``.
+        rest: Share of every class, ``(B, L)``.
+        num_classes: Number of classes ``K``.
     """
 
     classes: Tensor
@@ -108,7 +108,7 @@ class SparseTarget:
     num_classes: int
 
     def mixed(self, share: float) -> SparseTarget:
-        """``share`` of each sample's label and the rest of that of its partner in the reversed batch."""
+        """Mix each label, by its share, with the label of its partner in the reversed batch."""
         if share == 1:
             return self
         return SparseTarget(
@@ -119,15 +119,12 @@ class SparseTarget:
         )
 
     def cross_entropy(self, logits: Tensor, plane: int, partner: bool = False) -> Tensor:
-        """``-sum(target * log_softmax(logits))`` of every sample, or of every token.
+        """Return ``-sum(target * log_softmax(logits))`` of each plane, ``(B, n)``.
 
         Args:
-            logits: ``(B, n, K)``.
-            plane: The first of ``n`` planes.
-            partner: Take the label of the partner in the reversed batch.
-
-        Returns:
-            ``(B, n)``.
+            logits: Logits ``(B, n, K)``.
+            plane: First of the ``n`` planes of the target.
+            partner: Use the labels of the partners in the reversed batch.
         """
         count = logits.shape[1]
         rest, extra = self.rest[:, plane : plane + count], self.extra[:, plane : plane + count]
@@ -137,14 +134,14 @@ class SparseTarget:
         return _CrossEntropy.apply(logits, classes, extra, rest)
 
     def largest(self, plane: int) -> Tensor:
-        """The likeliest class of a plane, ``(B,)``; -1 where it is one of those that have the rest alone."""
+        """Return the class with the largest share in a plane, ``(B,)``; -1 where no share is extra."""
         same = (self.classes[:, :, None] == self.classes[:, None]).to(self.extra)  # (B, U, U)
         value, slot = (same @ self.extra[:, plane, :, None])[..., 0].max(dim=1)
         named = self.classes.gather(1, slot[:, None])[:, 0]
         return torch.where(value > 0, named, -1)
 
     def dense(self) -> Tensor:
-        """The same with a value for every class, ``(B, K, L)``."""
+        """Return the labels with a value for every class, ``(B, K, L)``."""
         labels = self.rest[..., None].repeat(1, 1, self.num_classes)
         index = self.classes[:, None].expand_as(self.extra)
         return labels.scatter_add_(2, index, self.extra).transpose(1, 2)
@@ -153,14 +150,17 @@ class SparseTarget:
 def sparse_targets(
     maps: LabelMaps, geometry: Tensor, truth: Tensor, *, num_classes: int, size: int, smoothing: float
 ) -> SparseTarget:
-    """`token_label.token_targets` without a value for every class.
+    """Return the soft labels of a batch, from its label maps.
+
+    Each place averages the logits of its region of the map, where classes that a cell does not name have
+    logit 0. Softmax and label smoothing follow, as in the original release.
 
     Args:
-        maps: From `number_classes`.
-        geometry: ``(B, 2, 3)``, from the crop's fractions to the image's.
+        maps: Maps from `number_classes`.
+        geometry: Matrices that take fractions of the crops to fractions of the images, ``(B, 2, 3)``.
         truth: True classes ``(B,)``.
-        num_classes: ``K``.
-        size: ``S``; with 1 there are no tokens.
+        num_classes: Number of classes ``K``.
+        size: Tokens per side ``S``; 1 gives no plane per token.
         smoothing: Label smoothing.
     """
     used = maps.classes.shape[1]
@@ -170,12 +170,12 @@ def sparse_targets(
     map_size, span = maps.scores.shape[-2:], maps.span
     regions = [region_weights(map_size, geometry, side, span) @ cells for side in sides]
     logits = torch.cat(regions, dim=1)  # (B, 1 + P, U)
-    # All other classes have logit 0; a slot that is not needed is one of them.
+    # All other classes have logit 0; so does a slot that is not needed, which counts as one of them.
     top = logits.amax(dim=2, keepdim=True).clamp(min=0)
     named, absent = (logits - top).exp(), (-top).exp()
     total = named.sum(dim=2, keepdim=True) + (num_classes - used) * absent
     off = smoothing / num_classes
-    factor = (1.0 - smoothing + off) / total  # as `smooth_soft`
+    factor = (1.0 - smoothing + off) / total  # as `smooth_soft` does
     extra, rest = (named - absent) * factor, (absent * factor)[..., 0] + off
     one_hot = F.pad(torch.full_like(extra[:, :1, :1], 1.0 - smoothing), (0, used))
     return SparseTarget(

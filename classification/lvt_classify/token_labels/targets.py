@@ -1,4 +1,7 @@
-"""What the loss compares with: from a batch's labels to soft targets."""
+"""Soft targets of the token-labelling loss, from stored maps, a teacher, or the image's class.
+
+Legend: B batch, K classes, S tokens per side, P = S * S places.
+"""
 
 from __future__ import annotations
 
@@ -6,92 +9,79 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.data import Mixup, resolve_data_config
+from timm.data import resolve_data_config
 from torch import Tensor, nn
 
-from lvt_classify.options.groups import TrainOptions
 from lvt_classify.token_labels.labels import Labels
 from lvt_classify.token_labels.maps import assemble, image_targets, smooth_soft
 from lvt_classify.token_labels.sparse import SparseTarget, sparse_targets
 from lvt_classify.token_labels.teacher import dense_teacher_logits
 
 
-class Targets:
-    """Makes targets of one batch, on its device.
-
-    Plain training gives classes ``(B,)``, which the loss smooths. Token labelling gives
-    `SparseTarget` from stored maps, ``(B, K, 2 + P)`` from a teacher, else the image's smoothed label
-    ``(B, K)`` for every token.
+class TokenTargets:
+    """Makes the targets of a batch, on its device.
 
     Args:
-        options: Of the run.
-        student: The model in training; images come normalised for it.
-        num_classes: ``K``.
-        size: Tokens per side.
-        teacher: Labels each batch instead of stored maps.
+        student: Model in training; images arrive normalised for it.
+        num_classes: Number of classes ``K``.
+        size: Tokens per side ``S``; 1 for soft labels of the image only.
+        smoothing: Label smoothing.
+        teacher: Model that labels each batch instead of stored maps, or ``None``.
     """
 
     def __init__(
-        self,
-        options: TrainOptions,
-        *,
-        student: Any,
-        num_classes: int,
-        size: int,
-        teacher: nn.Module | None,
+        self, *, student: Any, num_classes: int, size: int, smoothing: float, teacher: nn.Module | None
     ) -> None:
-        self.options = options
         self.num_classes = num_classes
         self.size = size
+        self.smoothing = smoothing
         self.teacher = teacher
-        # From the student's normalisation of pixels to the teacher's.
-        (mean, std), (own_mean, own_std) = pixel_statistics(student), pixel_statistics(teacher or student)
+        # The teacher may expect pixels normalised by another mean and deviation than the student.
+        (mean, std), (teacher_mean, teacher_std) = map(pixel_statistics, (student, teacher or student))
         device = next(student.parameters()).device
-        self.gain, self.offset = (std / own_std).to(device), ((mean - own_mean) / own_std).to(device)
+        self.gain = (std / teacher_std).to(device)
+        self.offset = ((mean - teacher_mean) / teacher_std).to(device)
 
     def __call__(self, images: Tensor, labels: Labels) -> Tensor | SparseTarget:
-        """Targets of a batch before it is mixed."""
-        smoothing = self.options.smoothing
-        if not self.options.token_label:
-            return labels.targets
+        """Return the targets of a batch that is not mixed yet.
+
+        Returns:
+            `SparseTarget` from stored maps, ``(B, K, 2 + P)`` from a teacher; ``(B, K)``, one label for all
+            tokens, where there is neither or ``size`` is 1.
+        """
         if self.teacher is not None:
-            return self._ask_teacher(images, labels)
+            return self._from_teacher(images, labels)
         if labels.maps is None:
-            return image_targets(labels.targets, self.num_classes, smoothing)
+            return image_targets(labels.targets, self.num_classes, self.smoothing)
         target = sparse_targets(
             labels.maps,
             labels.geometry,
             labels.targets,
             num_classes=self.num_classes,
             size=self.size,
-            smoothing=smoothing,
+            smoothing=self.smoothing,
         )
         return target.dense()[:, :, 1] if self.size == 1 else target
 
     @torch.no_grad()
-    def _ask_teacher(self, images: Tensor, labels: Labels) -> Tensor:
-        assert self.teacher is not None
+    def _from_teacher(self, images: Tensor, labels: Labels) -> Tensor:
         images = images * self.gain + self.offset
         dense = dense_teacher_logits(self.teacher, images).float()  # (B, K, h, w)
         image = dense.mean(dim=(2, 3))[:, None]  # (B, 1, K)
         if self.size == 1:
-            return smooth_soft(image.softmax(dim=-1), self.options.smoothing)[:, 0]
+            return smooth_soft(image.softmax(dim=-1), self.smoothing)[:, 0]
         tokens = F.adaptive_avg_pool2d(dense, self.size).flatten(2).transpose(1, 2)  # (B, P, K)
-        return assemble(labels.targets, image, tokens, self.options.smoothing)
+        return assemble(labels.targets, image, tokens, self.smoothing)
 
-    def mix(
-        self, mixup: Mixup, images: Tensor, labels: Labels, target: Tensor | SparseTarget
-    ) -> tuple[Tensor, Tensor | SparseTarget]:
-        """Mix a batch with its reverse, images and targets alike."""
-        if isinstance(target, SparseTarget):
-            return images, target.mixed(mixup._mix_batch(images))
-        if target.ndim == 1:
-            return mixup(images, target)  # timm smooths, too
-        share = mixup._mix_batch(images)  # in place; 1 means not mixed this time
-        return images, share * target + (1.0 - share) * target.flip(0)
+
+def mix_targets(target: Tensor | SparseTarget, share: float) -> Tensor | SparseTarget:
+    """Mix each target, by its share, with that of its partner in the reversed batch."""
+    if isinstance(target, SparseTarget):
+        return target.mixed(share)
+    return share * target + (1.0 - share) * target.flip(0)
 
 
 def pixel_statistics(model: Any) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the pixels that a timm model expects, ``(3, 1, 1)`` each."""
+    """Return mean and deviation of the pixels that a timm model expects, ``(3, 1, 1)`` each."""
     config = resolve_data_config({}, model=model)
     return torch.tensor(config["mean"])[:, None, None], torch.tensor(config["std"])[:, None, None]

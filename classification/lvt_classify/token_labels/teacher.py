@@ -1,4 +1,4 @@
-"""A classifier as a teacher of tokens: its logits at every place of its last map."""
+"""Teachers of tokens: classifiers that give logits at every place of their last feature map."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def create_teacher(
     img_size: int,
     device: torch.device,
 ) -> Any:
-    """A timm model with weights, in evaluation mode.
+    """Create a timm model with weights, in evaluation mode.
 
     Args:
         name: timm model name.
-        num_classes: Its classes; ``None`` for the model's own.
-        checkpoint: Its weights; ``''`` for timm's pretrained ones.
-        img_size: Side of the images that it will see.
-        device: Where it runs.
+        num_classes: Number of classes; ``None`` for the model's default.
+        checkpoint: Path of the weights; ``''`` for timm's pretrained ones.
+        img_size: Side of the images that the model will see.
+        device: Device that it runs on.
 
     Raises:
-        UserError: There is no such model, no such weights, or it has no map of features.
+        UserError: The model or its weights do not exist, or it has no feature map.
     """
     classes: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     model = new_model(name, pretrained=not checkpoint, **classes)
@@ -38,7 +38,7 @@ def create_teacher(
     elif num_classes not in (None, model.default_cfg["num_classes"]):
         raise UserError(
             f"teacher {name}: its pretrained head has {model.default_cfg['num_classes']} classes, not "
-            f"{num_classes}; give weights of a teacher of your classes"
+            f"{num_classes}; give the checkpoint of a teacher with your classes"
         )
     model = model.to(device).eval()
     try:
@@ -47,18 +47,18 @@ def create_teacher(
     except UserError:
         raise
     except (AssertionError, ValueError, RuntimeError) as error:
-        raise UserError(f"teacher {name}: does not take images of {img_size} px ({error})") from error
+        raise UserError(f"teacher {name}: does not support images of {img_size} px ({error})") from error
     return model
 
 
 def dense_teacher_logits(model: Any, images: Tensor) -> Tensor:
-    """Logits of every place: images ``(B, 3, H, W)`` to ``(B, K, h, w)``.
+    """Return the logits of every place: images ``(B, 3, H, W)`` to ``(B, K, h, w)``.
 
-    LVT's classifier has a head for tokens. Of other models, the classification head is applied to each
-    place as if it were a map of 1 x 1, where pooling changes nothing.
+    LVT's classifier has a head for tokens. The head of another model is applied to each place as if the place
+    were a feature map of 1 x 1, which pooling does not change.
 
     Raises:
-        UserError: The model has no map of features.
+        UserError: The model has no feature map.
     """
     if hasattr(model, "forward_dense"):
         return model.forward_dense(images)
@@ -66,7 +66,7 @@ def dense_teacher_logits(model: Any, images: Tensor) -> Tensor:
     if features.ndim == 3 and getattr(model, "global_pool", "") == "avg":
         return _from_tokens(model, features, images)
     if features.ndim != 4:
-        raise UserError(f"{type(model).__name__} has no map of features, so it cannot label tokens")
+        raise UserError(f"teacher {type(model).__name__}: has no feature map, so it cannot label tokens")
     if getattr(model, "output_fmt", "NCHW") == "NHWC":
         batch, h, w, channels = features.shape
         places = features.reshape(-1, 1, 1, channels)
@@ -78,12 +78,14 @@ def dense_teacher_logits(model: Any, images: Tensor) -> Tensor:
 
 
 def _from_tokens(model: Any, features: Tensor, images: Tensor) -> Tensor:
-    """Patch tokens ``(B, prefix + L, C)`` of a plain transformer that pools by averaging."""
+    """Return the logits of patch tokens ``(B, prefix + L, C)``; the transformer pools by averaging."""
     prefix = getattr(model, "num_prefix_tokens", 0)
     batch, count, channels = features.shape
     h, w = model.patch_embed.dynamic_feat_size(images.shape[-2:])
     if h * w != count - prefix:
-        raise UserError(f"{type(model).__name__}: {count - prefix} tokens are no {h} x {w} map")
+        raise UserError(
+            f"teacher {type(model).__name__}: its {count - prefix} tokens do not form a map of {h} x {w}"
+        )
     head = features[:, :prefix, None].expand(-1, -1, h * w, -1)  # (B, prefix, L, C)
     places = torch.cat((head, features[:, None, prefix:]), dim=1)  # (B, prefix + 1, L, C)
     places = places.transpose(1, 2).reshape(batch * h * w, prefix + 1, channels)

@@ -1,1 +1,1 @@
-"""The training run: set-up, epochs, checkpoints, log."""
+"""Training: tasks, epochs, metrics, checkpoints and logs."""

@@ -1,4 +1,4 @@
-"""One epoch of training, and one pass of validation."""
+"""Epochs of training and passes of validation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.data import Mixup
-from timm.data.random_erasing import RandomErasing
 from timm.utils import ModelEmaV3, dispatch_clip_grad
 from torch import Tensor, nn
 
@@ -20,84 +18,46 @@ from lvt_classify.options.groups import TrainOptions
 from lvt_classify.runtime import HostCopy, Runtime
 from lvt_classify.seeds import seed_everything
 from lvt_classify.token_labels.labels import Labels
-from lvt_classify.token_labels.targets import Targets
 from lvt_classify.training.metrics import AccuracyCounter
 from lvt_classify.training.run_log import Progress
+from lvt_classify.training.tasks import TrainingTask
 from lvt_core.errors import UserError
-
-
-class TokenForward(nn.Module):
-    """Makes a classifier's training pass its ``forward``, which DDP and ``torch.compile`` need.
-
-    Args:
-        model: Has `forward_tokens`.
-    """
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor, box: Tensor) -> Any:
-        return self.model.forward_tokens(images, box)  # type: ignore[operator]
 
 
 @dataclass
 class Training:
-    """What an epoch of training works on.
+    """Objects that an epoch of training works on.
 
     Attributes:
-        options: The run's options.
-        runtime: Where it runs.
-        core: The bare model.
-        forward: The model as it is called in training: compiled, under DDP.
-        optimizer: Its optimiser.
+        options: Options of the run.
+        runtime: Device, processes and precision.
+        task: Task that turns a batch into its loss; it holds the model.
+        optimizer: timm's optimiser.
         scheduler: timm's scheduler, or ``None``.
-        scaler: Loss scaler of float16, or ``None``.
+        scaler: Loss scaler for float16, or ``None``.
         ema: Moving average of the weights, or ``None``.
-        targets: Makes the loss's targets from a batch's labels.
-        loss: The training loss.
-        mixup: timm's mixup, or ``None``.
-        erasing: Random erasing, or ``None``.
     """
 
     options: TrainOptions
     runtime: Runtime
-    core: Any
-    forward: nn.Module
+    task: TrainingTask
     optimizer: torch.optim.Optimizer
     scheduler: Any
     scaler: torch.amp.GradScaler | None
     ema: ModelEmaV3 | None
-    targets: Targets
-    loss: nn.Module
-    mixup: Mixup | None
-    erasing: RandomErasing | None
+
+    @property
+    def model(self) -> Any:
+        """The bare model, without DDP and ``torch.compile``."""
+        return self.task.model
 
     def compute_loss(self, images: Tensor, labels: Labels, step: int) -> Tensor:
-        """Loss of one batch. All randomness follows from the seed, the rank and the step."""
+        """Return the loss of one batch. All randomness follows from the seed, the rank and the step."""
         seed_everything(self.options.seed, self.runtime.rank, step)
-        with self.runtime.autocast():
-            target = self.targets(images, labels)  # a teacher sees the image before it is damaged
-        if self.erasing is not None:
-            images = self.erasing(images)
-        if self.mixup is not None:
-            images, target = self.targets.mix(self.mixup, images, labels, target)
-        if self.options.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        with self.runtime.autocast():
-            if self.options.token_label:
-                height, width = images.shape[-2:]
-                if self.options.mix_token:
-                    box = self.core.sample_box(height, width)
-                else:
-                    box = torch.zeros(4, dtype=torch.int64)
-                output = self.forward(images, box.to(images.device, non_blocking=True))
-            else:
-                output = self.forward(images)
-            return self.loss(output, target)
+        return self.task(images, labels)
 
     def update(self, parameters: list[nn.Parameter]) -> None:
-        """One optimiser step on the gradients that stand."""
+        """Update the weights by the gradients that have accumulated, and clear these."""
         clip = self.options.clip_grad
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
@@ -119,28 +79,28 @@ def train_epoch(
     batches: int,
     save: Callable[[int], None],
 ) -> dict[str, float]:
-    """Train one epoch, or what is left of it.
+    """Train one epoch, or the rest of it.
 
     Args:
-        training: What to train.
-        loader: Gives the batches from ``first_batch`` on.
-        epoch: Its number.
-        first_batch: Batches that are done already.
-        batches: Batches of the whole epoch.
-        save: Called with the number of batches done, where `recovery_interval` asks for it.
+        training: Model, optimiser and what belongs to them.
+        loader: Loader of the batches from ``first_batch`` on.
+        epoch: Number of the epoch, from 0.
+        first_batch: Number of batches that are done already.
+        batches: Number of batches in the whole epoch.
+        save: Function that saves the run, called with the number of batches done every `recovery_interval`.
 
     Returns:
-        ``loss`` (mean over what this call trained and over all ranks), ``images_per_second``.
+        ``loss``, the mean over the batches of this call and over all ranks, and ``images_per_second``.
 
     Raises:
-        UserError: The loss is not finite any more.
+        UserError: The loss is NaN or infinite.
     """
     o, runtime = training.options, training.runtime
     accumulate = o.grad_accum_steps
     updates = math.ceil(batches / accumulate)
-    parameters = list(training.core.parameters())
+    parameters = list(training.model.parameters())
     sums = torch.zeros(2, device=runtime.device)  # loss, batches
-    training.core.train()
+    training.model.train()
     training.optimizer.zero_grad()
     progress = Progress(f"epoch {epoch}", updates, o.log_interval, runtime.is_main)
     start, images_seen = time.perf_counter(), 0
@@ -151,7 +111,7 @@ def train_epoch(
         update = number // accumulate
         group = min(accumulate, batches - update * accumulate)  # batches that share this update
         is_last = (number + 1) % accumulate == 0 or number + 1 == batches
-        with _no_sync(training.forward, not is_last):
+        with nullcontext() if is_last else training.task.no_sync():
             loss = training.compute_loss(images, labels, epoch * batches + number)
             scaled = loss / group
             (training.scaler.scale(scaled) if training.scaler else scaled).backward()
@@ -161,10 +121,10 @@ def train_epoch(
             continue
         training.update(parameters)
         if training.ema is not None:
-            training.ema.update(training.core, step=epoch * updates + update)
+            training.ema.update(training.model, step=epoch * updates + update)
         if training.scheduler is not None:
             training.scheduler.step_update(epoch * updates + update + 1)
-        if due is not None:  # of the update before: the device has this one to do meanwhile
+        if due is not None:  # line of the previous update: the device is already busy with this one
             due.show(progress, epoch)
             due = None
         if progress.is_due(update + 1):
@@ -172,7 +132,7 @@ def train_epoch(
             learning_rate = training.optimizer.param_groups[0]["lr"]
             due = _LogLine(update, HostCopy(sums[0] / sums[1]), learning_rate, rate)
         if o.recovery_interval and (update + 1) % o.recovery_interval == 0 and number + 1 < batches:
-            if due is not None:  # weights of a loss that is not finite must not replace good ones
+            if due is not None:  # raises if the loss is not finite, before bad weights replace good ones
                 due.show(progress, epoch)
                 due = None
             save(number + 1)
@@ -196,7 +156,7 @@ class _LogLine:
         if not math.isfinite(mean):
             raise UserError(
                 f"the loss is {mean} at epoch {epoch}, update {self.update}: lower --lr, clip with "
-                "--clip-grad, or leave --amp away"
+                "--clip-grad, or train without --amp"
             )
         progress.show(self.update + 1, loss=mean, lr=self.learning_rate, images_per_second=self.rate)
 
@@ -212,16 +172,16 @@ def evaluate(
     channels_last: bool = False,
     on_batch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> dict[str, float]:
-    """Accuracy over a set, every sample once on any number of ranks.
+    """Measure the accuracy over a data set; each sample counts once, on any number of ranks.
 
     Args:
-        model: In evaluation mode.
-        loader: This rank's batches.
-        runtime: Where it runs.
-        title: For the log.
+        model: Model in evaluation mode.
+        loader: Loader of this rank's batches.
+        runtime: Device, processes and precision.
+        title: Title of the log lines.
         log_interval: Batches between log lines.
-        channels_last: NHWC memory for the images.
-        on_batch: Also given each batch's logits and classes.
+        channels_last: Put the images into NHWC memory.
+        on_batch: Function that also receives the logits and classes of each batch.
 
     Returns:
         ``loss, top1, top5, samples`` over all ranks, and this rank's ``images_per_second``.
@@ -245,8 +205,3 @@ def evaluate(
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start
     return counter.result(runtime) | {"images_per_second": seen / seconds}
-
-
-def _no_sync(model: nn.Module, wanted: bool) -> Any:
-    """DDP, compiled or not, does without the sum over ranks; other models never make it."""
-    return getattr(model, "no_sync", nullcontext)() if wanted else nullcontext()

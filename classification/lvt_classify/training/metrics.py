@@ -1,4 +1,4 @@
-"""Metrics that are exact: counts are summed over batches and ranks, and divided once."""
+"""Exact metrics: counts are summed over batches and ranks, and divided once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lvt_classify.runtime import Runtime
 
 
 class AccuracyCounter:
-    """Cross-entropy, top-1 and top-5 accuracy of a set, counted by sample.
+    """Cross-entropy, top-1 and top-5 accuracy of a data set, counted per sample.
 
     Args:
-        device: Where the counts live.
+        device: Device that holds the counts, so that no batch waits for the host.
     """
 
     def __init__(self, device: torch.device) -> None:
-        # loss sum, top-1 hits, top-5 hits, samples; float64 counts integers exactly up to 2^53
+        # Sum of losses, top-1 hits, top-5 hits, samples. float64 counts exactly up to 2^53; MPS lacks it.
         dtype = torch.float32 if device.type == "mps" else torch.float64
         self.sums = torch.zeros(4, device=device, dtype=dtype)
 
@@ -27,11 +27,11 @@ class AccuracyCounter:
         loss = F.cross_entropy(logits, targets, reduction="sum")
         ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (B, 5)
         hits = ranked == targets[:, None]
-        count = loss.new_full((), len(targets))  # `torch.tensor` on a GPU would wait for it
+        count = loss.new_full((), len(targets))  # `torch.tensor` would wait for the GPU
         self.sums += torch.stack((loss, hits[:, 0].sum(), hits.sum(), count))
 
     def result(self, runtime: Runtime) -> dict[str, float]:
-        """``loss``, ``top1`` and ``top5`` in percent, and ``samples``, over all ranks."""
+        """Return ``loss``, ``top1`` and ``top5`` in percent, and ``samples``, over all ranks."""
         loss, top1, top5, samples = runtime.sum(self.sums.clone()).tolist()
         samples = max(samples, 1.0)
         return {

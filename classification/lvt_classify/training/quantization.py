@@ -1,11 +1,11 @@
-"""Fine-tuning with the rounding of int8, so that an int8 export loses less.
+"""Quantization-aware fine-tuning: training with the rounding of int8, so that an int8 export loses less.
 
-In every layer with weights these and the input are rounded to what int8 has, in training and in validation;
-the gradient passes as if they were not. Weights: symmetric, a scale per output channel. Inputs: one range per
-layer, which grows with what it meets and shrinks slowly, as calibration takes the extremes of many images.
-Norms, softmax and products of two activations stay in float, as in our exports.
+Every layer with weights rounds its weights and its input to 8 bits, in training and in validation; gradients
+pass as if nothing were rounded. Weights: symmetric, one scale per output channel. Inputs: one range per
+layer, which grows at once with larger values and shrinks slowly, because calibration takes the extremes of
+many images. Norms, softmax and products of two activations stay in float, as in our exports.
 
-The parameters themselves stay float and keep their names: checkpoints are those of any other run.
+The parameters stay float and keep their names, so checkpoints are the same as those of any other run.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 WEIGHT_LEVELS = 127  # on each side of zero
 INPUT_LEVELS = 255
-SHRINK = 0.01  # of a range's excess, per batch
+SHRINK = 0.01  # share of a range's excess that it loses per batch
 
 
 class InputRange(nn.Module):
-    """Rounds a layer's input to 256 values between the extremes that it has met.
+    """Rounding of a layer's input to 256 values between the extremes of the inputs so far.
 
     Attributes:
-        extremes: Lowest and highest value ``(2,)``, zero between them. No part of a model's ``state_dict``.
+        extremes: Lowest and highest value ``(2,)``, with zero between them; not in the ``state_dict``.
     """
 
     extremes: Tensor
@@ -43,7 +43,7 @@ class InputRange(nn.Module):
         self.register_buffer("extremes", torch.zeros(2), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A tensor of any shape, rounded; in training the range follows it."""
+        """Round a tensor of any shape; in training the range follows its values."""
         values = x.float()
         if self.training:
             low, high = torch.aminmax(values.detach())
@@ -54,17 +54,18 @@ class InputRange(nn.Module):
         return torch.fake_quantize_per_tensor_affine(values, scale, zero, 0, INPUT_LEVELS).to(x.dtype)
 
     @torch.no_grad()
-    def _follow(self, met: Tensor) -> None:
-        shrunk = self.extremes.lerp(met, SHRINK)
-        self.extremes.copy_(torch.stack((torch.minimum(met, shrunk)[0], torch.maximum(met, shrunk)[1])))
+    def _follow(self, batch: Tensor) -> None:
+        """Move the extremes to those of a batch: at once outwards, slowly inwards."""
+        shrunk = self.extremes.lerp(batch, SHRINK)
+        self.extremes.copy_(torch.stack((torch.minimum(batch, shrunk)[0], torch.maximum(batch, shrunk)[1])))
 
 
 def quantize_weight(weight: Tensor, channel_dims: int = 1) -> Tensor:
-    """A weight rounded to 255 values per output channel, symmetric around zero.
+    """Round a weight to 255 values per output channel, symmetric around zero.
 
     Args:
-        weight: Output channels first.
-        channel_dims: How many dimensions count them: 2 for CSA's ``(tap, out, in)``.
+        weight: Weight whose first dimensions are the output channels.
+        channel_dims: Number of these dimensions: 2 for CSA's ``(tap, out, in)``.
     """
     rows = weight.flatten(0, channel_dims - 1).flatten(1)  # (channels, the rest)
     largest = rows.detach().abs().amax(dim=1)
@@ -75,13 +76,13 @@ def quantize_weight(weight: Tensor, channel_dims: int = 1) -> Tensor:
 
 
 def make_quantization_aware(model: nn.Module) -> None:
-    """Have all layers with weights round these and their inputs; the model is changed.
+    """Let all layers of a model round their weights and inputs; the model is changed in place.
 
     Raises:
-        UserError: It is none of ours, and only these can be exported.
+        UserError: The model is not an LVT, and no other model can be exported.
     """
     if not isinstance(getattr(model, "backbone", None), LVT):
-        raise UserError("--quantization-aware: needs --model lvt_cls, the classifier that can be exported")
+        raise UserError("--quantization-aware: requires --model lvt_cls, the classifier that can be exported")
     inner = {id(module.conv) for module in model.modules() if isinstance(module, AtrousQuery)}
     layers = {
         name: module
@@ -93,11 +94,11 @@ def make_quantization_aware(model: nn.Module) -> None:
         layer.input_range = InputRange().to(device)
         layer.register_forward_pre_hook(_round)
         layer.register_forward_hook(_restore, always_call=True)
-    logger.info("weights and inputs in 8 bits, of %d layers: %s", len(layers), ", ".join(layers))
+    logger.info("8 bits for weights and inputs of %d layers: %s", len(layers), ", ".join(layers))
 
 
 def input_ranges(model: nn.Module) -> dict[str, Tensor]:
-    """All ranges of a model, by the names of their layers."""
+    """Return all ranges of a model, by the names of their layers."""
     return {
         name.removesuffix(".input_range"): module.extremes
         for name, module in model.named_modules()
@@ -106,20 +107,20 @@ def input_ranges(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_input_ranges(model: nn.Module, ranges: Mapping[str, Tensor]) -> None:
-    """Put `input_ranges` back.
+    """Restore the ranges that `input_ranges` returned.
 
     Raises:
-        KeyError: A layer has none.
+        KeyError: A layer has no range.
     """
     for name, extremes in input_ranges(model).items():
         extremes.copy_(ranges[name])
 
 
 def share_input_ranges(model: nn.Module, average: nn.Module) -> None:
-    """Let the moving average of a model's weights use the ranges of the model itself."""
-    for ours, theirs in zip(model.modules(), average.modules(), strict=True):
-        if isinstance(ours, InputRange):
-            theirs.extremes = ours.extremes
+    """Let the moving average of a model use the ranges of the model itself."""
+    for module, averaged in zip(model.modules(), average.modules(), strict=True):
+        if isinstance(module, InputRange):
+            averaged.extremes = module.extremes
 
 
 def _round(layer: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -135,7 +136,7 @@ def _restore(layer: Any, inputs: Any, output: Any) -> None:
 
 
 def _weight(layer: Any) -> tuple[Any, str]:
-    """Where a layer's weight is, and what it is called there."""
+    """Return the module that owns a layer's weight, and the weight's name in it."""
     if isinstance(layer, CSA):
         return layer, "tap_weight"
     return (layer.conv if isinstance(layer, AtrousQuery) else layer), "weight"

@@ -1,4 +1,4 @@
-"""What a run tells: lines, a progress bar, summary.csv, TensorBoard, W&B, curves.png."""
+"""Log of a run: lines, a progress bar, summary.csv, TensorBoard, W&B, curves.png."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """A bar on a terminal, one line per interval elsewhere; silent but on the main process.
+    """A progress bar on a terminal; elsewhere one line per interval.
 
     Args:
-        title: What goes on.
-        total: Steps.
+        title: Title of the bar or the lines.
+        total: Number of steps.
         interval: Steps between lines.
-        active: Whether this process talks.
+        active: Whether this process shows progress; only the main process does.
     """
 
     def __init__(self, title: str, total: int, interval: int, active: bool) -> None:
@@ -37,7 +37,7 @@ class Progress:
             self.bar = tqdm(total=total, desc=title, leave=False, dynamic_ncols=True)
 
     def is_due(self, step: int) -> bool:
-        """Whether to show this step."""
+        """Return whether to show this step."""
         return step % self.interval == 0 or step == self.total
 
     def show(self, step: int, **values: float) -> None:
@@ -52,21 +52,21 @@ class Progress:
             logger.info("%s  %d/%d  %s", self.title, step, self.total, text)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()
 
 
 class RunLog:
-    """Records of the main process, one per epoch, to every place that was asked for.
+    """Records of the main process, one per epoch, written to all loggers.
 
     Args:
-        folder: The run's folder.
-        options: Of the run.
-        history: Records of the epochs before, when a run is resumed.
+        folder: Folder of the run.
+        options: Options of the run.
+        history: Records of earlier epochs, if the run is resumed.
 
     Raises:
-        UserError: A logger that was asked for is not installed.
+        UserError: A requested logger is not installed.
     """
 
     def __init__(self, folder: Path, options: TrainOptions, history: list[dict[str, Any]]) -> None:
@@ -78,13 +78,15 @@ class RunLog:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise UserError("--tensorboard: pip install tensorboard") from error
+                raise UserError(
+                    "--tensorboard: TensorBoard is not installed; pip install tensorboard"
+                ) from error
             self.writer = SummaryWriter(folder, purge_step=len(history) or None)
         if options.wandb:
             try:
                 import wandb
             except ImportError as error:
-                raise UserError("--wandb: pip install wandb") from error
+                raise UserError("--wandb: Weights & Biases is not installed; pip install wandb") from error
             self.wandb = wandb.init(
                 project=options.wandb_project,
                 name=folder.name,
@@ -108,7 +110,7 @@ class RunLog:
             self.wandb.log(numbers, step=values["epoch"])
 
     def close(self) -> None:
-        """Draw the curves, end the loggers."""
+        """Draw the curves and close the loggers."""
         if self.history:
             draw_curves(self.folder / "curves.png", self.history)
         if self.writer is not None:
@@ -129,7 +131,7 @@ def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def draw_curves(path: Path, history: list[dict[str, Any]]) -> None:
-    """Losses, accuracies and the learning rate over the epochs, as a PNG."""
+    """Draw losses, accuracies and the learning rate over the epochs, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")

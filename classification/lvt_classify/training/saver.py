@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the last one, and the best few; and how to continue from one."""
+"""Checkpoints of a run: saving the last and the best few, and resuming from one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 LAST = "last.pth.tar"
 BEST = "model_best.pth.tar"
-# What the optimiser, the schedule and the randomness have built on; another value would be ignored.
+# Options that the saved state of optimiser, schedule and seeds depends on: a resumed run cannot change them.
 FIXED = (
     "opt", "lr", "weight_decay", "momentum", "opt_eps", "opt_betas", "layer_decay", "epochs", "sched",
     "sched_on_updates", "warmup_epochs", "warmup_lr", "min_lr", "cooldown_epochs", "decay_epochs",
@@ -30,12 +30,12 @@ FIXED = (
 
 @dataclasses.dataclass
 class Position:
-    """How far a run has come.
+    """Position of a run in its schedule.
 
     Attributes:
-        epoch: The epoch that is next or under way.
-        batch: Batches of it that are done.
-        history: One record per finished epoch.
+        epoch: Epoch that is in progress, or next.
+        batch: Number of batches of this epoch that are done.
+        history: Records of the finished epochs.
         best: ``(score, epoch)`` of the kept checkpoints, best first; a larger score is better.
     """
 
@@ -46,12 +46,12 @@ class Position:
 
 
 class Saver:
-    """Writes a run's checkpoints, each whole or not at all.
+    """Writer of a run's checkpoints; each is written whole or not at all.
 
     Args:
-        folder: The run's folder.
-        training: What to save.
-        classes: Names of the classes, kept with the weights.
+        folder: Folder of the run.
+        training: Training whose state is saved.
+        classes: Names of the classes, saved with the weights.
     """
 
     def __init__(self, folder: Path, training: Training, classes: list[str] | None) -> None:
@@ -60,7 +60,7 @@ class Saver:
         self.classes = classes
 
     def save(self, position: Position) -> None:
-        """Write ``last.pth.tar``: everything that continuing needs."""
+        """Write ``last.pth.tar``, with everything that resuming needs."""
         t = self.training
         extra: dict[str, Any] = {
             "arch": t.options.model,
@@ -77,11 +77,11 @@ class Saver:
         if t.ema is not None:
             extra["state_dict_ema"] = t.ema.module.state_dict()
         if t.options.quantization_aware:
-            extra["input_ranges"] = input_ranges(t.core)
-        save_checkpoint(t.core, self.folder / LAST, **extra)
+            extra["input_ranges"] = input_ranges(t.model)
+        save_checkpoint(t.model, self.folder / LAST, **extra)
 
     def rank(self, position: Position, score: float) -> None:
-        """Enter the epoch just finished into the best few, if it belongs there."""
+        """Save the run, and keep the checkpoint of the finished epoch if it is among the best few."""
         epoch = position.epoch - 1
         keep = self.training.options.checkpoint_hist
         position.best = sorted([*position.best, (score, epoch)], key=lambda e: (-e[0], e[1]))
@@ -100,19 +100,19 @@ class Saver:
 
 
 def restore(path: str, training: Training) -> Position:
-    """Put everything back as it stood when ``path`` was written.
+    """Restore the state of training from a checkpoint; return the position of the run.
 
     Raises:
-        UserError: The checkpoint is not one of a run, or of a run that cannot be continued so.
+        UserError: The checkpoint holds no state of a run, or does not fit the options of this run.
     """
     content = read_checkpoint(path)
     if "position" not in content or "optimizer" not in content:
-        raise UserError(f"--resume {path}: holds weights alone; start from them with --finetune")
+        raise UserError(f"--resume {path}: holds only weights; start from them with --finetune")
     position = Position(**content["position"])
     position.best = [(score, number) for score, number in position.best]
     _check_same_run(path, content, training, position)
     try:
-        training.core.load_state_dict(content["state_dict"])
+        training.model.load_state_dict(content["state_dict"])
         training.optimizer.load_state_dict(content["optimizer"])
         if training.ema is not None:
             training.ema.module.load_state_dict(content["state_dict_ema"])
@@ -121,7 +121,7 @@ def restore(path: str, training: Training) -> Position:
         if training.scheduler is not None and "scheduler" in content:
             training.scheduler.load_state_dict(content["scheduler"])
         if training.options.quantization_aware:
-            load_input_ranges(training.core, content["input_ranges"])
+            load_input_ranges(training.model, content["input_ranges"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"--resume {path}: does not fit this run: {reason}") from error
@@ -130,48 +130,52 @@ def restore(path: str, training: Training) -> Position:
 
 
 def _check_same_run(path: str, content: dict[str, Any], training: Training, position: Position) -> None:
-    """Name what differs; refuse what would make the position meaningless."""
+    """Log the options that differ; reject differences that the saved state does not allow.
+
+    Raises:
+        UserError: The run has another model, joint batch size or fixed option, or no moving average.
+    """
     before, now = {"quantization_aware": False, **content["options"]}, plain(training.options)
     world = content["world"], training.runtime.world
     if before["model"] != now["model"]:
-        raise UserError(f"--resume {path}: is a {before['model']}, not a {now['model']}")
+        raise UserError(f"--resume {path}: holds the model {before['model']}, not --model {now['model']}")
     if training.ema is not None and "state_dict_ema" not in content:
-        raise UserError(f"--resume {path}: has no moving average, which --model-ema needs")
+        raise UserError(f"--resume {path}: lacks the moving average that --model-ema needs")
     joint = before["batch_size"] * world[0], now["batch_size"] * world[1]
     if position.batch and joint[0] != joint[1]:
         raise UserError(
-            f"--resume {path}: stands inside of an epoch of batches of {joint[0]} images (all "
-            f"processes together), this run has {joint[1]}"
+            f"--resume {path}: was saved within an epoch, whose batches had {joint[0]} images (all processes "
+            f"together), but this run has {joint[1]}; choose -b and the number of processes to match"
         )
     changed = [name for name in FIXED if before.get(name) != now[name]]
     if changed:
-        told = ", ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in changed)
+        changes = ", ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in changed)
         raise UserError(
-            f"--resume {path}: a run is continued as it began, but {told}; to train on differently, start "
+            f"--resume {path}: a resumed run must keep its options, but {changes}; to change them, start "
             "from its weights with --finetune"
         )
     silent = {"resume", "output", "experiment", "workers", "log_interval", "data_dir"}
     for name, value in now.items():
         if name not in silent and before.get(name) != value:
-            logger.warning("--resume: %s was %s, is %s now", name, before.get(name), value)
+            logger.warning("--resume: %s was %s, now is %s", name, before.get(name), value)
     if world[0] != world[1]:
-        logger.warning("--resume: %d processes then, %d now", *world)
+        logger.warning("--resume: the run had %d processes, now has %d", *world)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what a run that was killed while it wrote has left behind; finished files are safe."""
+    """Delete unfinished files of a run that was killed while it wrote."""
     for path in folder.glob(".*.pth.tar.*"):
         path.unlink()
 
 
 def plain(options: Any) -> dict[str, Any]:
-    """Options as plain values, for checkpoints and YAML."""
+    """Convert options to plain values, for checkpoints and YAML."""
     values = dataclasses.asdict(options)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def write_options(path: Path, options: Any) -> None:
-    """Save the options as a YAML that ``-c`` reads back."""
+    """Save the options as YAML, which ``-c`` reads."""
     import yaml
 
     values = {name: value for name, value in plain(options).items() if name != "data_dir"}
@@ -179,7 +183,7 @@ def write_options(path: Path, options: Any) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Give a file a second name, or a copy where the file system has no links."""
+    """Link a file under a second name, or copy it if the file system does not support links."""
     temporary = target.with_name(f".{target.name}.new")
     temporary.unlink(missing_ok=True)
     try:

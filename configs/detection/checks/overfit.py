@@ -2,7 +2,7 @@
 
     python tools/train.py configs/checks/overfit.py --data-root DIR --seed 0
 
-DIR is in COCO's layout, with a handful of images in ``train2017``; PQ is of these same images, every 20
+DIR is in COCO's layout, with a handful of images in ``train2017``; PQ has these same images, every 20
 epochs. From scratch, short side 256, nothing augmented, fewer proposals.
 """
 

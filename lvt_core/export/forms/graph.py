@@ -1,7 +1,7 @@
-"""The network as runtimes like it: ordinary operators on tensors of at most four dimensions.
+"""The network in a form that suits runtimes: ordinary operators on tensors of at most four dimensions.
 
-`exportable` copies a model and replaces what delegates refuse or do slowly. The function stays the same;
-weights are folded where that saves an operator.
+`exportable` copies a model and replaces layers that delegates reject or run slowly. The function stays the
+same; weights are folded where that saves an operator.
 
 Legend: B batch, H W map, h = ceil(H/2), w = ceil(W/2) windows, C channels, N heads, d = C / N.
 """
@@ -26,11 +26,11 @@ from lvt_core.segformer import SegFormerHead
 
 
 def exportable(model: nn.Module) -> nn.Module:
-    """A copy for inference, of the same function.
+    """Copy a model for inference, with the same function.
 
     CSA becomes slices and one matrix product per tap, its put-back sums and interleaving (`SlicedCSA`);
     attention becomes two matrix products and a softmax, with its scale in the key's weights;
-    what follows a convolution sees tokens; a SegFormer head is folded.
+    layers behind a convolution see tokens; a SegFormer head is folded.
     """
     forms: dict[type, Callable[..., nn.Module]] = {
         CSA: SlicedCSA,
@@ -42,14 +42,14 @@ def exportable(model: nn.Module) -> nn.Module:
         SegFormerHead: SegFormerHead.fold,
     }
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    return replace_layers(model, forms).requires_grad_(False)  # of the new ones, too: converters read them
+    return replace_layers(model, forms).requires_grad_(False)  # converters read it on the new layers, too
 
 
 class Outputs(nn.Module):
     """A model whose outputs are always a tuple.
 
     Args:
-        model: Gives a tensor, or a list or tuple of them.
+        model: Model whose output is a tensor, or a list or tuple of them.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -57,19 +57,19 @@ class Outputs(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        found = self.model(x)
-        return (found,) if isinstance(found, Tensor) else tuple(found)
+        outputs = self.model(x)
+        return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
 def replace_layers(module: nn.Module, forms: Mapping[type, Callable[..., nn.Module]]) -> nn.Module:
-    """Put other forms in the place of a model's layers, by type.
+    """Replace a model's layers by other forms, by type.
 
     Args:
-        module: The model; it is changed.
-        forms: For each type, what makes the other form of a layer.
+        module: Model; it is changed.
+        forms: Function that makes the other form of a layer, by type.
 
     Returns:
-        The model, or its other form if it is such a layer itself.
+        Model, or its other form if the model itself is such a layer.
     """
     if type(module) in forms:
         return forms[type(module)](module)
@@ -82,20 +82,20 @@ class SlicedCSA(nn.Module):
     """`CSA` without windows in memory (paper, section 3.1).
 
     Args:
-        csa: Whose weights it takes.
+        csa: Layer whose weights are used.
     """
 
     def __init__(self, csa: CSA) -> None:
         super().__init__()
         self.num_heads = csa.num_heads
-        # Softmax over the last axis takes nine numbers at a time. With keys first it takes a vector of them.
+        # A softmax over the last axis handles nine numbers at a time; with keys first it handles vectors.
         weight, bias = (self._keys_first(t * csa.scale) for t in (csa.attn.weight, csa.attn.bias))
-        self.attn = _linear(weight / STRIDE**2, bias)  # of the core's sum
+        self.attn = _linear(weight / STRIDE**2, bias)  # the core is a sum, not a mean
         self.values = nn.ModuleList(_linear(weight) for weight in csa.tap_weight)
         self.proj = csa.proj
 
     def _keys_first(self, t: Tensor) -> Tensor:
-        """Rows by head, query, key to rows by key, head, query."""
+        """Reorder rows from (head, query, key) to (key, head, query)."""
         return t.reshape(self.num_heads, NUM_TAPS, NUM_TAPS, -1).permute(2, 0, 1, 3).reshape(t.shape)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,10 +120,10 @@ class SlicedCSA(nn.Module):
 
 
 def _core(x: Tensor, pixels: list[Tensor]) -> Tensor:
-    """Four times the mean of each window's 2 x 2 core, ``(B, h, w, C)``.
+    """Compute four times the mean of each window's 2 x 2 core, ``(B, h, w, C)``.
 
-    Where a core may lie half outside, for sizes that are odd or free, its last row or column counts twice:
-    one row and column more than there are, then as many as the windows have.
+    With odd or free sizes a core may lie half outside; then its last row or column counts twice: the map is
+    extended by one row and column, and cut to the size of the windows.
     """
     _, H, W, _ = x.shape
     if isinstance(H, int) and isinstance(W, int) and H % 2 == W % 2 == 0:
@@ -134,15 +134,15 @@ def _core(x: Tensor, pixels: list[Tensor]) -> Tensor:
 
 
 def _put_back(taps: list[Tensor]) -> Tensor:
-    """Nine tap outputs ``(B, h, w, C)`` to the map ``(B, 2h, 2w, C)``, by parity of its pixels."""
+    """Put nine tap outputs ``(B, h, w, C)`` into the map ``(B, 2h, 2w, C)``, by parity of its pixels."""
     B, h, w, C = taps[0].shape
     rows = [_interleave(taps[3 * dy + 1], taps[3 * dy + 2], taps[3 * dy], axis=2) for dy in range(KERNEL)]
-    above, even, odd = rows  # (B, h, 2w, C): what window rows put on the row above, on their own, below
+    above, even, odd = rows  # (B, h, 2w, C): outputs for the row above, the own row, the row below
     return _interleave(even, odd, above, axis=1)
 
 
 def _interleave(even: Tensor, odd: Tensor, before: Tensor, axis: int) -> Tensor:
-    """Pixels of an axis: even ones from one tap, odd ones from this window and the next."""
+    """Interleave the pixels of an axis: even ones have one tap, odd ones this window's and the next one's."""
     B, h, w, C = even.shape
     if axis == 2:
         odd = odd + F.pad(before[:, :, 1:], (0, 0, 0, 1))
@@ -152,10 +152,10 @@ def _interleave(even: Tensor, odd: Tensor, before: Tensor, axis: int) -> Tensor:
 
 
 class SlicedRASA(nn.Module):
-    """`RASA` with keys and values from matrices of their own (paper, section 3.2).
+    """`RASA` with separate matrices for keys and values (paper, section 3.2).
 
     Args:
-        rasa: Whose weights it takes.
+        rasa: Layer whose weights are used.
     """
 
     def __init__(self, rasa: RASA) -> None:
@@ -163,7 +163,7 @@ class SlicedRASA(nn.Module):
         self.rasa = rasa
         replace_layers(rasa, {SpatialReduction: FoldedReduction})
         self.heads = _Heads(rasa.kv.weight, rasa.num_heads)
-        del rasa.kv  # which would be a weight in no file
+        del rasa.kv  # the weight would not be in the file
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
@@ -179,10 +179,10 @@ class SlicedRASA(nn.Module):
 
 
 class FoldedReduction(nn.Module):
-    """`SpatialReduction` with its kernel as the matrix that it is.
+    """`SpatialReduction` whose kernel is stored as a matrix.
 
     Args:
-        reduction: Whose weights it takes.
+        reduction: Layer whose weights are used.
     """
 
     def __init__(self, reduction: SpatialReduction) -> None:
@@ -197,10 +197,10 @@ class FoldedReduction(nn.Module):
 
 
 class SlicedClassAttention(nn.Module):
-    """`ClassAttention` with keys and values from matrices of their own.
+    """`ClassAttention` with separate matrices for keys and values.
 
     Args:
-        attention: Whose weights it takes.
+        attention: Layer whose weights are used.
     """
 
     def __init__(self, attention: ClassAttention) -> None:
@@ -214,7 +214,7 @@ class SlicedClassAttention(nn.Module):
 
 
 class _Heads(nn.Module):
-    """Attention of queries ``(B, L, C)`` to tokens ``(B, S, C)``: ``(B, L, C)``."""
+    """The attention of queries ``(B, L, C)`` to tokens ``(B, S, C)``, with result ``(B, L, C)``."""
 
     def __init__(self, kv_weight: Tensor, num_heads: int) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ class _Heads(nn.Module):
 
 
 def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
-    """A layer of these weights."""
+    """Make a linear layer with given weights."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device=weight.device)
     layer.to(weight.dtype).requires_grad_(False)
     layer.weight.copy_(weight)

@@ -1,4 +1,4 @@
-"""What follows a convolution sees tokens: other forms of the layers that have one.
+"""Other forms of the layers with a convolution: the layers behind it see tokens.
 
 Legend: B batch, H W map, C channels.
 """
@@ -14,18 +14,18 @@ from lvt_core.layers.patch_embed import PatchEmbed
 def _tokens(x: Tensor) -> Tensor:
     """Map ``(B, C, H, W)`` to tokens ``(B, H*W, C)``.
 
-    What comes out of a convolution lies channels-last in OpenVINO. Were it a map still, whatever follows
-    would take it for channels-first, and have it copied, pixel by pixel.
+    The output of a convolution is channels-last in OpenVINO. If it stayed a map, the next layer would take it
+    for channels-first and copy it pixel by pixel.
     """
     B, C, H, W = x.shape
     return x.permute(0, 2, 3, 1).reshape(B, H * W, C)
 
 
 class TokenNorm(nn.LayerNorm):
-    """`LayerNorm` of tokens: for maps OpenVINO has no kernel that does all of it.
+    """`LayerNorm` on tokens: OpenVINO has no single kernel for maps.
 
     Args:
-        norm: Whose weights it takes.
+        norm: Layer whose weights are used.
     """
 
     def __init__(self, norm: nn.LayerNorm) -> None:
@@ -33,7 +33,7 @@ class TokenNorm(nn.LayerNorm):
         self.weight, self.bias = norm.weight, norm.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, H, W, C)`` or tokens to the same."""
+        """Normalise a map ``(B, H, W, C)`` or tokens, same shape."""
         if x.dim() < 4:
             return super().forward(x)
         return super().forward(x.flatten(1, 2)).reshape(x.shape)
@@ -43,7 +43,7 @@ class TokenPatchEmbed(nn.Module):
     """`PatchEmbed` that normalises tokens.
 
     Args:
-        embed: Whose weights it takes.
+        embed: Layer whose weights are used.
     """
 
     def __init__(self, embed: PatchEmbed) -> None:
@@ -61,7 +61,7 @@ class TokenDepthwiseMlp(nn.Module):
     """`DepthwiseMlp` whose activation and second layer see tokens.
 
     Args:
-        mlp: Whose weights it takes.
+        mlp: Layer whose weights are used.
     """
 
     def __init__(self, mlp: DepthwiseMlp) -> None:

@@ -1,8 +1,7 @@
-"""Labelled images that an export is judged on: what is read, what is predicted, what it scores.
+"""Labelled images that calibrate and judge an export.
 
 A set is a folder in the layout of its task's recipe. Its training images calibrate, its validation images
-judge; both at the one size of the export. What is chosen before, is chosen by other training images
-(`Labelled.held_out`).
+judge, all at the size of the export. Choices before the gate use other training images (`held_out`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -23,13 +22,17 @@ from torch.nn import functional as F
 from torchvision.datasets import ImageFolder
 
 from lvt_core.errors import UserError
-from lvt_core.export.gate.label_map import IGNORED, MAX_CLASSES, read_label_map
+from lvt_core.semantic.iou import count_pairs, iou
+from lvt_core.semantic.label_map import IGNORED, MAX_CLASSES, read_label_map
+from lvt_predict.pictures import SUFFIXES, read_picture
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 CALIBRATION_IMAGES = 128
 
 
-class Labelled(ABC):
+Images = TypeVar("Images", bound="LabelledImages")
+
+
+class LabelledImages(ABC):
     """Images with their truth, for one task.
 
     Args:
@@ -37,14 +40,13 @@ class Labelled(ABC):
         size: Height and width that the network takes.
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.
-        limit: Judge on this many images at most, spread over the set.
+        limit: Most images to judge on, spread over the set.
 
     Raises:
         UserError: The folder does not have the layout.
     """
 
-    metric: ClassVar[str]
-    _judging: list[Any]  # of the validation images, or what `held_out` chose
+    _judging: list[Any]  # validation images, or those that `held_out` chose
 
     def __init__(
         self,
@@ -59,65 +61,73 @@ class Labelled(ABC):
 
     @abstractmethod
     def calibration(self) -> list[np.ndarray]:
-        """Training images, normalised, ``(1, 3, H, W)`` float32 each, spread over the set."""
+        """Return training images, normalised, ``(1, 3, H, W)`` float32 each, spread over the set."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[tuple[np.ndarray, Any]]:
-        """Validation images ``(1, 3, H, W)`` with their truth."""
+        """Yield validation images ``(1, 3, H, W)`` with their truth."""
 
     @abstractmethod
     def _training(self) -> list[Any]:
-        """What calibrates, and more of the same."""
+        """List all training images."""
 
-    def held_out(self, count: int) -> Labelled:
-        """The same set, but giving training images that do not calibrate, at most `count`, evenly.
+    def held_out(self: Images, count: int) -> Images:
+        """Return a copy of the set that yields training images that do not calibrate, at most `count`.
 
         Raises:
-            UserError: All of them calibrate.
+            UserError: All training images calibrate.
         """
         training = self._training()
         used = set(spread(len(training), CALIBRATION_IMAGES))
         rest = [image for i, image in enumerate(training) if i not in used]
         if not rest:
-            raise UserError(f"--data {self.root}: its {len(training)} training images all calibrate")
+            raise UserError(
+                f"--data {self.root}: all of its {len(training)} training images calibrate; add more"
+            )
         other = copy.copy(self)
         other._judging = [rest[i] for i in spread(len(rest), count)]
         return other
 
+
+class JudgedImages(LabelledImages):
+    """Labelled images of a task that the outputs of one network solve."""
+
+    metric: ClassVar[str]
+
     @abstractmethod
     def predict(self, outputs: Sequence[np.ndarray], truth: Any) -> Any:
-        """The network's outputs for one image to what is judged; of the truth only its size is used."""
+        """Turn the network's outputs for one image into a prediction; only the truth's size is used."""
 
     @abstractmethod
     def agreement(self, found: Any, expected: Any) -> float:
-        """Part of a prediction that is as expected, 0..1."""
+        """Return the share of a prediction that is as expected, 0..1."""
 
     @abstractmethod
     def score(self, predictions: Sequence[Any], truths: Sequence[Any]) -> float:
-        """`metric` in percent."""
+        """Compute `metric` in percent."""
 
 
 class ClassFolders(ImageFolder):
-    """A folder of images a class, numbered in the order that `classification/` trains them in."""
+    """A folder of images per class, numbered in the order of `lvt_classify`."""
 
     def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
         names = sorted(super().find_classes(directory)[0], key=natural_key)
         return names, {name: i for i, name in enumerate(names)}
 
 
-class ClassifiedImages(Labelled):
-    """``train/CLASS/*`` and ``val/CLASS/*``, as `classification/` reads them.
+class ClassifiedImages(JudgedImages):
+    """``train/CLASS/*`` and ``val/CLASS/*``, as `lvt_classify` reads them.
 
     Args:
         root: The data set's folder.
         size: Height and width that the network takes.
-        num_classes: Of the network; so many folders there must be.
-        classes: Their names, if they are known; those of the folders must be the same.
+        num_classes: Number of classes, which must be the number of folders.
+        classes: Names of the classes, if known, which must be the names of the folders.
         crop_pct: Part of the image, by its side, that the crop keeps.
-        options: Of `Labelled`.
+        options: Options of `LabelledImages`.
 
     Raises:
-        UserError: The folder does not have the layout, or other classes.
+        UserError: The folder does not have the layout, or has other classes.
     """
 
     metric = "top-1"
@@ -166,41 +176,43 @@ class ClassifiedImages(Labelled):
         return 100 * float(np.mean(np.equal(predictions, truths)))
 
     def _image(self, path: str) -> np.ndarray:
-        return np.asarray(self.transform(_rgb(Path(path))))[None]
+        return np.asarray(self.transform(read_picture(path)))[None]
 
     def _folder(self, split: str) -> ImageFolder:
         try:
-            found = ClassFolders(str(self.root / split))
-        except OSError as error:  # there is no such folder, or it is a file
-            raise UserError(f"--data {self.root}: {split}/ must have a folder of images a class") from error
-        if len(found.classes) != self.num_classes:
+            folder = ClassFolders(str(self.root / split))
+        except OSError as error:  # the folder is missing, or a file
             raise UserError(
-                f"--data {self.root}: {split}/ has {len(found.classes)} classes, "
-                f"the network {self.num_classes}"
+                f"--data {self.root}: {split}/ must have one folder of images per class"
+            ) from error
+        if len(folder.classes) != self.num_classes:
+            raise UserError(
+                f"--data {self.root}: {split}/ has {len(folder.classes)} classes, "
+                f"the network has {self.num_classes}"
             )
-        for name, ours in zip(found.classes, self.classes or found.classes, strict=True):
+        for name, ours in zip(folder.classes, self.classes or folder.classes, strict=True):
             if name != ours:
                 raise UserError(
                     f"--data {self.root}: {split}/ has the class {name!r} where the network has {ours!r}"
                 )
-        return found
+        return folder
 
 
-class LabelMaps(Labelled):
+class LabelMaps(JudgedImages):
     """``images/{training,validation}/*`` and ``annotations/…/*.png``, ADE20K's layout.
 
-    Images are brought to the network's size; logits, to that of the truth. A map's pixel holds its class,
-    from `first_class` on; 255 is not judged, nor 0 where classes begin at 1.
+    Images are resized to the network's size, logits to that of the truth. The value of a map's pixel is its
+    class, counted from `first_class`; 255 is not judged, nor is 0 if classes begin at 1.
 
     Args:
         root: The data set's folder.
         size: Height and width that the network takes.
-        num_classes: Of the network.
-        first_class: Number of the first class in the maps, 0 or 1.
-        options: Of `Labelled`.
+        num_classes: Number of the network's classes.
+        first_class: Value of the first class in the maps, 0 or 1.
+        options: Options of `LabelledImages`.
 
     Raises:
-        UserError: The folder does not have the layout, or there are more classes than 8 bits hold.
+        UserError: The folder does not have the layout, or there are too many classes for 8 bits.
     """
 
     metric = "mIoU"
@@ -211,19 +223,19 @@ class LabelMaps(Labelled):
         super().__init__(root, size, **options)
         if num_classes > MAX_CLASSES:
             raise UserError(
-                f"--data {root}: label maps hold at most {MAX_CLASSES} classes, the network has {num_classes}"
+                f"--data {root}: label maps support {MAX_CLASSES} classes, the network has {num_classes}"
             )
         self.num_classes, self.first_class = num_classes, first_class
         self._judging = self._files("validation")
 
     def calibration(self) -> list[np.ndarray]:
         files = self._training()
-        return [self._prepared(_rgb(files[i])) for i in spread(len(files), CALIBRATION_IMAGES)]
+        return [self._prepared(read_picture(files[i])) for i in spread(len(files), CALIBRATION_IMAGES)]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for index in spread(len(self._judging), self.limit):
             file = self._judging[index]
-            image = _rgb(file)
+            image = read_picture(file)
             truth = read_label_map(
                 self.root / "annotations" / file.parent.name / f"{file.stem}.png",
                 size=(image.height, image.width),
@@ -236,27 +248,22 @@ class LabelMaps(Labelled):
         return self._files("training")
 
     def predict(self, outputs: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
-        found = torch.from_numpy(outputs[0])
-        if found.ndim == 3:  # classes, decided in the graph
-            found = F.interpolate(found[:, None].float(), truth.shape, mode="nearest")[:, 0]
-            return found[0].to(torch.uint8).numpy()
-        logits = F.interpolate(found, truth.shape, mode="bilinear", align_corners=False)
+        output = torch.from_numpy(outputs[0])
+        if output.ndim == 3:  # classes: the graph has the argmax
+            labels = F.interpolate(output[:, None].float(), truth.shape, mode="nearest")[:, 0]
+            return labels[0].to(torch.uint8).numpy()
+        logits = F.interpolate(output, truth.shape, mode="bilinear", align_corners=False)
         return logits[0].argmax(dim=0).to(torch.uint8).numpy()
 
     def agreement(self, found: np.ndarray, expected: np.ndarray) -> float:
         return float((found == expected).mean())
 
     def score(self, predictions: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> float:
-        counts = np.zeros((IGNORED + 1, IGNORED + 1), dtype=np.int64)  # (truth, prediction)
-        for found, truth in zip(predictions, truths, strict=True):
-            pairs = truth.astype(np.int64).ravel() * (IGNORED + 1) + found.ravel()
-            counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
-        counts = counts[:IGNORED]
-        if not counts.any():
+        pairs = zip(truths, predictions, strict=True)
+        counts: Any = sum(count_pairs(truth, prediction, self.num_classes) for truth, prediction in pairs)
+        if not np.any(counts):
             raise UserError(f"--data {self.root}: no pixel of its label maps counts, all are 0 or {IGNORED}")
-        both = np.diag(counts[:, :IGNORED])
-        union = counts.sum(axis=1) + counts[:, :IGNORED].sum(axis=0) - both
-        return 100 * float((both[union > 0] / union[union > 0]).mean())
+        return 100 * float(np.nanmean(iou(counts)))
 
     def _prepared(self, image: Image.Image) -> np.ndarray:
         height, width = self.size
@@ -268,28 +275,22 @@ class LabelMaps(Labelled):
         folder = self.root / "images" / split
         files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
         if not files:
-            raise UserError(f"--data {self.root}: images/{split}/ must have images")
+            raise UserError(
+                f"--data {self.root}: images/{split}/ must contain images ({', '.join(SUFFIXES)})"
+            )
         return files
 
 
-LABELLED: dict[str, Callable[..., Labelled]] = {"lvt_cls": ClassifiedImages, "segformer": LabelMaps}
+LABELLED: dict[str, Callable[..., JudgedImages]] = {"lvt_cls": ClassifiedImages, "segformer": LabelMaps}
 
 
-def first_images(data: Labelled, count: int) -> list[np.ndarray]:
-    """Images of the set that judges."""
+def first_images(data: LabelledImages, count: int) -> list[np.ndarray]:
+    """Return the first images of the set that judges."""
     return [image for image, _ in islice(data, count)]
 
 
-def _rgb(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as opened:
-            return opened.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"{path}: is no image that can be read ({error})") from error
-
-
 def spread(count: int, limit: int | None) -> list[int]:
-    """At most `limit` of `count` positions, evenly."""
+    """Choose at most `limit` of `count` positions, at even distances."""
     if limit is None or count <= limit:
         return list(range(count))
     return [int(i) for i in np.linspace(0, count - 1, limit).round()]

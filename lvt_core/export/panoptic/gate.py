@@ -1,8 +1,9 @@
-"""The gate of panoptic networks: their maps must be mmdetection's, or nothing is written."""
+"""The gate of panoptic networks: their maps must be mmdetection's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 from torch import nn
 
 from lvt_core.errors import UserError
-from lvt_core.export.gate import gate
-from lvt_core.export.gate.gate import Parity, Scores
+from lvt_core.export.gate.parity import Parity, difference
+from lvt_core.export.gate.scores import MAX_DROP, MIN_AGREEMENT, Scores
 from lvt_core.export.panoptic.labelled import PanopticImages, same_segments, score_maps, to_truth
 from lvt_core.export.panoptic.open import PanopticNetwork
 from lvt_predict.model import ExportedModel
@@ -24,13 +25,13 @@ MAX_CHANGE = 0.1  # points of PQ, float32
 def predict_as_trained(
     network: PanopticNetwork, images: np.ndarray, extent: tuple[int, int], size: tuple[int, int]
 ) -> PanopticMap:
-    """mmdetection's own prediction, as `PanopticModel` gives one; scores are not in it.
+    """Predict with mmdetection itself; return the form of `PanopticModel`, without scores.
 
     Args:
-        network: What `open_panoptic` gives.
+        network: Network that `open_panoptic` opened.
         images: ``(1, 3, H, W)``, normalised and padded.
-        extent: The image's height and width therein.
-        size: The map's height and width.
+        extent: Height and width of the image in it.
+        size: Height and width of the map.
     """
     from mmdet.structures import INSTANCE_OFFSET, DetDataSample
 
@@ -46,8 +47,8 @@ def predict_as_trained(
     )
     model: Any = network.model
     with torch.inference_mode():
-        (found,) = model.predict(torch.from_numpy(images), [sample], rescale=True)
-    coded = found.pred_panoptic_seg.sem_seg[0].numpy()
+        (predicted,) = model.predict(torch.from_numpy(images), [sample], rescale=True)
+    coded = predicted.pred_panoptic_seg.sem_seg[0].numpy()
     num_classes = len(network.classes)
     values = [int(value) for value in np.unique(coded) if value % INSTANCE_OFFSET != num_classes]
     values.sort(key=lambda value: (value < INSTANCE_OFFSET, value // INSTANCE_OFFSET, value))
@@ -60,22 +61,33 @@ def predict_as_trained(
     return PanopticMap(ids, segments)
 
 
-def check_part(
-    model: nn.Module, exported: ExportedModel, *, inputs: Sequence[np.ndarray], tolerance: float
-) -> Parity:
-    """Compare a part with its network on what it is given in the whole.
+@dataclass(frozen=True)
+class PartGate:
+    """The gate of one part: compares it with its network on the inputs that it has in the whole.
 
-    Raises:
-        UserError: An output differs, in shape or by more than the tolerance.
+    Attributes:
+        inputs: Inputs of the part.
+        tolerance: Allowed difference, relative to the largest value.
     """
-    worst = max(gate.difference(model, exported, value) for value in inputs)
-    if worst > tolerance:
-        raise UserError(
-            f"{exported.manifest['runtime']}, {exported.manifest['model']}: differs from the model by "
-            f"{worst:.1e} of the largest value, allowed is {tolerance:.0e}: nothing is written"
-        )
-    batch, _, height, width = inputs[0].shape
-    return Parity(worst, tolerance, sum(len(value) for value in inputs), [(batch, height, width)])
+
+    inputs: Sequence[np.ndarray]
+    tolerance: float
+
+    def __call__(self, model: nn.Module, exported: ExportedModel) -> Parity:
+        """Compare an exported part with its network.
+
+        Raises:
+            UserError: An output differs, in shape or by more than the tolerance.
+        """
+        worst = max(difference(model, exported, value) for value in self.inputs)
+        if worst > self.tolerance:
+            raise UserError(
+                f"{exported.manifest['runtime']}, {exported.manifest['model']}: differs from the model by "
+                f"{worst:.1e} of the largest value, allowed is {self.tolerance:.0e}; nothing is written"
+            )
+        batch, _, height, width = self.inputs[0].shape
+        images = sum(len(value) for value in self.inputs)
+        return Parity(worst, self.tolerance, images, [(batch, height, width)])
 
 
 def judge(
@@ -84,11 +96,11 @@ def judge(
     data: PanopticImages | None,
     samples: Sequence[np.ndarray],
 ) -> Scores:
-    """Maps of the file and of mmdetection: PQ on labelled images, and how far they agree on all."""
+    """Compare maps of the file and of mmdetection: PQ on labelled images, and agreement on all."""
     ours, theirs, truths = [], [], []
     for images, truth in data or [(images, None) for images in samples]:
         height, width = images.shape[2:]
-        # Of noise not all is image, as of photographs.
+        # Noise has padding, too, as photographs have.
         extent = truth.extent if truth else (height - height // 9, width - width // 7)
         size = (int(truth.ids.shape[0]), int(truth.ids.shape[1])) if truth else extent
         ours.append(predict_as_trained(network, images, extent, size))
@@ -105,12 +117,17 @@ def judge(
 
 
 def require_good(scores: Scores, precision: str, runtime_name: str) -> None:
+    """Reject maps that differ by more than the precision allows.
+
+    Raises:
+        UserError: PQ or the agreement is too low.
+    """
     is_float = precision == "fp32"
     drop = abs(scores.model - scores.exported) if is_float else scores.model - scores.exported
-    allowed = MAX_CHANGE if is_float else gate.MAX_DROP
-    agreement = MIN_SAME if is_float else gate.MIN_AGREEMENT
+    allowed = MAX_CHANGE if is_float else MAX_DROP
+    agreement = MIN_SAME if is_float else MIN_AGREEMENT
     if drop > allowed or scores.agreement < agreement:
         raise UserError(
-            f"{runtime_name}, {precision}: {scores}; allowed are {allowed} points less and {agreement} %: "
+            f"{runtime_name}, {precision}: {scores}; allowed are {allowed} points less and {agreement} %; "
             "nothing is written"
         )

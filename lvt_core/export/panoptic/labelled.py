@@ -1,4 +1,4 @@
-"""Panoptic images in COCO's layout, that an export is judged on."""
+"""Panoptic images in COCO's layout, which calibrate and judge an export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from lvt_core.errors import UserError
-from lvt_core.export.gate.labelled import CALIBRATION_IMAGES, Labelled, _rgb, spread
+from lvt_core.export.gate.labelled import CALIBRATION_IMAGES, LabelledImages, spread
 from lvt_core.panoptic.annotations import AnnotatedImage, missing_file, read_images
 from lvt_core.panoptic.quality import (
     COLUMNS,
@@ -24,15 +24,16 @@ from lvt_core.panoptic.quality import (
     read_map,
 )
 from lvt_predict.panoptic import PanopticMap
+from lvt_predict.pictures import read_picture
 
 
 @dataclass(frozen=True)
 class PanopticTruth:
-    """What an image truly shows, and how it lies in the network's input.
+    """The truth about an image, and its place in the network's input.
 
     Attributes:
-        ids: ``(H, W)``, in the image's own size.
-        segments: What each id is.
+        ids: Segment ids ``(H, W)``, in the image's own size.
+        segments: Segment of each id.
         extent: Height and width of the image within the network's input.
     """
 
@@ -41,22 +42,20 @@ class PanopticTruth:
     extent: tuple[int, int]
 
 
-class PanopticImages(Labelled):
+class PanopticImages(LabelledImages):
     """``{train,val}2017/*`` and ``annotations/panoptic_{train,val}2017{.json,/*.png}``, COCO's layout.
 
-    Images that are not of the network's size are brought into it, keeping their proportions, and padded to
-    the right and below, as mmdetection does.
+    Images of another size than the network's are resized in proportion and padded to the right and below,
+    as in mmdetection.
 
     Args:
         root: The data set's folder.
         size: Height and width that the network takes.
         classes: Names, things before stuff.
-        num_things: How many of them are things.
-        pad_value: Of the normalised padding.
-        options: Of `Labelled`.
+        num_things: Number of things among them.
+        pad_value: Value of the normalised padding.
+        options: Options of `LabelledImages`.
     """
-
-    metric = "PQ"
 
     def __init__(
         self,
@@ -85,19 +84,9 @@ class PanopticImages(Labelled):
             pixels, extent = self._image(split, image)
             yield pixels, PanopticTruth(ids, list(image.segments), extent)
 
-    def predict(self, outputs: Sequence[np.ndarray], truth: PanopticTruth) -> Any:
-        """Raises: a panoptic map is made by `PanopticPipeline`, not of one network's outputs."""
-        raise UserError("panoptic networks are judged whole: lvt_core.export.panoptic.write does it")
-
-    def agreement(self, found: PanopticMap, expected: PanopticMap) -> float:
-        return same_segments(found, expected)
-
-    def score(self, predictions: Sequence[PanopticMap], truths: Sequence[PanopticTruth]) -> float:
-        return score_maps(predictions, [(truth.ids, truth.segments) for truth in truths], len(self.classes))
-
     def _image(self, split: str, image: AnnotatedImage) -> tuple[np.ndarray, tuple[int, int]]:
-        """An image as the network takes it, and its extent therein."""
-        pixels = np.array(_rgb(self.root / split / image.file_name), dtype=np.float32)
+        """Return an image as the network's input, and its extent in it."""
+        pixels = np.array(read_picture(self.root / split / image.file_name), dtype=np.float32)
         height, width = pixels.shape[:2]
         if (height, width) != (image.height, image.width):
             raise UserError(
@@ -106,7 +95,7 @@ class PanopticImages(Labelled):
             )
         ratio = min(self.size[0] / height, self.size[1] / width)
         extent = (min(round(height * ratio), self.size[0]), min(round(width * ratio), self.size[1]))
-        if extent != (height, width):  # without smoothing and in bytes, as mmdetection resizes
+        if extent != (height, width):  # like mmdetection: without antialiasing, rounded to bytes
             planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
             planes = F.interpolate(planes, extent, mode="bilinear", align_corners=False).round()
             pixels = planes[0].permute(1, 2, 0).numpy()
@@ -125,14 +114,15 @@ class PanopticImages(Labelled):
         if not images:
             raise UserError(f"--data {self.root}: annotations/panoptic_{split}.json: no image has a map")
         if (name := missing_file(self.root / split, [image.file_name for image in images])) is not None:
-            raise UserError(f"{self.root / split / name}: is not there, but the annotations name it")
+            raise UserError(f"{self.root / split / name}: is missing, but the annotations name it")
         return [(split, image) for image in images]
 
 
-def same_segments(found: PanopticMap, expected: PanopticMap) -> float:
-    """Part of the pixels, 0..1, where two maps have the same segment: of one label, mostly on each other."""
+def same_segments(prediction: PanopticMap, expected: PanopticMap) -> float:
+    """Return the share of pixels where two maps have the same segment: one label, IoU above a half."""
     sides = [
-        (one.ids, np.array([-1, *(segment.label for segment in one.segments)])) for one in (found, expected)
+        (one.ids, np.array([-1, *(segment.label for segment in one.segments)]))
+        for one in (prediction, expected)
     ]
     (rows, row_labels), (columns, column_labels) = sides  # ids are positions: void, then 1, 2, …
     pixels = np.bincount(
@@ -148,14 +138,14 @@ def same_segments(found: PanopticMap, expected: PanopticMap) -> float:
 def score_maps(
     maps: Sequence[PanopticMap], truths: Sequence[tuple[np.ndarray, Sequence[Segment]]], num_classes: int
 ) -> float:
-    """PQ in percent, the mean over classes that are there or found; 100 if there is none."""
+    """Compute PQ in percent, the mean over classes that occur or are predicted; 100 without any."""
     counts = np.zeros((num_classes, COLUMNS))
-    for found, truth in zip(maps, truths, strict=True):
-        counts += count_matches(*truth, found.ids, to_truth(found)[1], num_classes)
+    for prediction, truth in zip(maps, truths, strict=True):
+        counts += count_matches(*truth, prediction.ids, to_truth(prediction)[1], num_classes)
     quality = panoptic_quality(counts)["PQ"]
     return float(np.nanmean(quality)) if np.isfinite(quality).any() else 100.0
 
 
-def to_truth(found: PanopticMap) -> tuple[np.ndarray, list[Segment]]:
-    """A predicted map as a true one."""
-    return found.ids, [Segment(segment.id, segment.label) for segment in found.segments]
+def to_truth(prediction: PanopticMap) -> tuple[np.ndarray, list[Segment]]:
+    """Turn a predicted map into the form of a true one."""
+    return prediction.ids, [Segment(segment.id, segment.label) for segment in prediction.segments]

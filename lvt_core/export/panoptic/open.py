@@ -1,4 +1,4 @@
-"""A panoptic network from mmdetection's config and a checkpoint."""
+"""Opening a panoptic network from mmdetection's config and a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import nn
 from lvt_core.checkpoint import load_content
 from lvt_core.checkpoint.read import mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.frameworks import require
+from lvt_core.frameworks import require_installed
 
 
 @dataclass(frozen=True)
 class PanopticNetwork:
-    """A network and what its outputs mean.
+    """A panoptic network and the meaning of its outputs.
 
     Attributes:
-        model: mmdetection's, in evaluation.
+        model: mmdetection's model, in evaluation mode.
         classes: Names, things before stuff.
         num_things: How many of them are things.
         palette: A colour for each class, if the config has them.
@@ -42,7 +42,7 @@ def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork
     Raises:
         UserError: mmdetection is not installed, or a file is wrong or does not fit.
     """
-    require("mmengine", "mmcv", "mmdet", extra="dense")
+    require_installed("mmengine", "mmcv", "mmdet", extra="dense")
     from mmengine.logging import HistoryBuffer
     from mmengine.registry import init_default_scope
 
@@ -76,10 +76,10 @@ def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork
 
 
 def _section(cfg: Any, key: str, place: str | Path) -> Any:
-    """A config's part that has parts itself.
+    """Return a section of a config.
 
     Raises:
-        UserError: It is not there, or is something else.
+        UserError: The section is missing, or is not a dict.
     """
     found = cfg.get(key)
     if not isinstance(found, Mapping):

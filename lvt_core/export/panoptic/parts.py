@@ -1,4 +1,4 @@
-"""mmdetection's Panoptic FPN as three networks of images and features, and its numbers for numpy."""
+"""mmdetection's Panoptic FPN as three networks, and the settings of the steps between them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lvt_core.errors import UserError
 from lvt_core.export.panoptic.open import PanopticNetwork
 
-# What the post-processor's settings are made of.
+# Parts that the post-processor's settings come from.
 NEEDED = (
     *("backbone", "neck", "semantic_head.conv_logits", "data_preprocessor.mean", "data_preprocessor.std"),
     *("rpn_head.prior_generator", "rpn_head.bbox_coder"),
@@ -19,14 +19,14 @@ NEEDED = (
     *(f"test_cfg.{part}.{key}" for part in ("rpn", "rcnn") for key in ("nms.iou_threshold", "max_per_img")),
     *("test_cfg.rpn.nms_pre", "test_cfg.rcnn.score_thr", "test_cfg.rcnn.mask_thr_binary"),
 )
-MASKS_AT_ONCE = 16  # an image has a few things; more are done in turns
+MASKS_AT_ONCE = 16  # most images have few things; more are done in turns
 
 
 class Trunk(nn.Module):
-    """All that is made of the image alone.
+    """The part of the network that only depends on the image.
 
     Args:
-        model: mmdetection's Panoptic FPN.
+        model: Panoptic FPN of mmdetection.
     """
 
     def __init__(self, model: Any) -> None:
@@ -36,7 +36,7 @@ class Trunk(nn.Module):
         self.num_maps = model.roi_head.bbox_roi_extractor.num_inputs
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Images ``(1, 3, H, W)`` to scores and deltas of every level, maps for boxes, stuff's logits."""
+        """Images ``(1, 3, H, W)`` to scores and deltas of every level, maps for boxes, logits of stuff."""
         maps = self.neck(self.backbone(x))
         rpn: Any = self.rpn_head
         scores, deltas = zip(*(rpn.forward_single(level) for level in maps), strict=True)
@@ -47,7 +47,7 @@ class Trunk(nn.Module):
 
 
 def split(model: Any) -> dict[str, nn.Module]:
-    """`PARTS` of a Panoptic FPN: the trunk, and the heads of boxes and masks on features of boxes."""
+    """Split a Panoptic FPN into `PARTS`: the trunk, and the heads of boxes and masks."""
     return {
         "trunk": Trunk(model).eval(),
         "box_head": model.roi_head.bbox_head,  # (N, C, 7, 7) to logits (N, classes + 1), (N, 4 classes)
@@ -56,7 +56,7 @@ def split(model: Any) -> dict[str, nn.Module]:
 
 
 def part_inputs(settings: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shapes of what the parts are given."""
+    """Return the shapes of the parts' inputs."""
     shapes: dict[str, tuple[int, ...]] = {"trunk": tuple(settings["input"])}
     for name, kind in (("box_head", "boxes"), ("mask_head", "masks")):
         side = settings[kind]["roi_size"]
@@ -65,14 +65,14 @@ def part_inputs(settings: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def settings_of(network: PanopticNetwork, size: tuple[int, int]) -> dict[str, Any]:
-    """`lvt_predict.panoptic.SETTINGS` of a network, from its modules and its test config.
+    """Read the settings of `lvt_predict.panoptic` from a network's modules and its test config.
 
     Args:
-        network: What `open_panoptic` gives.
+        network: Network that `open_panoptic` opened.
         size: Height and width of its input.
 
     Raises:
-        UserError: It has something that the post-processor has not.
+        UserError: The network has a part that the post-processor does not support.
     """
     model: Any = network.model
     _require_there(model)
@@ -135,27 +135,25 @@ def _coder(coder: Any) -> dict[str, list[float]]:
 
 
 def _require_there(model: Any) -> None:
-    """Refuse a network that lacks a part.
+    """Reject a network without a required part.
 
     Raises:
-        UserError: The first one that is not there.
+        UserError: A part is missing; the message names the first one.
     """
     for name in NEEDED:
-        found, path = model, []
+        part, path = model, []
         for key in name.split("."):
-            found = getattr(found, key, None)
+            part = getattr(part, key, None)
             path.append(key)
-            if found is None:
-                raise UserError(
-                    f"the network cannot be exported: it has no {'.'.join(path)}, as a Panoptic FPN has"
-                )
+            if part is None:
+                raise UserError(f"the network cannot be exported: a Panoptic FPN must have {'.'.join(path)}")
 
 
 def _require_known(model: Any) -> None:
-    """Refuse a network of which the post-processor does not know something.
+    """Reject a network with an option that the post-processor does not support.
 
     Raises:
-        UserError: The first such thing.
+        UserError: An option is not supported; the message names the first one.
     """
     rpn, roi, test = model.rpn_head, model.roi_head, model.test_cfg
     extractors = {name: getattr(roi, f"{name}_roi_extractor") for name in ("bbox", "mask")}

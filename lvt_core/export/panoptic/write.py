@@ -1,14 +1,12 @@
-"""Panoptic FPN for runtimes: three networks, each an export of its own, and numpy between them.
+"""Panoptic FPN for runtimes: three networks, each exported like any other, and numpy between them.
 
-What lies between is `lvt_predict.panoptic`; it is judged together with the networks, by mmdetection's
+`lvt_predict.panoptic` does the steps between the networks; it is judged together with them, by mmdetection's
 own maps.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,18 @@ import numpy as np
 from torch import nn
 
 from lvt_core.errors import UserError
-from lvt_core.export.folder import require_replaceable, told_what_cannot_be_written
+from lvt_core.export.folder import export_folder
 from lvt_core.export.forms.graph import Outputs
-from lvt_core.export.gate import gate
-from lvt_core.export.gate.gate import Scores, run_model
-from lvt_core.export.gate.labelled import spread
-from lvt_core.export.job import Export, Runtime, require_possible
-from lvt_core.export.panoptic.gate import check_part, judge, require_good
+from lvt_core.export.gate.labelled import first_images, spread
+from lvt_core.export.gate.parity import LOOSE, TOLERANCE, run_model
+from lvt_core.export.gate.scores import Scores
+from lvt_core.export.job import Export, Runtime, require_supported
+from lvt_core.export.panoptic.gate import PartGate, judge, require_good
 from lvt_core.export.panoptic.labelled import PanopticImages
 from lvt_core.export.panoptic.open import PanopticNetwork
 from lvt_core.export.panoptic.parts import part_inputs, settings_of, split
 from lvt_core.export.runtimes.delegates import Delegation
-from lvt_core.export.write import check_delegates, export_model, versions
-from lvt_core.files import new_folder, require_writable_folder
-from lvt_predict.model import MANIFEST, sha256
+from lvt_core.export.write import delegates_of, export_model, write_manifest
 from lvt_predict.panoptic import PARTS, PanopticModel, PanopticPipeline
 from lvt_predict.sample import photograph
 
@@ -51,57 +47,66 @@ def export_panoptic(
     precision: str = "fp32",
     data: PanopticImages | None = None,
 ) -> Scores:
-    """Write a panoptic network for a runtime, once its maps are those of mmdetection.
+    """Write a panoptic network for a runtime, once its maps are mmdetection's.
 
-    The folder appears whole, with ``model.json`` beside the parts' folders, or not at all.
+    The folder appears whole, with ``model.json`` beside the folders of the parts, or not at all.
 
     Args:
-        network: What `open_panoptic` gives.
+        network: Network that `open_panoptic` opened.
         size: Height and width of its input, multiples of 32; images are padded to it.
-        runtime: Where to.
-        folder: What to write; an earlier export that is there is replaced.
-        precision: Of `PRECISIONS`.
+        runtime: Runtime to export to.
+        folder: Folder to write; an earlier export is replaced.
+        precision: Precision, out of `PRECISIONS`.
         data: Labelled images; without them float32 maps are compared with mmdetection's on noise.
 
     Returns:
-        What was checked, and found good.
+        Result of the gate.
 
     Raises:
-        UserError: The network has something that is not known here, the runtime is not installed or cannot
-            do what is asked, or the maps differ.
+        UserError: The network has an unknown part, the runtime is not installed or does not support the
+            export, or the maps differ.
     """
     settings, exports = _plan(network, size, precision)
-    require_possible(exports["trunk"], runtime, judged=data is not None)
-    require_replaceable(folder)
-    require_writable_folder(folder.parent)
-    parts = split(network.model)
-    calibration = _calibration(parts, settings, data) if precision == "int8" and data else {}
-    samples = [photograph(1, *size, seed=seed) for seed in range(CHECKED_IMAGES)]
-    if data is not None:
-        samples += gate.first_images(data, CHECKED_IMAGES)
-    checked = {"trunk": samples, **_head_inputs(parts, settings, samples)}
-    tolerance = gate.TOLERANCE if precision == "fp32" else gate.LOOSE
-    with told_what_cannot_be_written(folder), new_folder(folder) as work:
-        for name in reversed(PARTS):  # the small ones first: what fails, fails early
+    require_supported(exports["trunk"], runtime)
+    if precision != "fp32" and data is None:
+        raise UserError(f"--precision {precision}: requires --data FOLDER, which judges it")
+    with export_folder(folder) as work:
+        parts = split(network.model)
+        calibration = _calibration(parts, settings, data) if precision == "int8" and data else {}
+        samples = [photograph(1, *size, seed=seed) for seed in range(CHECKED_IMAGES)]
+        if data is not None:
+            samples += first_images(data, CHECKED_IMAGES)
+        inputs = {"trunk": samples, **_head_inputs(parts, settings, samples)}
+        tolerance = TOLERANCE if precision == "fp32" else LOOSE
+        for name in reversed(PARTS):  # the small ones first, so that errors come early
             export_model(
                 parts[name],
                 exports[name],
                 runtime,
                 work / name,
-                check=partial(check_part, inputs=checked[name], tolerance=tolerance),
+                gate=PartGate(inputs[name], tolerance),
                 calibration=calibration.get(name, []),
             )
-        write = partial(_write_manifest, work, settings, network, runtime, precision)
-        write(None)
+        content = {
+            "model": NAME,
+            "task": "panoptic",
+            "runtime": runtime.name,
+            "precision": precision,
+            "file": PARTS[0],
+            **settings,
+            "classes": list(network.classes),
+            "palette": network.palette,
+        }
+        write_manifest(work, runtime, content, None)
         exported = PanopticModel(work)
         scores = judge(network, exported, data, samples)
         require_good(scores, precision, runtime.name)
         del exported  # some runtimes keep the files open
-        write(scores)
+        write_manifest(work, runtime, content, scores)
     return scores
 
 
-def check_panoptic(
+def panoptic_delegates(
     network: PanopticNetwork,
     size: tuple[int, int],
     runtime: Runtime,
@@ -109,21 +114,21 @@ def check_panoptic(
     precision: str = "fp32",
     data: PanopticImages | None = None,
 ) -> dict[str, dict[str, Delegation]]:
-    """How much of each part accelerators' delegates take; nothing is written.
+    """Report how much of each part accelerators' delegates take; nothing is written.
 
-    The arguments are those of `export_panoptic`; int8 alone needs `data`.
+    The arguments are those of `export_panoptic`; only int8 requires `data`.
 
     Returns:
-        By part, by delegate.
+        Delegations by part and by delegate.
 
     Raises:
-        UserError: As `export_panoptic`, or the runtime has no delegates.
+        UserError: `export_panoptic` would reject the network, or the runtime has no delegates.
     """
     settings, exports = _plan(network, size, precision)
     parts = split(network.model)
     calibration = _calibration(parts, settings, data) if precision == "int8" and data else {}
     return {
-        name: check_delegates(parts[name], exports[name], runtime, calibration=calibration.get(name))
+        name: delegates_of(parts[name], exports[name], runtime, calibration=calibration.get(name, ()))
         for name in PARTS
     }
 
@@ -131,14 +136,14 @@ def check_panoptic(
 def _plan(
     network: PanopticNetwork, size: tuple[int, int], precision: str
 ) -> tuple[dict[str, Any], dict[str, Export]]:
-    """The settings of the whole, and what the parts are exported as.
+    """Return the settings of the whole, and the description of each part's export.
 
     Raises:
-        UserError: The network does not take the size, or has something that is not known here.
+        UserError: The network does not support the size, or has an unknown part.
     """
     if any(side % DIVISOR for side in size):
         raise UserError(
-            f"--size {size[0]} {size[1]}: must be multiples of {DIVISOR}, to which images are padded"
+            f"--size {size[0]} {size[1]}: must be multiples of {DIVISOR}, because images are padded to them"
         )
     settings = settings_of(network, size)
     mean, std = settings["mean"], settings["std"]
@@ -157,18 +162,18 @@ def _plan(
 
 
 def _calibration(parts: dict[str, nn.Module], settings: dict[str, Any], data: PanopticImages) -> Inputs:
-    """What calibrates the parts.
+    """Return the inputs that calibrate each part.
 
     Raises:
-        UserError: On none of the images a thing is found.
+        UserError: The network finds no thing in the images.
     """
     images = data.calibration()
     chosen = [images[i] for i in spread(len(images), HEAD_CALIBRATION_IMAGES)]
     heads = _head_inputs(parts, settings, chosen)
-    if len(heads["mask_head"]) == 1:  # the noise
+    if len(heads["mask_head"]) == 1:  # only the noise
         raise UserError(
-            f"--data {data.root}: on {len(chosen)} training images the network finds no thing, which int8 of "
-            "its mask head is calibrated on"
+            f"--data {data.root}: the network finds no thing in {len(chosen)} training images, which must "
+            "calibrate int8 of its mask head"
         )
     return {"trunk": images, **heads}
 
@@ -176,53 +181,26 @@ def _calibration(parts: dict[str, nn.Module], settings: dict[str, Any], data: Pa
 def _head_inputs(
     parts: dict[str, nn.Module], settings: dict[str, Any], images: Sequence[np.ndarray]
 ) -> Inputs:
-    """What the heads are given on some images, and noise of the same strength."""
-    found: Inputs = {"box_head": [], "mask_head": []}
+    """Return the inputs of the heads on some images, and noise of the same strength."""
+    inputs: Inputs = {"box_head": [], "mask_head": []}
 
     def recorded(name: str) -> Callable[[np.ndarray], Sequence[np.ndarray]]:
         network = Outputs(parts[name])
 
         def run(features: np.ndarray) -> Sequence[np.ndarray]:
-            found[name].append(features)
+            inputs[name].append(features)
             return run_model(network, features)
 
         return run
 
     trunk = partial(run_model, Outputs(parts["trunk"]))
-    heads = {name: recorded(name) for name in found}
+    heads = {name: recorded(name) for name in inputs}
     pipeline = PanopticPipeline(settings, {"trunk": trunk, **heads})
     for image in images:
         pipeline(image)
-    # Both heads see the same maps; where no thing is found, as may be on noise, the mask head sees none.
-    strength = np.concatenate([value.ravel() for value in found["box_head"]]).std() or 1
-    for name, features in found.items():
+    # Both heads see the same maps; on images without a thing, such as noise, the mask head has no input.
+    strength = np.concatenate([value.ravel() for value in inputs["box_head"]]).std() or 1
+    for name, features in inputs.items():
         noise = np.random.default_rng(0).normal(size=part_inputs(settings)[name])
         features.append((noise * strength).astype(np.float32))
-    return found
-
-
-def _write_manifest(
-    folder: Path,
-    settings: dict[str, Any],
-    network: PanopticNetwork,
-    runtime: Runtime,
-    precision: str,
-    scores: Scores | None,
-) -> None:
-    """``model.json`` of the whole: all that is needed to use the parts, and what was checked."""
-    files = sorted(path for name in PARTS for path in (folder / name).rglob("*") if path.is_file())
-    content = {
-        "model": NAME,
-        "task": "panoptic",
-        "runtime": runtime.name,
-        "precision": precision,
-        "file": PARTS[0],
-        **settings,
-        "classes": list(network.classes),
-        "palette": network.palette,
-        "parity": asdict(scores) if scores else None,
-        "checked_by": runtime.checked_by,
-        "versions": versions(runtime),
-        "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
-    }
-    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
+    return inputs

@@ -1,7 +1,7 @@
 """Core ML, by coremltools: an ML program in a package, a folder of files.
 
-Core ML runs on Apple's systems alone. Elsewhere the gate runs the file by `lvt_predict.coreml_interpreter.program`, operator
-by operator: what the file says is checked, what a device makes of it is not.
+Core ML only runs on Apple's systems. Elsewhere the gate runs the file in `lvt_predict.coreml_interpreter`,
+which checks the file, not a device.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from lvt_core.export.job import Job
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.recipe.file import Recipe
 from lvt_core.files import write_whole
 from lvt_predict.coreml_interpreter.program import quiet
 
 INTERPRETER = "an interpreter of the saved program in numpy; not Core ML, not a device"
 CHECKED_BY = "Core ML" if sys.platform == "darwin" else INTERPRETER
 QUANTIZED = {"linear", "conv", "conv_transpose"}  # operators whose weights become int8
-NOTES = "executorch_debug_handle_mapping.json"  # coremltools' own, of programs from PyTorch
+NOTES = "executorch_debug_handle_mapping.json"  # coremltools' notes on programs from PyTorch
 
 
 def convert(job: Job, file: Path) -> None:
@@ -36,18 +36,18 @@ def convert(job: Job, file: Path) -> None:
         ImportError: coremltools is not installed.
     """
     precision = job.export.precision
-    model = converted(job.program, half=precision != "fp32")
+    model = convert_program(job.program, half=precision != "fp32")
     if precision == "int8":
-        model = quantized(model, job.program, job.recipe)
+        model = weights_to_int8(model, job.program, job.recipe)
     save(model, file)
 
 
-def converted(program: torch.export.ExportedProgram, *, half: bool) -> Any:
-    """A program as coremltools' model: images and outputs in float32, what lies between in float16 or not."""
+def convert_program(program: torch.export.ExportedProgram, *, half: bool) -> Any:
+    """Convert a program to coremltools' model; images and outputs are float32, the rest float16 if `half`."""
     with quiet():
         import coremltools as ct
 
-    program = program.run_decompositions({torch.ops.aten.alias.default: lambda x: x})  # it takes no alias
+    program = program.run_decompositions({torch.ops.aten.alias.default: lambda x: x})  # Core ML has no alias
     count = len(program.graph_signature.user_outputs)
     values = [node.meta["val"] for node in program.graph.output_node().args[0]][-count:]
     types = [np.float32 if value.is_floating_point() else np.int32 for value in values]
@@ -60,10 +60,10 @@ def converted(program: torch.export.ExportedProgram, *, half: bool) -> Any:
     )
 
 
-def quantized(model: Any, program: torch.export.ExportedProgram, recipe: Recipe) -> Any:
-    """A model in float16 with weights in int8, symmetric, by channel.
+def weights_to_int8(model: Any, program: torch.export.ExportedProgram, recipe: Recipe) -> Any:
+    """Convert a float16 model's weights to int8, symmetric, by channel.
 
-    Activations stay float16: coremltools finds ranges for them by Core ML itself, on macOS.
+    Activations stay float16: coremltools needs Core ML, on macOS, to find their ranges.
     """
     from coremltools.optimize import coreml as optimize
 
@@ -76,16 +76,16 @@ def quantized(model: Any, program: torch.export.ExportedProgram, recipe: Recipe)
 
 
 def _int8_weights(model: Any, program: torch.export.ExportedProgram, recipe: Recipe) -> Iterator[str]:
-    """Names of the weights of layers, but for those that the recipe keeps in float.
+    """Yield the names of the layers' weights, except those that the recipe keeps in float.
 
-    They are found by their values: the converter gives other names to weights that it reshapes. Weights and
-    not layers are named to coremltools: layers may share a bias with a norm, which it takes for a conflict.
+    The converter renames weights that it reshapes, so they are found by their values. coremltools gets names
+    of weights rather than layers: a layer may share its bias with a norm, which would be a conflict.
     """
     floats = set()
     for name, weight in program.state_dict.items():
         if weight.ndim > 1 and recipe.keeps(name.removeprefix("model.").rpartition(".")[0]):
             floats |= _layouts(weight)
-    # There is `get_weights_metadata`, but it fails on operators that take a list.
+    # `get_weights_metadata` fails on operators whose input is a list.
     for constant in model._mil_program.functions["main"].find_ops(op_type="const"):
         (value,) = constant.outputs
         readers = {reader.op_type for reader in value.child_ops}
@@ -94,13 +94,13 @@ def _int8_weights(model: Any, program: torch.export.ExportedProgram, recipe: Rec
 
 
 def _layouts(weight: Tensor) -> set[bytes]:
-    """A weight's bytes as a file may have them: a convolution of patches becomes a product, channels last."""
+    """Return a weight's bytes in the layouts of a file; a convolution of patches becomes a product."""
     orders = [(0, 1, 2, 3), (0, 2, 3, 1)] if weight.ndim == 4 else [tuple(range(weight.ndim))]
     return {weight.permute(order).contiguous().half().numpy().tobytes() for order in orders}
 
 
 def save(model: Any, file: Path) -> None:
-    """Write a package for all to read, which coremltools does not, and without its notes for debuggers."""
+    """Write a package that all users may read, without coremltools' notes for debuggers."""
     with TemporaryDirectory() as folder:
         saved = Path(folder, file.name)
         model.save(str(saved))

@@ -1,4 +1,4 @@
-"""What an accelerator's delegate takes of a graph, and what it takes in another form."""
+"""The share of a graph that an accelerator's delegate takes, and forms that it takes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Delegation:
-    """How a graph is shared between a delegate and its runtime.
+    """The division of a graph between a delegate and its runtime.
 
     Attributes:
-        partitions: How many pieces the delegate takes.
-        outside: Operators that it leaves to the runtime, by name, and how many there are.
+        partitions: Number of pieces that the delegate takes.
+        outside: Number of operators that it leaves to the runtime, by name.
     """
 
     partitions: int
@@ -31,9 +31,9 @@ class Delegation:
 def plain_slice(
     x: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
-    """Every `step`-th of a dimension as a slice of neighbours: XNNPACK takes no other.
+    """Take every `step`-th entry of a dimension with slices of neighbours, the only ones in XNNPACK.
 
-    Steps become a dimension of their own, ``(before, length / step, step, after)``.
+    Steps become a separate dimension, ``(before, length / step, step, after)``.
     """
     if step == 1:
         return NotImplemented  # stays as it is
@@ -42,5 +42,5 @@ def plain_slice(
     count = -((first * step + phase - min(length, length if end is None else end)) // step)
     x = F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, -length % step))
     steps = x.reshape(prod(x.shape[:dim]), -1, step, prod(x.shape[dim + 1 :]))
-    found = steps[:, first : first + count, phase : phase + 1]
-    return found.reshape(*x.shape[:dim], count, *x.shape[dim + 1 :])
+    entries = steps[:, first : first + count, phase : phase + 1]
+    return entries.reshape(*x.shape[:dim], count, *x.shape[dim + 1 :])

@@ -1,6 +1,6 @@
-"""ExecuTorch: XNNPACK's delegate runs the network, ExecuTorch's own kernels what it leaves.
+"""ExecuTorch: XNNPACK's delegate runs the network, ExecuTorch's own kernels the rest.
 
-PyTorch's own quantiser, torchao's ``pt2e``, makes int8 of it.
+PyTorch's own quantiser, torchao's ``pt2e``, converts to int8.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from lvt_core.export.job import Job
 from lvt_core.export.runtimes.channels_last import without_pairs
 from lvt_core.export.runtimes.delegates import Delegation, plain_slice
 
-# XNNPACK has no depthwise convolution of dynamic ranges, and the embeddings are little work.
+# XNNPACK has no depthwise convolution with dynamic ranges, and the embeddings are cheap.
 QUANTIZED = {
     "dynamic": (torch.ops.aten.linear.default,),
     "static": (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default),
 }
 
-DEFAULTS: list[Any] = [None, None, None, [1, 1], [0, 0]]  # of a convolution's arguments
+DEFAULTS: list[Any] = [None, None, None, [1, 1], [0, 0]]  # arguments of a convolution
 RESHAPES = (torch.ops.aten.reshape.default, torch.ops.aten.view.default)
 
 
@@ -39,7 +39,7 @@ def convert(job: Job, file: Path) -> None:
 
 
 def delegation(file: Path) -> Delegation:
-    """What XNNPACK's delegate takes of a file.
+    """Count what XNNPACK's delegate takes of a file.
 
     Raises:
         ImportError: ExecuTorch is not installed.
@@ -54,27 +54,27 @@ def delegation(file: Path) -> Delegation:
 
 
 def lowered(job: Job) -> bytes:
-    """A job as the content of a file.
+    """Lower a job to the content of a file.
 
     Raises:
-        UserError: The recipe is not one that XNNPACK has.
+        UserError: XNNPACK does not support the recipe.
     """
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
     program = _in_xnnpacks_terms(job.program, static=not job.export.dynamic)
     if job.export.precision == "int8":
-        program = quantized(program, job)
+        program = to_int8(program, job)
     with without_pairs():
         edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     return bytes(edge.to_executorch().buffer)
 
 
-def quantized(program: ExportedProgram, job: Job) -> ExportedProgram:
-    """Weights in int8 by channel; activations as the recipe says.
+def to_int8(program: ExportedProgram, job: Job) -> ExportedProgram:
+    """Convert weights to int8 by channel, and activations as the recipe says.
 
     Raises:
-        UserError: The sizes are free.
+        UserError: Sizes are free.
     """
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
@@ -84,7 +84,7 @@ def quantized(program: ExportedProgram, job: Job) -> ExportedProgram:
 
     activations = job.recipe.activations
     if job.export.dynamic:
-        raise UserError("--size dynamic: executorch has int8 for one size")
+        raise UserError("--size dynamic: executorch only supports int8 for one size; name it")
     is_static = activations == "static"
     config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=not is_static)
     quantizer = XNNPACKQuantizer()
@@ -96,7 +96,7 @@ def quantized(program: ExportedProgram, job: Job) -> ExportedProgram:
     prepared = prepare_pt2e(module, quantizer)
     example = program.example_inputs[0]
     with torch.no_grad():
-        # Dynamic ranges are found later, but those of the weights by a run, too.
+        # Ranges of weights need a run even where those of activations are dynamic.
         inputs = [(torch.from_numpy(images),) for images in job.calibration] if is_static else [example]
         for images in inputs:
             prepared(*images)
@@ -104,13 +104,13 @@ def quantized(program: ExportedProgram, job: Job) -> ExportedProgram:
 
 
 def _module_of(node: Any) -> str:
-    """The module of the exported form that a node comes from."""
+    """Return the module of the exported form that a node belongs to."""
     stack = node.meta.get("nn_module_stack") or {"": ("", None)}
     return str(list(stack.values())[-1][0]).removeprefix("model.")
 
 
 def _flatten_inputs(module: Any) -> None:
-    """Reshape what a permutation gives to linear layers: dynamic ranges are of no other layout."""
+    """Reshape the permuted inputs of linear layers: dynamic ranges require a plain layout."""
     aten, graph = torch.ops.aten, module.graph
     for node in graph.find_nodes(op="call_function", target=aten.linear.default):
         x = node.args[0]
@@ -120,14 +120,14 @@ def _flatten_inputs(module: Any) -> None:
         with graph.inserting_before(node):
             flat = graph.call_function(aten.reshape.default, (x, [-1, x.meta["val"].shape[-1]]))
         with graph.inserting_after(node):
-            found = graph.call_function(aten.reshape.default, (node, list(shape)))
-        node.replace_all_uses_with(found, delete_user_cb=lambda user, found=found: user is not found)
+            result = graph.call_function(aten.reshape.default, (node, list(shape)))
+        node.replace_all_uses_with(result, delete_user_cb=lambda user, result=result: user is not result)
         node.args = (flat, *node.args[1:])
     module.recompile()
 
 
 def _in_xnnpacks_terms(program: ExportedProgram, *, static: bool) -> ExportedProgram:
-    """A program whose operators XNNPACK has; of sizes that are not known it takes few slices in any form."""
+    """Rewrite a program with XNNPACK's operators; with free sizes it supports few slices in any form."""
     aten = torch.ops.aten
     table: dict[Any, Any] = {aten.unbind.int: plain_unbind, aten.softmax.int: plain_softmax}
     if static:
@@ -136,7 +136,7 @@ def _in_xnnpacks_terms(program: ExportedProgram, *, static: bool) -> ExportedPro
     nodes: list[Any] = list(program.graph.nodes)
     for node in nodes:
         before: Any = node.args[0] if node.args else None
-        if node.target is aten.alias.default:  # a slice that is all of its tensor
+        if node.target is aten.alias.default:  # a slice of a whole tensor
             node.replace_all_uses_with(before)
             program.graph.erase_node(node)
         elif node.target in RESHAPES and before.target in RESHAPES and _same_shape(node, before.args[0]):
@@ -154,20 +154,20 @@ def _same_shape(one: Any, other: Any) -> bool:
 
 
 def _permute_afterwards(function: Any) -> None:
-    """Apply a function of single values before the permutation of its input: that is next to others then."""
+    """Apply an elementwise function before the permutation of its input, so that permutations meet."""
     graph, permutation = function.graph, function.args[0]
     source = permutation.args[0]
     with graph.inserting_before(function):
         value = graph.call_function(function.target, (source, *function.args[1:]), function.kwargs)
         value.meta = {**function.meta, "val": source.meta["val"]}
-        found = graph.call_function(permutation.target, (value, *permutation.args[1:]))
-        found.meta = function.meta
-    function.replace_all_uses_with(found)
+        permuted = graph.call_function(permutation.target, (value, *permutation.args[1:]))
+        permuted.meta = function.meta
+    function.replace_all_uses_with(permuted)
     graph.erase_node(function)
 
 
 def _pad_inside(convolution: Any) -> None:
-    """Have a convolution pad its input with zeros itself."""
+    """Move a padding with zeros into the convolution."""
     given: list[Any] = list(convolution.args)
     padded, weight, bias, stride, padding, *rest = given + DEFAULTS[len(given) :]
     x, borders, *how = padded.args
@@ -177,20 +177,20 @@ def _pad_inside(convolution: Any) -> None:
 
 
 def plain_unbind(x: Tensor, dim: int = 0) -> Sequence[Tensor]:
-    """Entries of a dimension as slices and reshapes: XNNPACK has no squeezing of many dimensions."""
+    """Unbind a dimension with slices and reshapes: XNNPACK does not squeeze tensors of many dimensions."""
     rest = (*x.shape[:dim], *x.shape[dim + 1 :])
     return [x.narrow(dim, entry, 1).reshape(rest) for entry in range(x.shape[dim])]
 
 
 def plain_softmax(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
-    """Softmax of the last dimension: XNNPACK has no other."""
+    """Compute a softmax along the last dimension, the only one in XNNPACK."""
     if dim in (-1, x.dim() - 1):
         return NotImplemented  # stays as it is
     return x.transpose(dim, -1).softmax(-1, dtype).transpose(dim, -1)
 
 
 def plain_product(a: Tensor, b: Tensor) -> Tensor:
-    """Products of two stacks of matrices without the expansion to a common size that they have already."""
+    """Multiply two stacks of matrices of one size, without the expansion to a common size."""
     if b.dim() < 3 or a.shape[:-2] != b.shape[:-2]:
         return NotImplemented  # stays as it is
     product = torch.bmm(a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:]))

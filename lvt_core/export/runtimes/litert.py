@@ -14,7 +14,7 @@ from torch import Tensor
 from lvt_core.export.job import Job
 from lvt_core.export.runtimes.delegates import Delegation, plain_slice
 
-ALL = ".*"  # as a scope
+ALL = ".*"  # the scope of all operators
 WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 
 
@@ -24,26 +24,26 @@ def convert(job: Job, file: Path) -> None:
     Raises:
         ImportError: litert-torch or AI Edge Quantizer is not installed.
     """
-    import ai_edge_quantizer  # noqa: F401  (missing packages are told before any work)
+    import ai_edge_quantizer  # noqa: F401  (reports missing packages before any work)
     import litert_torch
 
     program = job.program.run_decompositions({torch.ops.aten.slice.Tensor: plain_slice})
     _call_by_modules(program)
     module = program.module()
-    module.training = False  # a program's module has no eval(), and is none that trains
+    module.training = False  # a program's module does not support eval()
     (example,) = job.program.example_inputs[0]
     litert_torch.convert(module, (example,)).export(str(file))
 
 
 def quantize(job: Job, source: Path, file: Path) -> None:
     """Write a float32 file in the job's precision."""
-    file.write_bytes(quantized(job, source.read_bytes()))
+    file.write_bytes(lower_precision(job, source.read_bytes()))
 
 
 def delegation(file: Path) -> Delegation:
-    """What XNNPACK's delegate takes of a file, by LiteRT's interpreter.
+    """Count what XNNPACK's delegate takes of a file, in LiteRT's interpreter.
 
-    Nothing tells what a GPU's delegate takes: the analyser that comes with LiteRT's wheel takes all.
+    For a GPU's delegate there is no such check: the analyser in LiteRT's wheel accepts everything.
 
     Raises:
         ImportError: LiteRT is not installed.
@@ -51,12 +51,12 @@ def delegation(file: Path) -> Delegation:
     model = file.read_bytes()
     written = interpreter_of(model, delegate=False)._get_ops_details()
     interpreter = interpreter_of(model, delegate=True)
-    operators = interpreter._get_ops_details()  # those written, then the delegate's partitions
+    operators = interpreter._get_ops_details()  # the file's operators, then the delegate's partitions
     partitions = operators[len(written) :]
-    makes = {tensor: each for each in operators for tensor in each["outputs"]}  # a partition's come last
+    makes = {tensor: each for each in operators for tensor in each["outputs"]}  # partitions come last and win
     todo = [value["index"] for value in interpreter.get_output_details()]
     runs = {}
-    while todo:  # back from the outputs: what is met is run
+    while todo:  # walk back from the outputs over all that runs
         operator = makes.get(todo.pop())
         if operator and operator["index"] not in runs:
             runs[operator["index"]] = operator["op_name"]
@@ -66,15 +66,15 @@ def delegation(file: Path) -> Delegation:
 
 
 def _call_by_modules(program: torch.export.ExportedProgram) -> None:
-    """Have the converter call operators ``stages.0.blocks.1.attn;7``, not by the classes of all modules."""
+    """Make the converter name operators ``stages.0.blocks.1.attn;7`` instead of by classes of modules."""
     for node in program.graph.nodes:
         if stack := node.meta.get("nn_module_stack"):
             path, _ = list(stack.values())[-1]
             node.meta["nn_module_stack"] = {path: ("", path.removeprefix("model.") or "model")}
 
 
-def quantized(job: Job, model: bytes) -> bytes:
-    """A float32 file's content in the job's precision."""
+def lower_precision(job: Job, model: bytes) -> bytes:
+    """Convert a float32 file's content to the job's precision."""
     from ai_edge_quantizer import qtyping, quantizer
     from ai_edge_quantizer.recipe_manager import AlgorithmName
 
@@ -83,14 +83,14 @@ def quantized(job: Job, model: bytes) -> bytes:
     if job.export.precision == "fp16":
         work.add_weight_only_config(ALL, every, num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING)
     elif job.recipe.activations == "static":
-        # The layers with weights: norms and softmax lose most there, and XNNPACK has no int8 ones.
+        # Only layers with weights: norms and softmax lose most in int8, and XNNPACK has none of them.
         for name in WEIGHTED:
             work.add_static_config(
                 ALL, qtyping.TFLOperationName[name], activation_num_bits=8, weight_num_bits=8
             )
     elif job.recipe.activations == "dynamic":
         work.add_dynamic_config(ALL, every, num_bits=8)
-        # XNNPACK has no such depthwise convolution, and its other ones are slower than in float.
+        # XNNPACK has no such depthwise convolution, and its other convolutions are slower than in float.
         for name in (qtyping.TFLOperationName.CONV_2D, qtyping.TFLOperationName.DEPTHWISE_CONV_2D):
             work.add_weight_only_config(ALL, name, num_bits=8)
     else:
@@ -99,9 +99,9 @@ def quantized(job: Job, model: bytes) -> bytes:
         work.update_quantization_recipe(scope, every, algorithm_key=AlgorithmName.NO_QUANTIZE)
     ranges = None
     if work.need_calibration:
-        images = [{"args_0": image} for image in job.calibration]  # it goes through them twice
+        images = [{"args_0": image} for image in job.calibration]  # the calibrator iterates twice
         ranges = work.calibrate({"serving_default": images}, num_threads=1)
-        if not ranges:  # of no tensor: all stays in float
+        if not ranges:  # no tensor has ranges: all stays in float
             return model
     return bytes(
         work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False).quantized_model
@@ -109,10 +109,10 @@ def quantized(job: Job, model: bytes) -> bytes:
 
 
 def _float_scopes(job: Job, model: bytes) -> Iterator[str]:
-    """What the recipe keeps in float, as regular expressions of the scopes of a file's operators.
+    """Yield the layers that stay in float, as regular expressions of a file's operators.
 
-    Operators are called by their modules (`_call_by_modules`); but one that the converter merged with
-    a neighbour, by either, so those that have weights are found by these.
+    Operators are named by their modules (`_call_by_modules`). The converter may merge an operator with its
+    neighbour and use either name, so operators with weights are found by their weights.
     """
     for name in job.recipe.floats:
         yield rf"(^|;){re.escape(name)}[.;]"
@@ -131,17 +131,19 @@ def _float_scopes(job: Job, model: bytes) -> Iterator[str]:
 
 
 def _layouts(weight: Tensor) -> set[bytes]:
-    """A weight's bytes as a file may have them: a convolution's channels are last there."""
+    """Return a weight's bytes in the layouts of a file, where a convolution's channels are last."""
     orders = [(0, 2, 3, 1), (1, 2, 3, 0)] if weight.ndim == 4 else [tuple(range(weight.ndim))]
     return {weight.permute(order).contiguous().numpy().tobytes() for order in orders}
 
 
 def interpreter_of(model: bytes, *, delegate: bool) -> Any:
-    """A file's content, ready to run; with XNNPACK's delegate or as it is written."""
+    """Open a file's content in an interpreter, with or without XNNPACK's delegate."""
     from ai_edge_litert import interpreter as runtime
 
     plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     resolver = runtime.OpResolverType.AUTO if delegate else plain
-    made = runtime.Interpreter(model_content=model, experimental_op_resolver_type=resolver, num_threads=1)
-    made.allocate_tensors()
-    return made
+    interpreter = runtime.Interpreter(
+        model_content=model, experimental_op_resolver_type=resolver, num_threads=1
+    )
+    interpreter.allocate_tensors()
+    return interpreter

@@ -1,7 +1,7 @@
 """ONNX, by PyTorch's exporter; runs in ONNX Runtime, whose own tools make int8 of it.
 
-Nodes are named after the modules they come from, ``stages.0.blocks.0.attn.proj/MatMul_7``: recipes, profiles
-and error messages then speak of layers.
+Nodes are named after their modules, ``stages.0.blocks.0.attn.proj/MatMul_7``, so that recipes, profiles and
+error messages name layers.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from lvt_core.export.job import Job
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.recipe.file import Recipe
 from lvt_core.export.runtimes.delegates import Delegation
 
 OPSET = 20  # GELU is one operator from there on
 LARGEST = 2**31  # elements of a tensor
-# Products with weights. Products of two activations stay in float: attention is little work and sensitive.
+# Products with weights. Attention's products of two activations stay in float: they are cheap and sensitive.
 QUANTIZED = {"static": ["Conv", "MatMul", "Gemm"], "dynamic": ["MatMul", "Gemm"]}
 
 
@@ -33,14 +33,14 @@ def convert(job: Job, file: Path) -> None:
         ImportError: The exporter's packages are not installed.
     """
     import onnx
-    import onnxruntime  # noqa: F401  (missing packages are told before any work)
+    import onnxruntime  # noqa: F401  (reports missing packages before any work)
     import onnxscript.optimizer
 
     exported = torch.onnx.export(
         job.program, (), dynamo=True, opset_version=OPSET, optimize=True, verbose=False
     )
-    assert exported is not None  # what a program gives
-    # Large weights are turned and reshaped now, too: the quantiser passes over those that come out of a node.
+    assert exported is not None  # for a program it is not None
+    # Transpose and reshape large weights now: the quantiser ignores weights that are the output of a node.
     onnxscript.optimizer.optimize(exported.model, input_size_limit=LARGEST, output_size_limit=LARGEST)
     graph = exported.model_proto
     _name_nodes(graph)
@@ -56,16 +56,16 @@ def quantize(job: Job, source: Path, file: Path) -> None:
         onnx.save(half(graph), file)
         return
     with tempfile.TemporaryDirectory() as folder:
-        onnx.save(quantized(graph, job.calibration, job.recipe, Path(folder)), file)
+        onnx.save(to_int8(graph, job.calibration, job.recipe, Path(folder)), file)
 
 
 def delegation(file: Path, *, estimate: str, **options: str) -> Delegation:
-    """What an accelerator takes of a file, by ONNX Runtime's own estimate for phones.
+    """Estimate the share of a file that an accelerator takes, with ONNX Runtime's own check for phones.
 
     Args:
-        file: What was written.
-        estimate: Its name in ``onnxruntime.tools.mobile_helpers.usability_checker``.
-        options: Of the estimate.
+        file: File that `convert` wrote.
+        estimate: Name of the check in ``onnxruntime.tools.mobile_helpers.usability_checker``.
+        options: Options of the check.
 
     Raises:
         ImportError: ONNX or its runtime is not installed.
@@ -74,48 +74,48 @@ def delegation(file: Path, *, estimate: str, **options: str) -> Delegation:
     from onnxruntime.tools.mobile_helpers import usability_checker
 
     graph = onnx.shape_inference.infer_shapes(onnx.load(file))
-    found = getattr(usability_checker, estimate)(graph, require_fixed_input_sizes=True, **options)
-    taken = {node.name for group in found.supported_groups for node in group}
+    report = getattr(usability_checker, estimate)(graph, require_fixed_input_sizes=True, **options)
+    taken = {node.name for group in report.supported_groups for node in group}
     outside = Counter(node.op_type for node in graph.graph.node if node.name not in taken)
-    return Delegation(found.num_partitions, dict(outside))
+    return Delegation(report.num_partitions, dict(outside))
 
 
 def _name_nodes(graph: Any) -> None:
     """Name nodes after their modules."""
     for place, node in enumerate(graph.graph.node):
         scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "[]")
-        modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]  # the last is the call's own
+        modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]  # the last is the call itself
         module = modules[-1].removeprefix("model").removeprefix(".") if modules else ""
         node.name = f"{module}/{node.op_type}_{place}"
-        del node.metadata_props[:]  # PyTorch's own: call stacks, larger than the weights of a small network
+        del node.metadata_props[:]  # call stacks, larger than the weights of a small network
 
 
 def half(graph: Any) -> Any:
-    """Weights and arithmetic in float16; images and outputs stay float32."""
+    """Convert weights and arithmetic to float16; images and outputs stay float32."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     written = OnnxModel(convert_float_to_float16(graph, keep_io_types=True))
-    written.topological_sort()  # the images' cast comes last
+    written.topological_sort()  # the cast of the images comes last
     return written.model
 
 
-def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, folder: Path) -> Any:
-    """Weights in int8 by channel; activations as the recipe says."""
+def to_int8(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, folder: Path) -> Any:
+    """Convert weights to int8 by channel, and activations as the recipe says."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
 
-    del graph.graph.value_info[:]  # the quantiser infers shapes anew and stumbles over what is there
-    onnx.helper.set_model_props(graph, {"onnx.quant.pre_process": "onnxruntime.quant"})  # no advice
+    del graph.graph.value_info[:]  # the quantiser infers shapes anew, and fails on existing ones
+    onnx.helper.set_model_props(graph, {"onnx.quant.pre_process": "onnxruntime.quant"})  # silences a warning
     floats = [node.name for node in graph.graph.node if _stays_float(node, graph, recipe)]
-    floats += [f"{name}_MatMul" for name in floats]  # as a Gemm is called once its sum stands apart
+    floats += [f"{name}_MatMul" for name in floats]  # the name of a Gemm after its bias is split off
     source, target = folder / "float.onnx", folder / "int8.onnx"
     onnx.save(graph, source)
     options: dict[str, Any] = {
         "op_types_to_quantize": QUANTIZED[recipe.activations],
         "nodes_to_exclude": floats,
         "per_channel": True,
-        # Sums of products of full 8 bits saturate on processors without VNNI (docs/deploy.md).
+        # Sums of full 8-bit products saturate on processors without VNNI (docs/deploy.md).
         "reduce_range": True,
     }
     if recipe.activations == "dynamic":
@@ -135,9 +135,9 @@ def quantized(graph: Any, calibration: Sequence[np.ndarray], recipe: Recipe, fol
 
 
 def _read_unrounded(graph: Any, recipe: Recipe) -> None:
-    """Let what the recipe keeps in float read its inputs as they were before rounding.
+    """Let layers that stay in float read their inputs before rounding.
 
-    ONNX Runtime rounds the weights of layers between rounded tensors itself, as it loads a file.
+    Otherwise ONNX Runtime, when it loads the file, rounds the weights of layers between rounded tensors.
     """
     rounded = {node.output[0]: node.input[0] for node in graph.graph.node if node.op_type == "QuantizeLinear"}
     for node in graph.graph.node:
@@ -155,7 +155,7 @@ def _stays_float(node: Any, graph: Any, recipe: Recipe) -> bool:
 
 
 def _reader(calibration: Sequence[np.ndarray], name: str) -> Any:
-    """Calibration images as ONNX Runtime reads them."""
+    """Wrap calibration images for ONNX Runtime."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):

@@ -1,4 +1,4 @@
-"""OpenVINO, from the same ONNX graph; NNCF, its own tool, makes int8 of it."""
+"""OpenVINO, from the ONNX graph; NNCF, its own tool, converts it to int8."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from lvt_core.errors import UserError
 from lvt_core.export.job import BFLOAT16, Job
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.recipe.file import Recipe
 from lvt_core.export.runtimes import onnx
-from lvt_predict.model import ARITHMETIC, import_openvino, openvino_core
+from lvt_predict.runtimes import ARITHMETIC, import_openvino, openvino_core
 
 
 def convert(job: Job, file: Path) -> None:
@@ -35,26 +35,26 @@ def quantize(job: Job, source: Path, file: Path) -> None:
 
     Raises:
         ImportError: NNCF is not installed.
-        UserError: The processor that should judge bfloat16 has none.
+        UserError: This processor does not support bfloat16, so the gate cannot judge it.
     """
     openvino = import_openvino()
     core, precision = openvino_core(), job.export.precision
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision == BFLOAT16 and "BF16" not in able:
-        raise UserError("--precision bf16: this processor has no bfloat16, so nothing can be judged on it")
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision == BFLOAT16 and "BF16" not in capabilities:
+        raise UserError("--precision bf16: this processor does not support bfloat16; export on one that does")
     model = core.read_model(source)
     if precision == "int8":
-        model = _quantized(model, job.calibration, job.recipe)
-    if precision == BFLOAT16 or (precision == "int8" and "BF16" in able):
-        model.set_rt_info("bf16", ARITHMETIC)  # of int8, what is left in float: the gate judges all of it
+        model = _to_int8(model, job.calibration, job.recipe)
+    if precision == BFLOAT16 or (precision == "int8" and "BF16" in capabilities):
+        model.set_rt_info("bf16", ARITHMETIC)  # also the float layers of an int8 file
     openvino.save_model(model, file, compress_to_fp16=precision in ("fp16", BFLOAT16))
 
 
-def _quantized(model: Any, calibration: Sequence[np.ndarray], recipe: Recipe) -> Any:
-    """Weights in int8 by channel; activations as the recipe says."""
+def _to_int8(model: Any, calibration: Sequence[np.ndarray], recipe: Recipe) -> Any:
+    """Convert weights to int8 by channel, and activations as the recipe says."""
     import nncf
 
-    nncf.set_log_level(logging.ERROR)  # else a line for every layer that stays in float
+    nncf.set_log_level(logging.ERROR)  # it logs a line for every layer that stays in float
     floats = [
         node.get_friendly_name()
         for node in model.get_ops()
@@ -66,15 +66,15 @@ def _quantized(model: Any, calibration: Sequence[np.ndarray], recipe: Recipe) ->
     return nncf.quantize(
         model,
         nncf.Dataset(list(calibration)),
-        preset=nncf.QuantizationPreset.PERFORMANCE,  # zero points take an operator more at each layer
+        preset=nncf.QuantizationPreset.PERFORMANCE,  # zero points cost one more operator per layer
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(calibration),
-        # OpenVINO rounds what a depthwise convolution reads, then computes it in float.
+        # OpenVINO rounds the input of a depthwise convolution, then computes it in float.
         ignored_scope=nncf.IgnoredScope(names=floats, types=["GroupConvolution"], validate=False),
     )
 
 
 def _mixes_activations(node: Any) -> bool:
-    """Whether a node is a product without weights: attention is little work and sensitive."""
+    """Whether a node is a product of two activations; attention is cheap and sensitive."""
     inputs = (value.get_node().get_type_name() for value in node.input_values())
     return node.get_type_name() == "MatMul" and "Constant" not in inputs

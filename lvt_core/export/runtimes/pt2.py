@@ -12,6 +12,6 @@ from lvt_core.export.job import Job
 
 def convert(job: Job, file: Path) -> None:
     """Write a job as ``.pt2``."""
-    written = io.BytesIO()  # by itself PyTorch tells of a full disk in pages
+    written = io.BytesIO()  # PyTorch's own message about a full disk has pages
     torch.export.save(job.program, written)
     file.write_bytes(written.getbuffer())

@@ -1,9 +1,11 @@
 """Work in pieces whose intermediate results fit a CPU's cache.
 
-A layer that is applied to all of a map at once writes an intermediate of several MiB to memory and reads it
-back, and the operating system has to provide that memory page by page, again at every call. In pieces it
-stays in the cache. This is for eager inference on a CPU alone: the backward pass needs the intermediates
-anyway, and a compiler cuts the work itself.
+A layer on a whole map writes an intermediate of several MiB to memory and reads it back, and the operating
+system provides that memory page by page at every call. In pieces it stays in the cache. This only applies to
+eager inference on a CPU: the backward pass needs the intermediates anyway, and a compiler cuts the work
+itself.
+
+Gain, with the other CPU forms: `python -m benchmarks.network` measures it; docs/performance.md has figures.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def is_in_pieces(x: Tensor) -> bool:
 
 
 def piece_length(bytes_each: int) -> int:
-    """How many entries of that size fit the caches of the cores in use; at least one."""
+    """Return how many entries of that size fit the caches of the cores in use; at least one."""
     return max(1, CACHE_BYTES * torch.get_num_threads() // bytes_each)
 
 
@@ -37,8 +39,8 @@ def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, *, bytes_each: in
     """Apply a function to pieces of a tensor along its first dimension, and join the results.
 
     Args:
-        function: Treats every entry of the first dimension by itself.
-        x: Its input.
+        function: Function that treats every entry of the first dimension separately.
+        x: Input of the function.
         bytes_each: Size of the intermediate results of one entry.
     """
     if not is_in_pieces(x) or (length := piece_length(bytes_each)) >= len(x):

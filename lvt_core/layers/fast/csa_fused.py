@@ -1,9 +1,11 @@
 """CSA between its logits and its projection as one operator, which a GPU may run fused.
 
-`fused_mix` is what `lvt_core.layers.csa.CSA` calls on a GPU. On its first call with a size it lets the Triton
-kernels (`csa_triton`) and the portable form run on random numbers: the kernels are used from then on where
-they agree and are faster. The forward and the backward pass are chosen each on its own; both forms keep the
-operator's inputs alone for the backward pass. Where there is no Triton, or it fails, the portable form stays.
+`lvt_core.layers.csa.CSA` calls `fused_mix` on a GPU. The first call with a size runs the Triton kernels of
+`csa_triton` and the portable form on random numbers; from then on the kernels are used if they agree and are
+faster. Forward and backward pass are chosen separately; both forms keep only the operator's inputs for the
+backward pass. Without Triton, or if it fails, the portable form is used.
+
+Gain: not run on a GPU; `python -m benchmarks.gpu` measures it.
 
 Legend: B batch, H W map, h = ceil(H/2), w = ceil(W/2) windows, M = B * h * w, C channels, N heads, d = C / N.
 """
@@ -24,17 +26,17 @@ from lvt_core.layers.window_attention import window_attention, window_gradients
 
 logger = logging.getLogger(__name__)
 
-TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}  # of the largest value
+TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}  # relative to the largest value
 MAX_CHANNELS = 512
 MAX_HEAD_DIM = 64  # more would not fit into a GPU's registers
-TRIAL_WINDOWS = 2**15  # enough to fill a GPU; larger inputs take the choice made for this many
+TRIAL_WINDOWS = 2**15  # enough to fill a GPU; larger inputs use the same choice
 TRIAL_REPEATS = 7
 
 _choices: dict[tuple[object, ...], bool] = {}
 
 
 def can_fuse(x: Tensor, num_heads: int) -> bool:
-    """Whether `fused_mix` takes this map. An exported program has ordinary operators instead."""
+    """Whether `fused_mix` supports this map; an exported program has ordinary operators instead."""
     return (
         x.is_cuda
         and x.dtype in TOLERANCES
@@ -46,11 +48,11 @@ def can_fuse(x: Tensor, num_heads: int) -> bool:
 
 
 def fused_mix(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Tensor:
-    """The softmax of the logits, the values of the taps, their mix, put back into the map.
+    """Compute CSA from its logits on: softmax, values of the taps, their mix, put back into the map.
 
     Args:
         x: Map ``(B, H, W, C)``.
-        logits: ``(B, h, w, N * 81)`` of the weights between taps, not scaled.
+        logits: Logits of the weights between taps, ``(B, h, w, N * 81)``, not scaled.
         tap_weight: Value matrices ``(9, C, C)``: tap, out, in.
         num_heads: ``N``.
 
@@ -64,7 +66,7 @@ def fused_mix(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> 
 
 @torch.library.custom_op("lvt::csa_mix", mutates_args=())
 def csa_mix(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Tensor:
-    """The operator of `fused_mix`; this is its form for any device."""
+    """Run the operator of `fused_mix` on any device."""
     return portable(x, logits, tap_weight, num_heads)
 
 
@@ -72,7 +74,7 @@ def csa_mix(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Te
 def csa_mix_backward(
     grad: Tensor, x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of `csa_mix`; this is its form for any device."""
+    """Compute the gradients of `csa_mix` on any device."""
     return portable_backward(grad, x, logits, tap_weight, num_heads)
 
 
@@ -119,7 +121,7 @@ def _(
 
 
 def portable(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Tensor:
-    """`csa_mix` by ordinary operators."""
+    """Compute `csa_mix` with ordinary operators."""
     attn = _attention(x, logits, num_heads).to(x.dtype)
     return window_attention(x, attn, tap_weight).contiguous()
 
@@ -127,7 +129,7 @@ def portable(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> T
 def portable_backward(
     grad: Tensor, x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`csa_mix_backward` by ordinary operators."""
+    """Compute `csa_mix_backward` with ordinary operators."""
     attn = _attention(x, logits, num_heads)  # (M, N, 9, 9)
     dx, dattn, dweight = window_gradients(x, attn.to(x.dtype), grad, tap_weight=tap_weight)
     dattn = dattn.to(attn.dtype)
@@ -136,7 +138,7 @@ def portable_backward(
 
 
 def _attention(x: Tensor, logits: Tensor, num_heads: int) -> Tensor:
-    """Weights between the taps ``(M, N, 9, 9)``, in float32 at least."""
+    """Compute the weights between the taps ``(M, N, 9, 9)``, at least in float32."""
     logits = logits.reshape(-1, num_heads, 9, 9).to(torch.promote_types(x.dtype, torch.float32))
     return (logits * _scale(x, num_heads)).softmax(dim=3)
 
@@ -147,16 +149,16 @@ def _scale(x: Tensor, num_heads: int) -> float:
 
 def _prefers_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int) -> bool:
     windows = min(logits.numel() // (81 * num_heads), TRIAL_WINDOWS)
-    # Where every run must give the same bits, the clock has no say.
+    # Deterministic runs must not depend on a measured time.
     timed = not torch.are_deterministic_algorithms_enabled()
     key = (direction, timed, x.device, x.dtype, x.shape[3], num_heads, windows.bit_length())
     if key not in _choices:
         if torch.cuda.is_current_stream_capturing():
-            return False  # nothing may be compiled or awaited now
+            return False  # a captured stream must not compile or wait
         try:
             _choices[key] = _try_kernels(direction, x, logits, num_heads, timed=timed)
         except torch.OutOfMemoryError:
-            return False  # no room to try them now; the next call asks again
+            return False  # no memory for a trial; the next call tries again
     return _choices[key]
 
 
@@ -172,7 +174,7 @@ def _try_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int, *, t
         milliseconds = _times(calls) if timed and agree else [0.0, 0.0]
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # Triton's compiler raises whatever it likes
+    except Exception as error:  # Triton's compiler raises many kinds
         logger.debug("CSA stays portable: %s: %s", type(error).__name__, error)
         return False
     logger.debug("CSA %s, portable and fused: %s ms, agree: %s", direction, milliseconds, agree)
@@ -181,15 +183,15 @@ def _try_kernels(direction: str, x: Tensor, logits: Tensor, num_heads: int, *, t
 
 @functools.cache
 def kernels() -> ModuleType:
-    """The kernels; not every installation has Triton."""
+    """Import the kernels; not every installation has Triton."""
     from lvt_core.layers.fast import csa_triton
 
     return csa_triton
 
 
 def _random_inputs(direction: str, x: Tensor, logits: Tensor) -> list[Tensor]:
-    """What the kernels are tried on: a map's worth of noise, so that no value of the user's matters."""
-    generator = torch.Generator(x.device).manual_seed(0)  # the user's own random numbers stay as they are
+    """Make noise for a trial of the kernels, so that the choice does not depend on the user's values."""
+    generator = torch.Generator(x.device).manual_seed(0)  # the user's random state must not change
     batch = max(1, min(x.shape[0], TRIAL_WINDOWS // (logits.shape[1] * logits.shape[2])))
     C = x.shape[3]
     shapes = {"x": (batch, *x.shape[1:]), "logits": (batch, *logits.shape[1:]), "tap_weight": (9, C, C)}
@@ -205,14 +207,14 @@ def _agree(expected: Tensor, found: Tensor) -> bool:
 
 
 def _times(calls: list[functools.partial]) -> list[float]:
-    """Median milliseconds of each, in turns."""
+    """Measure the median milliseconds of each call, in turns."""
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(TRIAL_REPEATS):
-        for call, found in zip(calls, times, strict=True):
+        for call, measured in zip(calls, times, strict=True):
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             start.record()
             call()
             end.record()
             end.synchronize()
-            found.append(start.elapsed_time(end))
-    return [statistics.median(found) for found in times]
+            measured.append(start.elapsed_time(end))
+    return [statistics.median(measured) for measured in times]

@@ -1,4 +1,4 @@
-"""What `csa_fused` runs on a GPU: CSA between its logits and its projection, as Triton kernels.
+"""The Triton kernels of `csa_fused`: CSA between its logits and its projection on a GPU. Not run on one yet.
 
 A window's nine values are made where they are used, so neither cut windows nor values are ever in memory:
 forward writes each window's nine outputs, backward the gradients of its nine values, and `_put_back` collects
@@ -16,16 +16,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ROWS, WARPS = 32, 4  # of a program
-MIX_ROWS, MIX_WARPS = 16, 8  # where nine outputs a window fill the registers
-CHUNK = 2048  # windows whose gradient of the weights one program sums up
-TILE = 64  # channels a side of that gradient that one program makes
-MIN_SIDE = 16  # of a matrix for the tensor cores
+ROWS, WARPS = 32, 4  # windows and warps per program
+MIX_ROWS, MIX_WARPS = 16, 8  # for the kernel whose nine outputs per window fill the registers
+CHUNK = 2048  # windows per program of the weights' gradient
+TILE = 64  # side of that gradient's tile per program, in channels
+MIN_SIDE = 16  # smallest side of a matrix for the tensor cores
 TAPS = tl.constexpr(16)
 
 
 def forward(x: Tensor, logits: Tensor, tap_weight: Tensor, num_heads: int) -> Tensor:
-    """The map before CSA's projection.
+    """Compute the map before CSA's projection.
 
     Args:
         x: Map ``(B, H, W, C)``; float32, bfloat16 or float16, as are the others.
@@ -51,7 +51,7 @@ def backward(
     """Gradients with respect to the map, the logits and the weights of `forward`.
 
     Args:
-        grad: Of `forward`'s result.
+        grad: Gradient of `forward`'s result.
         x: As in `forward`, and so are the others.
         logits: See ``x``.
         tap_weight: See ``x``.
@@ -105,7 +105,7 @@ def _padded(channels: int) -> int:
 
 @triton.jit
 def _pixel(rows, tap, num_rows, H, W):
-    """Number of the pixel at a tap of each window, and whether there is one."""
+    """Return the number of the pixel at a tap of each window, and whether it exists."""
     h, w = (H + 1) // 2, (W + 1) // 2
     y = rows // w % h * 2 - 1 + tap // 3
     z = rows % w * 2 - 1 + tap % 3
@@ -142,7 +142,7 @@ def _logits(logits, rows, query, key, head, num_rows, C: tl.constexpr, N: tl.con
 
 @triton.jit
 def _log_sum(logits, rows, head, num_rows, C: tl.constexpr, N: tl.constexpr):
-    """What the softmax over the keys subtracts from the logits of a query: ``(ROWS, query)``."""
+    """Compute the value that the softmax subtracts from the logits of a query: ``(ROWS, query)``."""
     query, key = tl.arange(0, TAPS)[None, :, None], tl.arange(0, TAPS)[None, None, :]
     scaled, _, _ = _logits(logits, rows[:, None, None], query, key, head, num_rows, C, N)
     largest = tl.max(scaled, axis=2)
@@ -152,7 +152,7 @@ def _log_sum(logits, rows, head, num_rows, C: tl.constexpr, N: tl.constexpr):
 @triton.jit(do_not_specialize=["num_rows", "H", "W"])
 def _mix(x, logits, weight, outputs, num_rows, H, W, C: tl.constexpr, N: tl.constexpr, CP: tl.constexpr,
          D: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
-    """A window's nine outputs, ``o_n = sum_m A[n, m] v_m``: one head of some windows."""
+    """Compute the nine outputs ``o_n = sum_m A[n, m] v_m`` of a window, for one head of some windows."""
     d: tl.constexpr = C // N
     rows, head = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1)
     log_sum, query = _log_sum(logits, rows, head, num_rows, C, N), tl.arange(0, TAPS)[None, :]

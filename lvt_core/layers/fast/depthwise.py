@@ -1,9 +1,9 @@
-"""Depthwise 3x3 convolution at a dilation, in forms that the CPU libraries are quick at.
+"""Dilated depthwise 3x3 convolution, in forms for which the CPU library is fast.
 
-oneDNN has fast kernels for depthwise convolutions whose padding is no wider than their kernel, and no fast
-gradients for dilated ones: the plain calls take 3 to 20 times as long. On a map that is padded beforehand the
-same convolution is fast; the gradient of the map is such a convolution itself; and that of a weight is the
-product of the map, moved by the weight's tap, with the output's gradient.
+oneDNN has fast kernels for depthwise convolutions whose padding does not exceed their kernel, and none for
+the gradients of dilated ones: the plain calls take 3 to 20 times as long (`python -m benchmarks.network`).
+The convolution is fast on a map that is padded beforehand. The map's gradient is such a convolution again. A
+weight's gradient is the product of the map, moved by the weight's tap, with the output's gradient.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _DilatedDepthwiseConv(torch.autograd.Function):
 
 
 def _weight_gradient(x: Tensor, grad: Tensor, dilation: int) -> Tensor:
-    """Sum, over images and pixels, of the map under each tap times the gradient: ``(C, 1, 3, 3)``."""
+    """Sum the map under each tap times the gradient over images and pixels: ``(C, 1, 3, 3)``."""
     _, C, H, W = x.shape
     x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)  # (B, H, W, C)
     x = F.pad(x, (0, 0, dilation, dilation, dilation, dilation))

@@ -1,4 +1,4 @@
-"""Shears and translations are Pillow's, to one level."""
+"""Shears and translations equal Pillow's, to one level of 255."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOTH = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("resample", [*BOTH, BOTH])
-def test_operations_are_those_of_pillow(name: str, resample) -> None:
+def test_operations_equal_pillows(name: str, resample) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (61, 83, 3)).astype(np.uint8)
     image, (timms, level) = Image.fromarray(pixels), OPERATIONS[name]
     how = {"resample": resample, "fillcolor": (7, 130, 250)}
@@ -32,10 +32,10 @@ def test_operations_are_those_of_pillow(name: str, resample) -> None:
     for function in (getattr(shifts, name), getattr(auto_augment, timms)):
         random.seed(3)
         results.append((function(image, level, **how), random.random()))
-    (found, draw), (wanted, other_draw) = results
+    (ours, draw), (pillows, other_draw) = results
     assert draw == other_draw
-    assert found.size == wanted.size and found.mode == wanted.mode
-    difference = np.abs(np.asarray(found).astype(int) - np.asarray(wanted))
+    assert ours.size == pillows.size and ours.mode == pillows.mode
+    difference = np.abs(np.asarray(ours).astype(int) - np.asarray(pillows))
     assert difference.max() <= 1
     assert difference.mean() < 0.05
-    assert not np.array_equal(np.asarray(found), pixels)
+    assert not np.array_equal(np.asarray(ours), pixels)

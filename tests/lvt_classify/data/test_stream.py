@@ -1,4 +1,4 @@
-"""Tar files: as folders of images, and as streams of WebDataset shards, read through our loader."""
+"""Tar files, read as folders of images and as streams of WebDataset shards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lvt_classify.options.groups import TrainOptions, option_names
 from lvt_classify.options.parser import parse_options
 from lvt_classify.runtime import Runtime
 from lvt_core.errors import UserError
-from tests.commands import run, sentence, train_command, weights
+from tests.commands import run, run_ranks, sentence, train_command, weights
 
 CONFIG = {
     "input_size": (3, 32, 32),
@@ -34,7 +34,7 @@ SPLIT = f"train-{{0000..{SHARDS - 1:04}}}.tar"
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory) -> Path:
-    """Grey images whose level is their class, twelve to a shard."""
+    """Write grey images whose level is their class, twelve per shard."""
     pytest.importorskip("webdataset", reason="WebDataset's package is not installed")
     root = tmp_path_factory.mktemp("shards")
     for shard in range(SHARDS):
@@ -54,8 +54,10 @@ def stream(folder: Path, *argv: str, rank: int = 0, world: int = 1, training: bo
     words = [str(folder), "--dataset", "wds/x", "--train-split", split, "--val-split", split, "-b", "4"]
     o = parse_options(TrainOptions, [*words, "--img-size", "32", *argv], shared=option_names())
     runtime = Runtime(torch.device("cpu"), rank, world, None)
-    make = train_loader if training else validation_loader
-    return make(o, runtime, open_dataset(o, split, training=training), CONFIG)
+    dataset = open_dataset(o, split, training=training)
+    if training:
+        return train_loader(o, runtime, dataset, CONFIG, label_root=o.token_label_data)
+    return validation_loader(o, runtime, dataset, CONFIG)
 
 
 def epoch(loader: Loader, number: int, first_step: int = 0) -> tuple[list[int], torch.Tensor]:
@@ -74,7 +76,7 @@ def test_an_epoch_follows_from_the_seed_and_its_number(shards: Path, workers: st
     assert one.steps == SAMPLES // 4
     assert sorted(first[0]) == sorted(second[0]) == list(range(SAMPLES))
     assert first[0] != second[0] != sorted(second[0])
-    torch.rand(3)  # what happens elsewhere does not matter
+    torch.rand(3)  # random numbers drawn elsewhere do not matter
     resumed = fresh()
     again = epoch(resumed, 1)
     assert again[0] == second[0] and torch.equal(again[1], second[1])
@@ -83,13 +85,13 @@ def test_an_epoch_follows_from_the_seed_and_its_number(shards: Path, workers: st
 
 
 def test_processes_and_workers_share_the_shards(shards: Path) -> None:
-    found: Counter[int] = Counter()
+    seen: Counter[int] = Counter()
     for rank in (0, 1):
         loader = stream(shards, "-j", "1", rank=rank, world=2, training=False)
         targets = torch.cat([labels.targets for _, labels in loader]).tolist()
         assert 0 < len(targets) < SAMPLES
-        found.update(targets)
-    assert found == Counter(range(SAMPLES))
+        seen.update(targets)
+    assert seen == Counter(range(SAMPLES))
 
 
 def test_validation_sees_every_sample_once(shards: Path, recwarn) -> None:
@@ -99,12 +101,12 @@ def test_validation_sees_every_sample_once(shards: Path, recwarn) -> None:
     assert not [w for w in recwarn if "Length of IterableDataset" in str(w.message)]
 
 
-def test_mistakes_end_in_one_sentence(shards: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="4 WebDataset shards cannot be shared by 5 processes"):
+def test_rejects_streams_that_cannot_be_used(shards: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="5 processes cannot share 4 WebDataset shards: write more shards"):
         stream(shards, world=5)
     with pytest.raises(UserError, match=r"train-0000.tar: no such WebDataset shard"):
         stream(folder)
-    with pytest.raises(UserError, match="needs a dataset of files, not a stream"):
+    with pytest.raises(UserError, match="--token-label-data: needs a data set of files, not a stream"):
         stream(shards, "--token-label", "--token-label-data", str(folder / "labels"))
 
 
@@ -114,7 +116,7 @@ def test_training_on_shards_by_one_and_two_processes(shards: Path, tmp_path: Pat
         *["--train-split", f"{SPLIT}|{SAMPLES}", "--val-split", f"{SPLIT}|{SAMPLES}"],
     )
     run(*command, "--experiment", "one")
-    run("./distributed_train.sh", 2, *command[1:], "--experiment", "two")
+    run_ranks(2, *command, "--experiment", "two")
     for name in ("one", "two"):
         with open(tmp_path / name / "summary.csv", newline="") as file:
             assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
@@ -134,7 +136,7 @@ def test_training_on_tar_files(folder: Path, tmp_path: Path) -> None:
     assert all(torch.equal(tarred[key], plain[key]) for key in plain)
 
 
-def test_a_missing_package_is_named(tmp_path: Path, monkeypatch) -> None:
+def test_names_a_missing_package(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("timm.data.readers.reader_wds.wds", None)
     done = run(*train_command(tmp_path, tmp_path, "--dataset", "wds/x"), ok=False)
     assert "webdataset" in sentence(done)

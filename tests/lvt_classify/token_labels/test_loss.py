@@ -28,6 +28,6 @@ def test_the_box_mixes_the_class_label_by_its_share() -> None:
     torch.testing.assert_close(loss, soft_cross_entropy(out.cls, mixed))
 
 
-def test_another_number_of_tokens_is_refused() -> None:
-    with pytest.raises(ValueError, match="target of 9 token labels: the model has 4 tokens"):
+def test_rejects_another_number_of_tokens() -> None:
+    with pytest.raises(ValueError, match="target: has 9 token labels, but the model has 4 tokens"):
         TokenLabelLoss()(output([0, 0, 0, 0]), torch.rand(3, 5, 11))

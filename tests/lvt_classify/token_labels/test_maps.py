@@ -1,25 +1,23 @@
-"""Token labels: equal to the original release, to RoIAlign, and glued to the image."""
+"""Token-label maps: equal to the original release and to RoIAlign, and they follow the image."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from timm.data.auto_augment import NAME_TO_OP
 from torchvision.ops import roi_align
 
-from lvt_classify.data.transforms import FLIP_X, OP_MATRICES, crop_matrix, transposed
+from lvt_classify.data.transforms import FLIP_X, crop_matrix, transposed
 from lvt_classify.token_labels.maps import (
     crop_span,
-    dense_logits,
     image_targets,
     read_label_map,
     region_weights,
-    token_targets,
 )
+from lvt_classify.token_labels.sparse import number_classes, sparse_targets
 from lvt_core.errors import UserError
 from tests.golden_values import assert_close, case, expected
+from tests.lvt_classify.token_labels.dense import dense_logits, token_targets
 
 
 def golden_maps() -> torch.Tensor:
@@ -33,15 +31,17 @@ def test_golden_targets(crop: str) -> None:
     boxes = [crop_matrix(*box) for box in entry["crop_top_left_height_width"]]
     if crop == "original":
         boxes = [transposed(box) for box in boxes]
-    targets = token_targets(
-        golden_maps(),
-        torch.from_numpy(np.stack(boxes)[:, :2]).float(),
-        torch.tensor(entry["ground_truth"]),
-        num_classes=entry["classes"],
-        size=entry["label_size"],
-        smoothing=entry["smoothing"],
-    )
-    assert_close(targets[:, :: entry["class_stride"]], f"token_label_target_{crop}")
+    maps, geometry = golden_maps(), torch.from_numpy(np.stack(boxes)[:, :2]).float()
+    truth = torch.tensor(entry["ground_truth"])
+    options = {
+        "num_classes": entry["classes"],
+        "size": entry["label_size"],
+        "smoothing": entry["smoothing"],
+    }
+    dense = token_targets(maps, geometry, truth, **options)
+    sparse = sparse_targets(number_classes(maps, geometry), geometry, truth, **options).dense()
+    for targets in (dense, sparse):
+        assert_close(targets[:, :: entry["class_stride"]], f"token_label_target_{crop}")
 
 
 @pytest.mark.parametrize(("h", "w", "size"), [(18, 18, 7), (9, 13, 1), (12, 5, 2)])
@@ -58,36 +58,8 @@ def test_upright_boxes_equal_roi_align(h: int, w: int, size: int) -> None:
     wanted = roi_align(maps, torch.tensor(boxes, dtype=torch.float32), size, aligned=False)
     geometry = torch.from_numpy(np.stack(matrices)).float()
     weights = region_weights((h, w), geometry, size, crop_span((h, w), geometry))
-    found = (weights @ maps.flatten(2).transpose(1, 2)).view(6, 1, size, size)
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("ShearX", 0.3),
-        ("ShearY", -0.2),
-        ("TranslateX", 9),
-        ("TranslateY", -7),
-        ("TranslateXRel", 0.2),
-        ("TranslateYRel", -0.3),
-        ("Rotate", 25.0),
-        ("Rotate", -13.0),
-    ],
-)
-def test_operation_matrices_follow_pil(name: str, value: float) -> None:
-    """A blob lands where the matrix says that it comes from."""
-    w, h = 120, 80
-    y, x = np.mgrid[:h, :w] + 0.5
-    spot = (52.0, 31.0)
-    blob = np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / 18) * 255
-    image = Image.fromarray(blob.astype(np.uint8))
-    moved = np.asarray(
-        NAME_TO_OP[name](image, value, resample=Image.Resampling.BILINEAR, fillcolor=0)
-    ).astype(np.float64)
-    centre = np.array([(moved * x).sum(), (moved * y).sum()]) / moved.sum()
-    source = OP_MATRICES[name](value, w, h) @ np.array([centre[0] / w, centre[1] / h, 1])
-    np.testing.assert_allclose(source[:2] * (w, h), spot, atol=0.25)
+    regions = (weights @ maps.flatten(2).transpose(1, 2)).view(6, 1, size, size)
+    torch.testing.assert_close(regions, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_flip_mirrors_the_tokens() -> None:
@@ -103,7 +75,7 @@ def test_a_flip_mirrors_the_tokens() -> None:
     torch.testing.assert_close(flipped[:, :, 2:].unflatten(2, (3, 3)), grid.flip(-1))
 
 
-def test_cells_outside_of_the_image_have_no_opinion() -> None:
+def test_places_outside_of_the_image_have_logit_0() -> None:
     maps = torch.zeros(1, 2, 5, 4, 4)
     maps[:, 0, 0] = 9.0  # class 0 everywhere
     shifted = torch.tensor([[[1.0, 0, 1.5], [0, 1, 0]]])  # the crop lies right of the image
@@ -124,7 +96,7 @@ def test_image_targets() -> None:
     torch.testing.assert_close(target, torch.tensor([[0.05, 0.05, 0.85, 0.05]]))
 
 
-def test_bad_label_files_are_named(tmp_path) -> None:
+def test_rejects_bad_label_files(tmp_path) -> None:
     def message(path) -> str:
         with pytest.raises(UserError) as caught:
             read_label_map(path, 10)
@@ -134,6 +106,10 @@ def test_bad_label_files_are_named(tmp_path) -> None:
     torch.save(torch.zeros(3, 5, 4, 4), tmp_path / "b.pt")
     assert "(2, 5, height, width)" in message(tmp_path / "b.pt")
     torch.save(torch.full((2, 5, 4, 4), 12.0), tmp_path / "c.pt")
-    assert "names class 12; there are 10 classes" in message(tmp_path / "c.pt")
+    assert "names class 12, but the data set has 10 classes" in message(tmp_path / "c.pt")
+    torch.save(torch.full((2, 5, 4, 4), -1.0), tmp_path / "e.pt")
+    assert "names class -1, but the data set has 10 classes" in message(tmp_path / "e.pt")
+    torch.save(torch.full((2, 5, 4, 4), torch.nan), tmp_path / "f.pt")
+    assert "holds NaN or infinity" in message(tmp_path / "f.pt")
     (tmp_path / "d.pt").write_bytes((tmp_path / "c.pt").read_bytes()[:200])
     assert "not a readable token-label file" in message(tmp_path / "d.pt")

@@ -1,4 +1,4 @@
-"""Sparse targets are the dense ones, and so are losses and gradients, in float64."""
+"""Sparse targets, losses and gradients equal the dense ones, in float64."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from lvt_classify.token_labels.loss import TokenLabelLoss
-from lvt_classify.token_labels.maps import token_targets
 from lvt_classify.token_labels.sparse import SparseTarget, number_classes, sparse_targets
 from lvt_core import TokenLogits
+from tests.lvt_classify.token_labels.dense import token_targets
 
 BATCH, KEPT, SIZE = 4, 5, 3
 
 
 def batch(num_classes: int, seed: int = 0):
-    """Maps whose cells name the same classes often, and turned, scaled and shifted crops."""
+    """Return maps whose cells often name the same classes, and turned, scaled and shifted crops."""
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randn(BATCH, KEPT, 6, 7, generator=generator) * 4
     pool = torch.randint(num_classes, (BATCH, 12), generator=generator)
@@ -73,15 +73,15 @@ def test_numbering_keeps_what_the_maps_say() -> None:
 @pytest.mark.parametrize("share", [1.0, 0.3])
 @pytest.mark.parametrize("box", [(0, 0, 0, 0), (0, 1, 2, 3)])
 def test_loss_and_gradients_equal_the_dense_ones(num_classes, ground_truth, share, box) -> None:
-    """Float64 to 1e-12, mixed batches and boxes, with and without the truth's correction."""
+    """Compare in float64 to 1e-12: mixed batches and boxes, with and without correction by the truth."""
     _, target = both(num_classes)
     sparse = double(target)
     dense = sparse.dense()
     dense = share * dense + (1 - share) * dense.flip(0)
     values, gradients = [], []
-    for found in (dense, sparse.mixed(share)):
+    for labels in (dense, sparse.mixed(share)):
         out = output(num_classes, box)
-        loss = TokenLabelLoss(ground_truth=ground_truth)(out, found)
+        loss = TokenLabelLoss(ground_truth=ground_truth)(out, labels)
         values.append(loss.item())
         gradients.append(torch.autograd.grad(loss, (out.cls, out.tokens)))
     assert values[1] == pytest.approx(values[0], rel=1e-12)
@@ -90,16 +90,16 @@ def test_loss_and_gradients_equal_the_dense_ones(num_classes, ground_truth, shar
 
 
 def test_agreement_with_the_truth_is_seen() -> None:
-    """The first two samples' truths are among the named classes: correction must depend on them."""
+    """Compare the largest classes; the first two truths are among the named classes."""
     dense, sparse = both(1000)
     torch.testing.assert_close(sparse.largest(0), dense[:, :, 0].argmax(1))
     torch.testing.assert_close(sparse.largest(1), dense[:, :, 1].argmax(1))
 
 
-def test_another_number_of_tokens_is_refused() -> None:
+def test_rejects_another_number_of_tokens() -> None:
     _, sparse = both(40)
     out = output(40)._replace(tokens=torch.randn(BATCH, 4, 40))
-    with pytest.raises(ValueError, match="target of 9 token labels: the model has 4 tokens"):
+    with pytest.raises(ValueError, match="target: has 9 token labels, but the model has 4 tokens"):
         TokenLabelLoss()(out, sparse)
 
 

@@ -1,4 +1,4 @@
-"""DistributedDataParallel as training builds it: buckets that overlap, a static graph where it is right."""
+"""DistributedDataParallel as training builds it: buckets, and a static graph where it is correct."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def group(tmp_path) -> Iterator[None]:
 
 def test_gradients_travel_in_buckets_while_the_backward_pass_runs(group) -> None:
     training = build_training(OPTIONS, RUNTIME)
-    ddp = training.forward = build_ddp(OPTIONS, RUNTIME, training.forward)
-    training.core.train()
+    ddp = training.task.trainable_module = build_ddp(OPTIONS, RUNTIME, training.task.trainable_module)
+    training.model.train()
     labels = Labels(torch.zeros(2, dtype=torch.int64), torch.eye(2, 3).repeat(2, 1, 1), None)
     for step in range(6):  # the third lays out the buckets, in the order that the second found
         training.compute_loss(torch.randn(2, 3, 32, 32), labels, step).backward()
-        training.update(list(training.core.parameters()))
-    found = ddp._get_ddp_logging_data()
-    assert found["static_graph"] and found["gradient_as_bucket_view"]
-    sizes = [int(size) for size in found["rebuilt_bucket_sizes"].split(",")]
-    assert sum(sizes) == 4 * 5_521_844 and len(sizes) == found["num_buckets_reduced"]
-    assert sizes[-1] < 0.25 * sum(sizes)  # what the backward pass cannot hide
+        training.update(list(training.model.parameters()))
+    log = ddp._get_ddp_logging_data()
+    assert log["static_graph"] and log["gradient_as_bucket_view"]
+    sizes = [int(size) for size in log["rebuilt_bucket_sizes"].split(",")]
+    assert sum(sizes) == 4 * 5_521_844 and len(sizes) == log["num_buckets_reduced"]
+    assert sizes[-1] < 0.25 * sum(sizes)  # the backward pass cannot hide the last bucket
 
 
 @pytest.mark.parametrize("change", [{"grad_accum_steps": 2}, {"compile": True}])
-def test_the_graph_is_not_static_where_pytorch_gets_that_wrong(group, change: dict) -> None:
+def test_the_graph_is_not_static_where_pytorch_loses_gradients(group, change: dict) -> None:
     options = dataclasses.replace(OPTIONS, **change)
     ddp = build_ddp(options, RUNTIME, torch.nn.Linear(2, 2))
     assert not ddp.static_graph

@@ -1,4 +1,4 @@
-"""Counts do not depend on how the set is cut."""
+"""Accuracy counts do not depend on how the data set is cut into batches."""
 
 from __future__ import annotations
 

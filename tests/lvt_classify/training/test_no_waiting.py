@@ -1,7 +1,7 @@
-"""No step of training waits for the device.
+"""Training steps never wait for the device.
 
-Steps run on the meta device: its tensors have no values that the host could look at, so asking for one
-raises. Copies that would stop the host on a GPU are seen as they are dispatched.
+Steps run on the meta device. Its tensors have no values, so reading one raises. Copies for which the host
+would wait on a GPU are caught when they are dispatched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lvt_classify.options.groups import TrainOptions
 from lvt_classify.runtime import Runtime
 from lvt_classify.token_labels.labels import Labels
 from lvt_classify.token_labels.sparse import number_classes
-from lvt_classify.token_labels.targets import Targets
+from lvt_classify.token_labels.targets import TokenTargets
 from lvt_classify.training.build import build_training
 from lvt_classify.training.engine import evaluate
 from lvt_classify.training.metrics import AccuracyCounter
@@ -36,11 +36,11 @@ ALWAYS: dict[str, Any] = {"reprob": 0.5, "drop": 0.1, "drop_path": 0.1, "clip_gr
 
 class MetaRuntime(Runtime):
     def autocast(self) -> AbstractContextManager:
-        return nullcontext()  # there is none for meta
+        return nullcontext()  # the meta device does not support autocast
 
 
-class RefuseCopies(TorchDispatchMode):
-    """Raises for copies between host and device that make the host wait on a GPU."""
+class RejectCopies(TorchDispatchMode):
+    """A mode that raises for copies between host and device for which the host waits on a GPU."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -54,8 +54,8 @@ class RefuseCopies(TorchDispatchMode):
         return result
 
 
-class RefuseNewTensors(TorchFunctionMode):
-    """Raises for tensors made of the host's values on the device: they are copied, and waited for."""
+class RejectNewTensors(TorchFunctionMode):
+    """A mode that raises for tensors made on the device from values of the host: the copy waits."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -65,8 +65,8 @@ class RefuseNewTensors(TorchFunctionMode):
 
 
 @contextmanager
-def waiting_refused() -> Iterator[None]:
-    with RefuseNewTensors(), RefuseCopies():
+def waiting_rejected() -> Iterator[None]:
+    with RejectNewTensors(), RejectCopies():
         yield
 
 
@@ -97,19 +97,21 @@ def test_a_step_of_training_waits_for_nothing(kind: str) -> None:
     training = build_training(options, MetaRuntime(META, 0, 1, None))
     if kind == "teacher":
         teacher = timm.create_model("test_resnet", num_classes=10).to(META).eval()
-        training.targets = Targets(options, student=training.core, num_classes=10, size=2, teacher=teacher)
+        training.task.targets = TokenTargets(
+            student=training.model, num_classes=10, size=2, smoothing=0.1, teacher=teacher
+        )
     images = torch.empty(4, 3, 64, 64, device=META)
-    with waiting_refused():
+    with waiting_rejected():
         batch = labels(stored=kind.startswith("stored")).to(META, non_blocking=True)
         training.compute_loss(images, batch, 0).backward()
-        training.update(list(training.core.parameters()))
-    assert all(parameter.grad is None for parameter in training.core.parameters())
+        training.update(list(training.model.parameters()))
+    assert all(parameter.grad is None for parameter in training.model.parameters())
 
 
 def test_an_update_looks_at_no_value() -> None:
-    """The default optimiser and the moving average, which do not take the meta device."""
+    """Check the default optimiser and the moving average, which do not support the meta device."""
 
-    class RefuseReading(TorchDispatchMode):
+    class RejectReading(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             assert func.overloadpacket.__name__ not in ("_local_scalar_dense", "nonzero", "equal")
             return func(*args, **(kwargs or {}))
@@ -120,21 +122,21 @@ def test_an_update_looks_at_no_value() -> None:
     training = build_training(options, Runtime(torch.device("cpu"), 0, 1, None))
     assert training.ema is not None
     training.compute_loss(torch.randn(4, 3, 64, 64), labels(), 0).backward()
-    with RefuseReading():
-        training.update(list(training.core.parameters()))
-        training.ema.update(training.core, step=1)
+    with RejectReading():
+        training.update(list(training.model.parameters()))
+        training.ema.update(training.model, step=1)
 
 
 def test_a_batch_of_validation_waits_for_nothing(monkeypatch) -> None:
     monkeypatch.setattr(AccuracyCounter, "result", lambda counter, runtime: {})
     model = timm.create_model("lvt_cls", num_classes=10, **SMALL).to(META).eval()
     batch = (torch.empty(4, 3, 64, 64, device=META), labels().to(META))
-    with waiting_refused():
+    with waiting_rejected():
         evaluate(model, [batch], MetaRuntime(META, 0, 1, None), title="", log_interval=1)
 
 
 def test_all_of_a_batch_is_pinned(monkeypatch) -> None:
-    """From other memory than pinned, a copy waits for the device whatever it is asked for."""
+    """Check that all tensors are pinned: from other memory, a copy waits even if it is non-blocking."""
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.new_full(tensor.shape, 7))
     pinned = labels(stored=True).pin_memory()
     assert pinned.maps is not None
@@ -143,7 +145,7 @@ def test_all_of_a_batch_is_pinned(monkeypatch) -> None:
 
 
 def test_the_harness_sees_what_waits() -> None:
-    with waiting_refused():
+    with waiting_rejected():
         torch.zeros(2).to(META, non_blocking=True)
         for wait in (
             lambda: torch.zeros(2).to(META),

@@ -1,4 +1,4 @@
-"""Quantisation-aware fine-tuning: what is rounded, what learns, and that checkpoints stay what they were."""
+"""Quantization-aware fine-tuning: rounding, gradients, and checkpoints without a trace of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lvt_classify.training.quantization import (
 )
 from lvt_core import load_checkpoint
 from lvt_core.layers import CSA
-from tests.commands import run, sentence, train, train_command, weights
+from tests.commands import run, run_ranks, sentence, train, train_command, weights
 
 SMALL = {"embed_dims": (8, 8, 16, 16), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1), "num_classes": 3}
 
@@ -35,18 +35,18 @@ def _by_hand(row: torch.Tensor) -> torch.Tensor:
 
 def test_weights_are_rounded_per_output_channel() -> None:
     weight = torch.randn(5, 3, 2, 2) * torch.tensor([1e-3, 1, 1e3, 1, 0]).view(-1, 1, 1, 1)
-    for found, row in zip(quantize_weight(weight), weight, strict=True):
+    for rounded, row in zip(quantize_weight(weight), weight, strict=True):
         expected = _by_hand(row) if row.any() else row
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(rounded, expected)
     taps = torch.randn(9, 4, 6)
     torch.testing.assert_close(quantize_weight(taps, 2)[7, 2], _by_hand(taps[7, 2]))
 
 
 def test_ranges_grow_at_once_and_shrink_slowly() -> None:
     layer = InputRange()
-    found = layer(torch.tensor([1.0, 2.55]))
-    torch.testing.assert_close(layer.extremes, torch.tensor([0.0, 2.55]))  # zero is always a value
-    torch.testing.assert_close(found, torch.tensor([1.0, 2.55]))
+    rounded = layer(torch.tensor([1.0, 2.55]))
+    torch.testing.assert_close(layer.extremes, torch.tensor([0.0, 2.55]))  # zero is always within the range
+    torch.testing.assert_close(rounded, torch.tensor([1.0, 2.55]))
     step = (2.55 - 0.01 * (2.55 - 0.5)) / 255
     assert layer(torch.tensor([0.5])).item() == pytest.approx(round(0.5 / step) * step, rel=1e-4)
     assert layer.extremes.tolist() == pytest.approx([0, 255 * step])
@@ -64,12 +64,14 @@ def test_all_layers_round_and_all_parameters_learn() -> None:
     assert list(model.state_dict()) == list(plain.state_dict())
     assert [name for name, _ in model.named_parameters()] == [name for name, _ in plain.named_parameters()]
     layers = sum(isinstance(module, (nn.Linear, nn.Conv2d, CSA)) for module in plain.modules())
-    assert len(input_ranges(model)) == layers  # the atrous convolution's by the module that applies it
+    assert (
+        len(input_ranges(model)) == layers
+    )  # the atrous convolution is rounded by the module that applies it
     images = torch.randn(4, 3, 64, 64)  # more than one key in every attention
-    expected, found = plain.eval()(images), model.train()(images)
-    error = (found - expected).abs().max() / expected.abs().max()
+    expected, logits = plain.eval()(images), model.train()(images)
+    error = (logits - expected).abs().max() / expected.abs().max()
     assert 0 < error < 0.2
-    found.square().sum().backward()
+    logits.square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
         if parameter.ndim > 1:
@@ -81,7 +83,7 @@ def test_all_layers_round_and_all_parameters_learn() -> None:
 
 
 def test_rounding_reaches_every_weight() -> None:
-    """A weight that moves within its step changes nothing."""
+    """Move weights within their steps: the output must not change."""
     model = _model().eval()
     make_quantization_aware(model)
     images = torch.randn(2, 3, 64, 64)
@@ -110,11 +112,11 @@ def test_the_average_uses_the_models_ranges() -> None:
     model.train()(images)
     torch.testing.assert_close(average(images), model.eval()(images))
     with torch.no_grad():
-        average.head.weight.add_(1)  # its weights are its own, and it rounds these
+        average.head.weight.add_(1)  # its weights differ, and it rounds them
     assert not torch.allclose(average(images), model(images))
 
 
-def test_the_command_trains_resumes_and_leaves_a_usual_checkpoint(folder: Path, tmp_path: Path) -> None:
+def test_the_command_trains_resumes_and_writes_a_usual_checkpoint(folder: Path, tmp_path: Path) -> None:
     first = train(folder, tmp_path, "--epochs", 1, name="first") / "last.pth.tar"
     options = ["--quantization-aware", "--model-ema", "--model-ema-decay", 0.9, "--token-label", "--no-aug"]
     whole = train(folder, tmp_path, *options, "--finetune", first, name="whole")
@@ -140,19 +142,19 @@ def test_two_processes(folder: Path, tmp_path: Path) -> None:
     first = train(folder, tmp_path, "--epochs", 1, name="first") / "last.pth.tar"
     options = ["--quantization-aware", "--finetune", first, "--epochs", 1, "-b", 8]
     command = train_command(folder, tmp_path, *options, name="two")
-    run("./distributed_train.sh", 2, *command[1:])
+    run_ranks(2, *command)
     assert all(value.isfinite().all() for value in weights(tmp_path / "two" / "last.pth.tar").values())
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "--quantization-aware: needs --finetune FILE"),
-        (["--finetune", "a.pth", "--compile"], "--compile: not with --quantization-aware"),
-        (["--finetune", "a.pth", "--model", "test_resnet"], "--quantization-aware: needs --model lvt_cls"),
+        ([], "--quantization-aware: requires trained weights to start from; add --finetune FILE"),
+        (["--finetune", "a.pth", "--compile"], "--compile: cannot be combined with --quantization-aware"),
+        (["--finetune", "a.pth", "--model", "test_resnet"], "--quantization-aware: requires --model lvt_cls"),
     ],
 )
-def test_what_makes_no_sense_is_told(
+def test_rejects_options_that_contradict(
     folder: Path, tmp_path: Path, options: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "test_resnet" in options:

@@ -10,7 +10,7 @@ from torch.export import ExportedProgram
 
 from lvt_core.export import RUNTIMES, Export, export_model
 from lvt_core.export.write import make_program
-from tests.export_checks import SIZE, two_stages
+from tests.small import SIZE, two_stages
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def program(model: nn.Module) -> ExportedProgram:
 def exported(
     request: pytest.FixtureRequest, model: nn.Module, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A float32 export for the module's `RUNTIME`: the gate has compared its maps with the model's."""
+    """Return a float32 export for the module's `RUNTIME`, which has passed the gate."""
     runtime = request.module.RUNTIME
     folder = tmp_path_factory.mktemp(runtime) / "file"
     parity = export_model(model, Export("lvt", SIZE), RUNTIMES[runtime], folder)

@@ -1,4 +1,4 @@
-"""``lvt export``: what its options do, and what they refuse."""
+"""``lvt export``: what its options do and reject."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from torch import nn
 
 from lvt_core import cli, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, command
-from lvt_core.export.gate.gate import check_runs
+from lvt_core.export import RUNTIMES, command
+from lvt_core.export.gate.parity import check_runs
 from lvt_core.export.open_model import open_model
 from lvt_core.export.options import size_of
-from lvt_predict.model import PACKAGES, SESSIONS, installed_version
+from lvt_predict.manifest import PACKAGES
+from lvt_predict.model import installed_version
+from lvt_predict.runtimes import SESSIONS
 from lvt_predict.sample import check_sample
-from tests.export_checks import SMALL, small_models
+from tests.small import SMALL, small_models
 
 KWARGS = ["--model-kwargs", *(f"{key}={SMALL[key]}".replace(" ", "") for key in ("embed_dims", "num_heads"))]
 INT8 = ["--precision", "int8"]
@@ -27,16 +29,9 @@ INT8 = ["--precision", "int8"]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["lvt", "--recipe", "a.json"], "--search, --recipe and --before: need --precision int8"),
-        (["lvt", "--search", "a.json"], "--search, --recipe and --before: need --precision int8"),
-        (["lvt_cls", "--precision", "int8", "--search", "a.json", "--check"], "--search: not with --recipe"),
-        (
-            ["lvt_cls", "--precision", "int8", "--search", "a.json"],
-            "--search a.json: must be a file to write",
-        ),
-        (["lvt", "--activations", "static"], "--activations: is of --search"),
-        (["lvt", "--check", "--output", "a"], "--check: writes nothing, so it takes no --output"),
-        (["lvt", "--limit", "3"], "--limit: is of --data"),
+        (["lvt", "--recipe", "a.json"], "--recipe a.json: only applies with --precision int8"),
+        (["lvt_cls", "--before", "a.pth"], "--before a.pth: only applies with --precision int8"),
+        (["lvt", "--limit", "3"], "--limit 3: only applies with --data FOLDER"),
         (["lvt", "--data", ".", "--limit", "0"], "--limit: 0: must be an integer, at least 1"),
         (["lvt", "--data", ".", "--limit", "abc"], "--limit: abc: must be an integer, at least 1"),
         *(
@@ -46,51 +41,56 @@ INT8 = ["--precision", "int8"]
         (["lvt", "--size", "²"], "--size ²: must be a side, height and width, or 'dynamic'"),
         (["lvt", "--size"], "--size: expected at least one argument"),
         (["lvt", "--model-kwargs", "num_heads"], "--model-kwargs: num_heads: must be KEY=VALUE"),
-        (["lvt", "--model-kwargs", "pretrained=True"], "--model-kwargs pretrained: lvt has in_chans, num_"),
-        (["lvt", "--model-kwargs", "embed_dim=8"], "--model-kwargs embed_dim: lvt has in_chans, num_"),
+        (
+            ["lvt", "--model-kwargs", "pretrained=True"],
+            "--model-kwargs pretrained: lvt supports in_chans, num_",
+        ),
+        (["lvt", "--model-kwargs", "embed_dim=8"], "--model-kwargs embed_dim: lvt supports in_chans, num_"),
         (["segformer", "--model-kwargs", "embed_dim=-3"], "--model-kwargs: embed_dim=-3: must be an integer"),
         (["segformer", "--model-kwargs", "embed_dim=x"], "--model-kwargs: embed_dim='x': must be an integer"),
         (
             ["segformer", "--model-kwargs", "in_chans=1", "--data", "."],
-            "--data .: its images have 3 channels, the network takes 1",
+            "--data .: its images have 3 channels, the network's input has 1",
         ),
-        (
-            ["lvt_cls", "--before", "", "--data", "."],
-            "--search, --recipe and --before: need --precision int8",
-        ),
-        (["lvt", "--use-ema"], "--use-ema: lvt is no checkpoint"),
+        (["lvt", "--use-ema"], "--use-ema: lvt is not a checkpoint"),
         (
             ["segformer", "--data", ".", "--crop-pct", "1"],
-            "--crop-pct: is of a classifier; this is segformer",
+            "--crop-pct 1.0: only applies to a classifier; this is segformer",
         ),
-        (["lvt", *INT8], "lvt has no task to be judged by: --precision fp32"),
-        (["lvt", "--labels"], "--labels: lvt has no pixels' classes"),
-        (["a.pth", "--task", "panoptic"], "--task panoptic and --config FILE: must be given together"),
-        (["a.pth", "--task", "panoptic", "--config", "a.py", "--use-ema"], "--use-ema: not for a panoptic"),
-        (["a.pth", "--task", "panoptic", "--config", "a.py", "--crop-pct", "1"], "--crop-pct: not for a pan"),
-        (["a.pth", "--task", "panoptic", "--config", "a.py", "--labels"], "--labels: not for a panoptic"),
+        (["lvt", *INT8], "lvt: has no task to judge it by; export it in fp32"),
+        (["lvt", "--labels"], "--labels: only applies to a SegFormer; this is lvt"),
+        (["a.pth", "--task", "panoptic"], "--task panoptic and --config FILE: pass both or neither"),
+        (
+            ["a.pth", "--task", "panoptic", "--config", "a.py", "--use-ema"],
+            "--use-ema: does not apply to a panoptic",
+        ),
+        (
+            ["a.pth", "--task", "panoptic", "--config", "a.py", "--crop-pct", "1"],
+            "--crop-pct: does not apply to a pan",
+        ),
+        (
+            ["a.pth", "--task", "panoptic", "--config", "a.py", "--labels"],
+            "--labels: does not apply to a panoptic",
+        ),
     ],
 )
-def test_options_that_could_not_act_are_refused(words: list[str], message: str) -> None:
+def test_rejects_options_that_cannot_act(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         cli.main(["export", *words, "--to", "onnx"])
 
 
-def test_sizes_that_are_not_given_are_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert size_of(None, default=512) == ((512, 512), False)
-    assert size_of(["dynamic"], default=512) == ((512, 512), True)
-    assert size_of(["64"], default=512) == ((64, 64), False)
-    assert size_of(["64", "96"], default=512) == ((64, 96), False)
-    sizes = []
+def test_reads_sizes() -> None:
+    assert size_of(None) == (None, False)
+    assert size_of(["dynamic"]) == (None, True)
+    assert size_of(["64"]) == ((64, 64), False)
+    assert size_of(["64", "96"]) == ((64, 96), False)
 
-    def check(model: nn.Module, export: Export, *_: object, **__: object) -> dict:
-        sizes.append(export.size)
-        return {}
 
-    monkeypatch.setattr(command, "check_delegates", check)
-    for name in ("segformer", "lvt_cls", "lvt"):
-        cli.main(["export", name, "--to", "onnx", "--check"])
-    assert sizes == [(512, 512), (224, 224), (224, 224)]
+@pytest.mark.parametrize(("name", "side"), [("segformer", 512), ("lvt_cls", 224), ("lvt", 224)])
+def test_the_default_size_is_the_tasks(name: str, side: int, tmp_path: Path) -> None:
+    kwargs = [*KWARGS, "depths=(1,1,1,1)", *(["num_classes=5"] if name != "lvt" else [])]
+    cli.main(["export", name, "--to", "pt2", "--output", str(tmp_path / "a"), *kwargs])
+    assert json.loads((tmp_path / "a" / "model.json").read_text())["input"][2:] == [side, side]
 
 
 @pytest.mark.parametrize(("size", "runtime"), [("32", "pt2"), ("dynamic", "onnx")])
@@ -121,17 +121,15 @@ def test_checkpoints_that_mean_something_else(tmp_path: Path) -> None:
         assert open_model(file, model_kwargs=kwargs).classes is None
     for head in ("neck.conv.weight", "rpn_head.conv.weight", "roi_head.bbox_head.fc.weight"):
         torch.save({"state_dict": {**weights, head: torch.zeros(1)}}, file)
-        with pytest.raises(
-            UserError, match="a.pth: is a panoptic network, which needs --task panoptic --con"
-        ):
+        with pytest.raises(UserError, match="a.pth: contains a panoptic network; pass --task panoptic --con"):
             open_model(file, model_kwargs=kwargs)
 
 
-def test_check_prints_what_delegates_take(
+def test_delegates_prints_what_they_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["export", "lvt", "--to", "onnx", "--size", "64", "--check"]
+    words = ["delegates", "lvt", "--to", "onnx", "--size", "64"]
     cli.main([*words, *KWARGS, "depths=(1,1,1,1)"])
     printed = capsys.readouterr().out
     assert "lvt for onnx, fp32: NNAPI takes " in printed and "leaves 1" in printed
@@ -162,8 +160,8 @@ def test_a_segmentors_classes_colours_and_labels(tmp_path: Path, monkeypatch: py
     assert manifest["sample"]["outputs"][0]["shape"] == [1, 64, 64]
 
 
-class Given:
-    """An exported model that gives what it is told."""
+class Fixed:
+    """An exported model with given outputs."""
 
     folder = Path("a")
 
@@ -181,24 +179,24 @@ def test_what_fails_in_another_size_is_not_written() -> None:
             return (x.square().mean(dim=(2, 3)),)
 
     ones = np.ones((1, 3), np.float32)
-    check_runs(Mean(), Given(ones), [(1, 32, 32)])  # type: ignore[arg-type]
+    check_runs(Mean(), Fixed(ones), [(1, 32, 32)])  # type: ignore[arg-type]
     for wrong, message in (
         (ones * np.nan, "differs from the model by inf"),
-        (ones[:, :2], r"gives \[\(1, 2\)"),
+        (ones[:, :2], r"has outputs \[\(1, 2\)"),
     ):
         with pytest.raises(UserError, match=message):
-            check_runs(Mean(), Given(wrong), [(1, 32, 32)])  # type: ignore[arg-type]
+            check_runs(Mean(), Fixed(wrong), [(1, 32, 32)])  # type: ignore[arg-type]
 
 
 def test_values_that_are_no_numbers_are_no_sample() -> None:
-    given = Given(np.full((1, 3), np.nan, np.float32))
+    exported = Fixed(np.full((1, 3), np.nan, np.float32))
     expected = {"shape": [1, 3], "largest": 1.0, "values": [1.0, 1.0, 1.0]}
-    given.manifest |= {"sample": {"seed": 0, "input": [1, 3, 32, 32], "outputs": [expected]}}  # type: ignore
+    exported.manifest |= {"sample": {"seed": 0, "input": [1, 3, 32, 32], "outputs": [expected]}}  # type: ignore
     with pytest.raises(UserError, match="differs from the recorded outputs by inf"):
-        check_sample(given)  # type: ignore[arg-type]
-    given.outputs *= 2
-    with pytest.raises(UserError, match=r"gives \[\[1, 3\], \[1, 3\]\], where \[\[1, 3\]\] are recorded"):
-        check_sample(given)  # type: ignore[arg-type]
+        check_sample(exported)  # type: ignore[arg-type]
+    exported.outputs *= 2
+    with pytest.raises(UserError, match=r"gives outputs of shapes \[\[1, 3\], \[1, 3\]\], recorded are"):
+        check_sample(exported)  # type: ignore[arg-type]
 
 
 def test_versions_of_what_is_not_installed_are_unknown() -> None:

@@ -1,4 +1,4 @@
-"""Exported networks: ordinary graphs, a gate that nothing wrong passes, files that a stranger can open."""
+"""Exported networks: ordinary graphs, a gate that nothing wrong passes, files that open without PyTorch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from torch import nn
 
 from lvt_core import SegFormerLabels, cli, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Runtime, check_delegates, export_model
+from lvt_core.export import RUNTIMES, Export, Runtime, delegates_of, export_model
 from lvt_core.export import write as common
 from lvt_core.export.forms.graph import Outputs, exportable
-from lvt_core.export.gate.gate import photograph, run_model
+from lvt_core.export.gate.parity import run_model
 from lvt_core.export.open_model import open_model
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_predict import sample as predict_sample
 from lvt_predict.model import ExportedModel, load
-from tests.export_checks import SMALL, check_as_a_stranger, check_refused, small_models
+from lvt_predict.sample import photograph
+from tests.small import SMALL, check_in_another_process, check_rejected, small_models
 
 FORBIDDEN = ("im2col", "col2im", "gather", "scatter", "index", "unfold", "fold")
 
@@ -59,7 +60,7 @@ def test_runtimes_give_what_the_model_gives(runtime: str, dynamic: bool, tmp_pat
     model, folder = small_models()["lvt_cls"], tmp_path / "file"
     export = Export("lvt_cls", (64, 96), dynamic, classes=list("abcde"))
     if dynamic and not RUNTIMES[runtime].dynamic:
-        with pytest.raises(UserError, match=f"--size dynamic: {runtime} takes one size"):
+        with pytest.raises(UserError, match=f"--size dynamic: {runtime} only supports one size"):
             export_model(model, export, RUNTIMES[runtime], folder)
         assert not folder.exists()
         return
@@ -74,21 +75,21 @@ def test_runtimes_give_what_the_model_gives(runtime: str, dynamic: bool, tmp_pat
     (found,) = exported(images)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
     if not dynamic:
-        with pytest.raises(UserError, match="images have height 65: this file takes 64"):
+        with pytest.raises(UserError, match="images have height 65: this file supports 64"):
             exported(photograph(1, 65, 96, seed=0))
     if runtime == "onnx":
-        check_as_a_stranger(folder, images, found)
-        refuses_another_opset(folder)
+        check_in_another_process(folder, images, found)
+        rejects_another_opset(folder)
     with pytest.raises(UserError, match="images are float64 .*: they must be float32"):
         exported(images.astype(np.float64))
 
 
-def refuses_another_opset(folder: Path) -> None:
-    """A file that asks for operators of a later ONNX is told in a sentence."""
+def rejects_another_opset(folder: Path) -> None:
+    """Check that a file with operators of a later ONNX is rejected in one sentence."""
     graph = onnx.load(folder / "model.onnx")
     graph.opset_import[0].version = 99
     broken = [graph.SerializeToString()]
-    check_refused(folder, "model.onnx", broken, "model.onnx: onnx refuses it: .*opset")
+    check_rejected(folder, "model.onnx", broken, "model.onnx: onnx rejects it: .*opset")
 
 
 def test_backbones_give_four_maps_and_heads_their_logits(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_nothing_wrong_passes_the_gate(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_replaces_exports_alone(tmp_path: Path) -> None:
+def test_an_export_only_replaces_exports(tmp_path: Path) -> None:
     arguments = (small_models()["lvt"], Export("lvt", (32, 32)), RUNTIMES["pt2"])
     folder = tmp_path / "file"
     for _ in range(2):
@@ -128,23 +129,23 @@ def test_an_export_replaces_exports_alone(tmp_path: Path) -> None:
     other.mkdir()
     (other / "a.jpg").write_text("mine")
     for place, mine in ((folder, folder / "thesis.txt"), (other, other / "a.jpg"), (other / "a.jpg", None)):
-        with pytest.raises(UserError, match="is there already and is no export alone"):
+        with pytest.raises(UserError, match="already exists, and not only as an export"):
             export_model(*arguments, place)
         assert mine is None or mine.read_text() == "mine"
     assert (other / "a.jpg").read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"file", "photos"}
 
 
-def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_end_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, folder = small_models()["lvt"], tmp_path / "file"
     export_model(model, Export("lvt", (32, 32)), RUNTIMES["pt2"], folder)
     broken = [(folder / "model.pt2").read_bytes()[:-100]]
-    check_refused(folder, "model.pt2", broken, "not the file that was exported", renew=False)
-    check_refused(folder, "model.pt2", broken, "model.pt2: pt2 refuses it")
+    check_rejected(folder, "model.pt2", broken, "not the file that was exported", renew=False)
+    check_rejected(folder, "model.pt2", broken, "model.pt2: pt2 rejects it")
     manifest = json.loads((folder / "model.json").read_text())
     manifest["versions"]["torch"] = "1.0"
     (folder / "model.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"pt2 refuses it: .* \(written for torch 1.0, here is 2"):
+    with pytest.raises(UserError, match=r"pt2 rejects it: .* \(written for torch 1.0, installed is 2"):
         ExportedModel(folder)
     (folder / "model.json").write_text("{}")
     with pytest.raises(UserError, match="has no runtime, file"):
@@ -163,7 +164,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
             cli.main(["export", *words, "--to", "pt2", "--output", str(tmp_path / "out")])
 
 
-def test_samples_are_asked_for_again(
+def test_samples_are_checked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     folder = tmp_path / "file"
@@ -205,15 +206,15 @@ def test_segmentation_gives_each_pixels_class(runtime: str, dynamic: bool, tmp_p
     assert (found == large.argmax(dim=1).numpy()).mean() > 0.999
 
 
-def test_delegates_are_asked() -> None:
+def test_reports_delegates() -> None:
     model = small_models()["lvt"]
-    found = check_delegates(model, Export("lvt", (64, 64)), RUNTIMES["onnx"])
+    found = delegates_of(model, Export("lvt", (64, 64)), RUNTIMES["onnx"])
     assert found["NNAPI"].outside["LayerNormalization"] >= 8 and found["NNAPI"].partitions > 1
     assert "LayerNormalization" not in found["Core ML"].outside
     assert str(Delegation(1, {})) == "takes 1 piece and all operators"
     assert str(Delegation(2, {"Pad": 1, "Gelu": 3})) == "takes 2 pieces; leaves 3 Gelu, 1 Pad"
-    with pytest.raises(UserError, match="--check: pt2 has no accelerator's delegate"):
-        check_delegates(model, Export("lvt", (64, 64)), RUNTIMES["pt2"])
+    with pytest.raises(UserError, match="--to pt2: has no delegates of accelerators"):
+        delegates_of(model, Export("lvt", (64, 64)), RUNTIMES["pt2"])
 
 
 def test_checkpoints_of_variants_are_recognised(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from lvt_core.layers.rasa import AtrousQuery
 
 
 def literal_atrous(weight: Tensor, q: Tensor, rate: int) -> Tensor:
-    """A 3x3 depthwise convolution of ``(H, W, C)`` with dilation and equal padding, pixel by pixel."""
+    """Convolve ``(H, W, C)`` depthwise, 3x3, with dilation and equal padding, pixel by pixel."""
     H, W, _ = q.shape
     rows = []
     for y in range(H):

@@ -55,7 +55,7 @@ def test_convolutions_that_keep_the_size(kernel: tuple[int, int], dilation: int)
 def test_strides_keep_a_part_of_the_size(pad_type: str) -> None:
     x = np.ones((1, 1, 9, 10), np.float32)
     found = windows.conv(x, np.ones((1, 1, 3, 3), np.float32), strides=(2, 2), pad_type=pad_type)
-    first = 6.0 if pad_type == "same" else 4.0  # rows need one at both ends, columns one alone
+    first = 6.0 if pad_type == "same" else 4.0  # rows are padded at both ends, columns at one
     assert found.shape == (1, 1, 5, 5) and found[0, 0, 0, 0] == first and found[0, 0, 1, 1] == 9
 
 
@@ -84,7 +84,7 @@ def test_pools(padding: tuple[int, int]) -> None:
         _same(windows.avg_pool(x.numpy(), **options, exclude_padding_from_average=exclude), expected)
     _same(windows.max_pool(x.numpy(), **options), F.max_pool2d(x, (3, 2), (2, 3), padding))
     for pool in (windows.avg_pool, windows.max_pool):
-        with pytest.raises(UserError, match="pool with ceil_mode True: the interpreter has False alone"):
+        with pytest.raises(UserError, match="pool with ceil_mode True: the interpreter supports only False"):
             pool(x.numpy(), **options, ceil_mode=True)
 
 
@@ -138,7 +138,7 @@ def test_activations_and_norms() -> None:
     _same(ops.layer_norm(x.numpy(), axes, epsilon), F.layer_norm(x, (6, 8), eps=1e-5))
     _same(ops.reduce_mean(x.numpy(), axes, keep_dims=True), x.mean((2, 3), keepdim=True))
     _same(ops.reduce_max(x.numpy(), axes, keep_dims=False), x.amax((2, 3)))
-    with pytest.raises(UserError, match="gelu with mode 'TANH_APPROXIMATION': the interpreter has 'EXACT'"):
+    with pytest.raises(UserError, match="gelu with mode 'TANH_APPROXIMATION': .* supports only 'EXACT'"):
         ops.gelu(x.numpy(), mode="TANH_APPROXIMATION")
 
 
@@ -168,7 +168,7 @@ def test_padding_and_weights_of_eight_bits() -> None:
     x = torch.randn(2, 3, 4)
     found = ops.pad(x.numpy(), np.array([1, 0, 2, 3]), constant_val=np.float32(7))
     _same(found, F.pad(x, (2, 3, 1, 0), value=7))
-    with pytest.raises(UserError, match="pad with mode 'reflect': the interpreter has 'constant' alone"):
+    with pytest.raises(UserError, match="pad with mode 'reflect': the interpreter supports only 'constant'"):
         ops.pad(x.numpy(), np.array([1, 0, 2, 3]), mode="reflect")
     data, zero = np.array([[-128, 5], [7, 127]], np.int8), np.array([1, -2], np.int8)
     scale = np.array([0.5, 2], np.float32)

@@ -14,17 +14,17 @@ import pytest
 
 from lvt_core.errors import UserError
 from lvt_predict.coreml_interpreter.program import Operation, Program, Value
-from lvt_predict.model import SESSIONS
+from lvt_predict.runtimes import SESSIONS
 
 
-def test_a_shape_that_the_program_does_not_say_is_told() -> None:
+def test_rejects_a_shape_that_the_program_does_not_declare() -> None:
     operations = [Operation("relu", {"x": ["x"]}, [Value("y", (1, 2), np.float32)])]
     program = Program(Path("a.mlpackage"), "x", ["y"], {}, operations)
-    with pytest.raises(UserError, match=r"a.mlpackage: relu 'y' gives \(1, 3\), the program says \(1, 2\)"):
+    with pytest.raises(UserError, match=r"a.mlpackage: relu 'y' gives \(1, 3\), the program declares \(1, 2"):
         program(np.ones((1, 3), np.float32))
 
 
-def test_values_are_stored_as_declared_and_forgotten() -> None:
+def test_stores_values_as_declared_and_frees_them() -> None:
     half, full = (Value(name, (3,), kind) for name, kind in (("y", np.float16), ("z", np.float32)))
     operations = [
         Operation("cast", {"x": ["x"], "dtype": ["fp16"]}, [half]),
@@ -36,7 +36,7 @@ def test_values_are_stored_as_declared_and_forgotten() -> None:
     assert found.tolist() == [2 * float(np.float16(1 / 3)), np.inf, 0]
 
 
-def test_on_apples_systems_core_ml_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uses_core_ml_on_apples_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     class MLModel:
         def __init__(self, file: str) -> None:
             self.file = file

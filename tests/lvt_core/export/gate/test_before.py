@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from lvt_core import cli, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export.gate.gate import check_scores, run_model
 from lvt_core.export.gate.labelled import ClassifiedImages
+from lvt_core.export.gate.parity import run_model
+from lvt_core.export.gate.scores import ScoreGate
 
 SMALL = {"embed_dims": (16, 16, 32, 32), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1)}
 KWARGS = ["--model-kwargs", *(f"{key}={SMALL[key]}".replace(" ", "") for key in ("embed_dims", "num_heads"))]
@@ -60,21 +61,21 @@ class Exported:
 
 def test_the_score_before_is_the_one_to_keep(pictures: Path) -> None:
     data = ClassifiedImages(pictures, (32, 32), num_classes=2, crop_pct=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
-    right, wrong_once = Brighter(110), Brighter(70)  # of which 80 is bright
+    right, wrong_once = Brighter(110), Brighter(70)  # for the second, 80 is bright
     good, bad = Exported(right), Exported(wrong_once)
-    # What learnt to be right in int8 may be wrong in float.
-    with pytest.raises(UserError, match="83.33 % of the predictions agree.* less and 99.0 %: nothing is"):
-        check_scores(wrong_once, good, data)  # type: ignore[arg-type]
-    scores = check_scores(wrong_once, good, data, before=right)  # type: ignore[arg-type]
+    # A network that learnt to be right in int8 may be wrong in float.
+    with pytest.raises(UserError, match="83.33 % of the predictions agree.* less and 99.0 %; nothing is"):
+        ScoreGate(data)(wrong_once, good)  # type: ignore[arg-type]
+    scores = ScoreGate(data, before=right)(wrong_once, good)  # type: ignore[arg-type]
     assert (scores.exported, scores.model, scores.agreement) == (100, 100, 100) and scores.trained_again
-    other = check_scores(right, good, data, before=wrong_once)  # type: ignore[arg-type]
+    other = ScoreGate(data, before=wrong_once)(right, good)  # type: ignore[arg-type]
     assert other.agreement == pytest.approx(250 / 3) and other.exported > other.model
     # And what agrees with its own float weights may have lost what was there before.
-    assert check_scores(wrong_once, bad, data).agreement == 100  # type: ignore[arg-type]
+    assert ScoreGate(data)(wrong_once, bad).agreement == 100  # type: ignore[arg-type]
     with pytest.raises(
-        UserError, match="onnx, int8: top-1 83.33, the model's 100.00; .* 0.5 points less: no"
+        UserError, match="onnx, int8: top-1 83.33, the model's 100.00; .* 0.5 points less; no"
     ):
-        check_scores(wrong_once, bad, data, before=right)  # type: ignore[arg-type]
+        ScoreGate(data, before=right)(wrong_once, bad)  # type: ignore[arg-type]
 
 
 def test_the_command_takes_what_it_was_before(
@@ -94,10 +95,11 @@ def test_the_command_takes_what_it_was_before(
     assert parity["model"] == parity["exported"] == 50 and parity["agreement"] == 0
     assert parity["trained_again"]
     for given, message in (
-        ([*words, "--before", "before.pth"], "--search, --recipe and --before: need --precision int8"),
-        ([*int8, "--search", "a.json"], "--before: not with --search"),
-        ([*int8, "--check"], "--before: not with --search, .* or --check"),
-        ([*int8[:-1], "other.pth"], "--before other.pth: is lvt_cls of 3 classes, must be lvt_cls of 2"),
+        ([*words, "--before", "before.pth"], "--before before.pth: only applies with --precision int8"),
+        (
+            [*int8[:-1], "other.pth"],
+            "--before other.pth: contains lvt_cls with 3 classes, must be lvt_cls with 2",
+        ),
         ([*int8[:-1], "nowhere.pth"], "nowhere.pth"),
     ):
         with pytest.raises(UserError, match=message):

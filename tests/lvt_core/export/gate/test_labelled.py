@@ -17,13 +17,16 @@ from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job, Runtime, export_model
 from lvt_core.export import write as common
 from lvt_core.export.forms.graph import Outputs
-from lvt_core.export.gate.gate import photograph, run_model
+from lvt_core.export.gate.choose import choose_gate
 from lvt_core.export.gate.labelled import ClassifiedImages, LabelMaps
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.gate.parity import run_model
+from lvt_core.export.recipe.file import Recipe
 from lvt_core.export.runtimes import onnx as onnx_export
 from lvt_core.export.runtimes import openvino as openvino_export
-from lvt_predict.model import SESSIONS, load
-from tests.export_checks import small_models, two_stages, write_pictures
+from lvt_predict.model import load
+from lvt_predict.runtimes import SESSIONS
+from lvt_predict.sample import photograph
+from tests.small import small_models, two_stages, write_pictures
 
 SIZE = (64, 96)
 
@@ -59,10 +62,10 @@ def test_lower_precisions_are_judged_by_their_task(data: ClassifiedImages, tmp_p
             written = onnx_export.half(written)
             onnx.checker.check_model(written)  # and its order
         elif precision == "int8":
-            written = onnx_export.quantized(written, job.calibration, recipe, tmp_path)
+            written = onnx_export.to_int8(written, job.calibration, recipe, tmp_path)
         onnx.save(written, folder / "model.onnx")
         export = Export("lvt_cls", SIZE, precision=precision)
-        common.write_manifest(folder, export, RUNTIMES["onnx"], None)
+        common.write_model_manifest(folder, export, RUNTIMES["onnx"], None)
         (found,) = load(folder)(images)
         assert np.abs(found - expected).max() / np.abs(expected).max() < bound, folder.name
         sizes[folder.name] = (folder / "model.onnx").stat().st_size
@@ -81,27 +84,28 @@ def test_bfloat16_is_computed_where_the_processor_has_it(
     source = tmp_path / "float.xml"
     openvino_export.convert(job, source)
     found = {}
-    for told in (["FP32", "BF16"], ["FP32"]):
-        monkeypatch.setattr(openvino.Core, "get_property", lambda *_, told=told: told)
-        if "BF16" in told:
+    for capabilities in (["FP32", "BF16"], ["FP32"]):
+        monkeypatch.setattr(openvino.Core, "get_property", lambda *_, found=capabilities: found)
+        if "BF16" in capabilities:
             openvino_export.quantize(job, source, file)
         else:
-            with pytest.raises(UserError, match="--precision bf16: this processor has no bfloat16"):
+            with pytest.raises(UserError, match="--precision bf16: this processor does not support bfloat16"):
                 openvino_export.quantize(job, source, tmp_path / "other.xml")
-        (*_, found[len(told)]) = SESSIONS["openvino"](file)(images)
+        (*_, found[len(capabilities)]) = SESSIONS["openvino"](file)(images)
     expected = run_model(Outputs(model), images)[-1]
     errors = {key: np.abs(value - expected).max() / np.abs(expected).max() for key, value in found.items()}
     assert errors[1] < 5e-3 and errors[2] < 0.1  # float16 and bfloat16 keep 11 and 8 bits
     assert not has_it or errors[2] > errors[1]
-    with pytest.raises(UserError, match="--precision bf16: onnx has fp32, fp16, int8"):
+    with pytest.raises(UserError, match="--precision bf16: onnx only supports fp32, fp16, int8"):
         export_model(model, export, RUNTIMES["onnx"], tmp_path / "folder")
 
 
 def test_what_does_its_task_worse_is_not_written(data: ClassifiedImages, tmp_path: Path) -> None:
     model = small_models()["lvt_cls"]
     export, runtime = Export("lvt_cls", SIZE, precision="fp16"), RUNTIMES["pt2"]
-    with pytest.raises(UserError, match="--precision fp16: pt2 has fp32"):
-        export_model(model, export, runtime, tmp_path / "file", data=data)
+    with pytest.raises(UserError, match="--precision fp16: pt2 only supports fp32"):
+        choose_gate(export, runtime, data=data)
+        export_model(model, export, runtime, tmp_path / "file")
 
     def convert(bias: float, job: Job, file: Path) -> None:
         other = copy.deepcopy(model)
@@ -113,14 +117,17 @@ def test_what_does_its_task_worse_is_not_written(data: ClassifiedImages, tmp_pat
         runtime = Runtime("pt2", "model.pt2", ("torch",), partial(convert, bias), False, ("fp16",))
         if bias:
             with pytest.raises(UserError, match="pt2, fp16: top-1 .* agree, 6 images; allowed .* nothing"):
-                export_model(model, export, runtime, tmp_path / "file", data=data)
+                export_model(
+                    model, export, runtime, tmp_path / "file", gate=choose_gate(export, runtime, data=data)
+                )
             assert not (tmp_path / "file").exists()
         else:
-            checked = export_model(model, export, runtime, tmp_path / "file", data=data)
+            gate = choose_gate(export, runtime, data=data)
+            checked = export_model(model, export, runtime, tmp_path / "file", gate=gate)
             assert checked.agreement == 100 and load(tmp_path / "file").manifest["parity"]["images"] == 6
-    with pytest.raises(UserError, match="--precision fp16: needs --data FOLDER"):
+    with pytest.raises(UserError, match="--precision fp16: requires --data FOLDER"):
         export_model(model, export, runtime, tmp_path / "file")
-    with pytest.raises(UserError, match=r"--data .*: val/ must have a folder of images a class"):
+    with pytest.raises(UserError, match=r"--data .*: val/ must have one folder of images per class"):
         ClassifiedImages(tmp_path, SIZE, num_classes=2, mean=(0.5,) * 3, std=(0.25,) * 3)
 
 
@@ -139,5 +146,5 @@ def test_label_maps_score_as_counted_by_hand(tmp_path: Path) -> None:
     found = data.predict([logits], judged)
     assert data.score([found], [judged]) == pytest.approx(100 * (8 / 12 + 4 / 8) / 2)
     assert data.agreement(found, np.zeros_like(found)) == 0.5
-    with pytest.raises(UserError, match="images/training/ must have images"):
+    with pytest.raises(UserError, match="images/training/ must contain images"):
         data.calibration()

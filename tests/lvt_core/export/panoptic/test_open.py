@@ -1,4 +1,4 @@
-"""Configs that are no panoptic network's, or not one that can be exported, are refused in a sentence."""
+"""Configs without a panoptic network that can be exported end in one sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLASSES = ("square", "box", "grass", "sky")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A config of a tiny network, whose data need not be there."""
+    """Return a config of a tiny network, whose data need not be there."""
     folder = tmp_path_factory.mktemp("configs")
     split = Split("images", "maps.json", "maps")
     own = OwnData(
@@ -49,7 +49,7 @@ def test_files_that_are_no_config(folder: Path) -> None:
     for content, message in (
         (f"default_scope = 'mmdet'\nmodel = 5\n{loader}", "b.py: model=5: must be a dict"),
         (f"default_scope = 'mmdet'\n{loader}", "b.py: model=None: must be a dict"),
-        ("raise RuntimeError", "b.py: RuntimeError: is no config that can be read"),
+        ("raise RuntimeError", "b.py: RuntimeError: not a readable config"),
     ):
         (folder / "b.py").write_text(content)
         with pytest.raises(UserError, match=message):
@@ -67,5 +67,5 @@ def test_files_that_are_no_config(folder: Path) -> None:
 )
 def test_networks_that_lack_a_part(folder: Path, option: str, missing: str) -> None:
     model = build(folder / "tiny.py", **{option: None})[1]
-    with pytest.raises(UserError, match=f"cannot be exported: it has no {missing}, as a Panoptic FPN has"):
+    with pytest.raises(UserError, match=f"cannot be exported: a Panoptic FPN must have {missing}"):
         settings_of(PanopticNetwork(model, CLASSES, 2), (64, 96))

@@ -1,4 +1,4 @@
-"""Exported panoptic networks: the same maps as mmdetection's, with numpy alone."""
+"""Exported panoptic networks: the same maps as mmdetection's, with numpy."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from lvt_core import cli
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Job, Runtime
 from lvt_core.export.forms.graph import Outputs
-from lvt_core.export.gate.gate import photograph, run_model
+from lvt_core.export.gate.parity import run_model
 from lvt_core.export.panoptic.gate import judge, predict_as_trained
 from lvt_core.export.panoptic.labelled import PanopticImages, same_segments, score_maps, to_truth
 from lvt_core.export.panoptic.open import PanopticNetwork, open_panoptic
 from lvt_core.export.panoptic.parts import part_inputs, settings_of, split
-from lvt_core.export.panoptic.write import check_panoptic, export_panoptic
-from lvt_core.export.recipe import recipe
+from lvt_core.export.panoptic.write import export_panoptic, panoptic_delegates
 from lvt_core.export.runtimes import pt2
 from lvt_det.own_config import OwnData, Split, write_own_config
 from lvt_predict.model import load
 from lvt_predict.panoptic import PARTS, PanopticModel, PanopticPipeline
+from lvt_predict.sample import photograph
 from tests.det_commands import TINY_MODEL, build, write_panoptic_data
-from tests.export_checks import CONVERTERS, attending, run_without
+from tests.small import CONVERTERS, attending, run_without
 
 CLASSES = ("square", "box", "grass", "sky")
 SIZE = (64, 96)
@@ -158,7 +158,7 @@ def test_the_exported_folder_gives_the_same_map_to_a_stranger(
 
 
 def coarse(job: Job, file: Path) -> None:
-    """A file whose weights are rounded to float16."""
+    """Write a file whose weights are rounded to float16."""
     program = job.program
     for name, value in program.state_dict.items():
         program.state_dict[name] = torch.nn.Parameter(value.half().float(), requires_grad=False)
@@ -170,7 +170,6 @@ def test_lower_precision_is_judged_by_quality(
     data: PanopticImages,
     exported: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[tuple[int, ...]] = []
     settings = settings_of(network, SIZE)
@@ -183,14 +182,11 @@ def test_lower_precision_is_judged_by_quality(
         "pt2", "model.pt2", ("torch",), coarse, dynamic=False, precisions=("fp32", "fp16", "int8")
     )
     folder = shutil.copytree(exported, tmp_path / "file")
-    with pytest.raises(UserError, match="--precision fp16: needs --data FOLDER"):
+    with pytest.raises(UserError, match="--precision fp16: requires --data FOLDER"):
         export_panoptic(network, SIZE, runtime, folder, precision="fp16")
     with pytest.raises(UserError, match="pt2, panoptic_mask_head: differs .* nothing is written"):
         export_panoptic(network, SIZE, runtime, folder)
     assert PanopticModel(folder).manifest["runtime"] == "onnx"  # untouched
-    for name in PARTS:
-        (tmp_path / f"panoptic_{name}-pt2.json").write_text('{"activations": "static", "floats": []}')
-    monkeypatch.setattr(recipe, "RECIPES", tmp_path)
     runtime = replace(runtime, convert=int8)
     checked = export_panoptic(network, SIZE, runtime, folder, precision="int8", data=data)
     assert checked.metric == "PQ" and checked.agreement >= 99 and checked.images == 3
@@ -206,20 +202,22 @@ def test_mistakes_are_told_in_a_sentence(
 ) -> None:
     folder = shutil.copytree(exported, tmp_path / "file")
     model = PanopticModel(folder)
-    with pytest.raises(UserError, match="images have width 64: this file takes 96"):
+    with pytest.raises(UserError, match="images have width 64: this file supports 96"):
         model(photograph(1, 64, 64, seed=0))
-    with pytest.raises(UserError, match=r"extent \(65, 96\): must lie in the images"):
+    with pytest.raises(UserError, match=r"extent \(65, 96\): must not exceed the images"):
         model(photograph(1, *SIZE, seed=0), extent=(65, 96))
-    with pytest.raises(UserError, match="images are 65 x 96: this network takes up to 64 x 96; resize them"):
+    with pytest.raises(
+        UserError, match="images are 65 x 96: this network supports up to 64 x 96; resize them"
+    ):
         model.normalize(np.zeros((1, 65, 96, 3), np.uint8))
-    with pytest.raises(UserError, match="a panoptic network; lvt_predict.panoptic opens it"):
+    with pytest.raises(UserError, match="holds a panoptic network; open it with lvt_predict.panoptic"):
         load(folder)
-    with pytest.raises(UserError, match="trunk: is of no panoptic network; lvt_predict.model opens it"):
+    with pytest.raises(UserError, match="trunk: is not a panoptic export; open it with lvt_predict.model"):
         PanopticModel(folder / "trunk")
     with pytest.raises(UserError, match="--size 65 96: must be multiples of 32"):
         export_panoptic(network, (65, 96), RUNTIMES["pt2"], tmp_path / "new")
     (folder / "trunk" / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="is there already and is no export alone"):
+    with pytest.raises(UserError, match="already exists, and not only as an export"):
         export_panoptic(network, SIZE, RUNTIMES["pt2"], folder)
     assert (folder / "trunk" / "thesis.txt").read_text() == "mine"
     part = folder / "mask_head" / "model.onnx"
@@ -260,7 +258,9 @@ def test_a_network_that_finds_nothing(network: PanopticNetwork, data: PanopticIm
     model = PanopticModel(tmp_path / "file")
     assert model.manifest["checked_by"] == "the runtime"
     assert not any(segment.is_thing for segment in model(photograph(1, *SIZE, seed=0)).segments)
-    with pytest.raises(UserError, match=f"--data {data.root}: on 2 training images the network finds no"):
+    with pytest.raises(
+        UserError, match=f"--data {data.root}: the network finds no thing in 2 training images"
+    ):
         export_panoptic(blind, SIZE, RUNTIMES["onnx"], tmp_path / "int8", precision="int8", data=data)
     assert not (tmp_path / "int8").exists()
 
@@ -268,17 +268,17 @@ def test_a_network_that_finds_nothing(network: PanopticNetwork, data: PanopticIm
 def test_delegates_are_asked_part_by_part(
     network: PanopticNetwork, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    found = check_panoptic(network, SIZE, RUNTIMES["onnx"])
+    found = panoptic_delegates(network, SIZE, RUNTIMES["onnx"])
     assert list(found) == list(PARTS) and all(set(part) == {"NNAPI", "Core ML"} for part in found.values())
     assert found["trunk"]["NNAPI"].outside["LayerNormalization"] > 1
     assert not found["box_head"]["Core ML"].outside and found["box_head"]["Core ML"].partitions == 1
-    with pytest.raises(UserError, match="--check: pt2 has no accelerator's delegate to ask"):
-        check_panoptic(network, SIZE, RUNTIMES["pt2"])
+    with pytest.raises(UserError, match="--to pt2: has no delegates of accelerators"):
+        panoptic_delegates(network, SIZE, RUNTIMES["pt2"])
     with pytest.raises(UserError, match="--size 64 65: must be multiples of 32"):
-        check_panoptic(network, (64, 65), RUNTIMES["onnx"])
-    with pytest.raises(UserError, match="--precision int8: needs --data FOLDER"):
-        check_panoptic(network, SIZE, RUNTIMES["onnx"], precision="int8")
-    words = ["export", str(root / "tiny.pth"), "--task", "panoptic", "--config", str(root / "tiny.py")]
+        panoptic_delegates(network, (64, 65), RUNTIMES["onnx"])
+    with pytest.raises(UserError, match="--precision int8: requires --data FOLDER"):
+        panoptic_delegates(network, SIZE, RUNTIMES["onnx"], precision="int8")
+    words = ["delegates", str(root / "tiny.pth"), "--task", "panoptic", "--config", str(root / "tiny.py")]
     cli.main(
         [
             *words,
@@ -286,7 +286,6 @@ def test_delegates_are_asked_part_by_part(
             "onnx",
             "--size",
             *map(str, SIZE),
-            "--check",
             "--precision",
             "int8",
             "--data",

@@ -9,24 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lvt_core import LVTConfig, cli
+from lvt_core import cli, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Job, Runtime, command
+from lvt_core.export import RUNTIMES, Export, Job, Runtime
 from lvt_core.export import write as common
-from lvt_core.export.gate.gate import MIN_AGREEMENT, Scores
 from lvt_core.export.gate.labelled import CALIBRATION_IMAGES, ClassifiedImages, LabelMaps
-from lvt_core.export.open_model import Opened
-from lvt_core.export.recipe import search as sensitivity
-from lvt_core.export.recipe.recipe import Recipe, read_recipe
+from lvt_core.export.gate.scores import MIN_AGREEMENT, Scores
+from lvt_core.export.recipe.file import Recipe, read_recipe
 from lvt_core.export.recipe.search import MIN_INT8, fewest_floats, noise_to_signal, parts, search_recipe
 from lvt_core.export.runtimes import onnx as onnx_export
 from lvt_core.export.runtimes import pt2
 from lvt_predict.model import load
-from tests.export_checks import write_pictures
+from tests.small import write_pictures
 
 SIZE, CLASSES, TRAIN, VAL = 32, ("bright", "dark"), 80, 10
 EXPORT = Export("lvt_cls", (SIZE, SIZE), precision="int8", mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -36,7 +35,7 @@ class Net(nn.Module):
     """Four layers that tell bright images from dark ones; each one's output is all that the next one sees.
 
     Args:
-        ruined: Which stage has two large weights per row that cancel each other.
+        ruined: Stage with two large weights per row that cancel each other.
     """
 
     def __init__(self, ruined: int | None) -> None:
@@ -48,7 +47,7 @@ class Net(nn.Module):
             for layer in (self.patch_embed, *self.stages):
                 layer.weight.copy_(torch.rand(layer.weight.shape) / layer.in_features)
                 layer.bias.zero_()
-                layer.weight[1] = layer.weight[0]  # what the next layer's first two weights meet
+                layer.weight[1] = layer.weight[0]  # the next layer's first two weights meet these
             self.head.weight.copy_(torch.tensor([[1.0], [-1.0]]).expand(2, 8))
             self.head.bias.zero_()
             if ruined is not None:
@@ -76,7 +75,7 @@ def data(pictures: Path) -> ClassifiedImages:
 
 
 def _round_weights(job: Job, file: Path) -> None:
-    """A runtime that has float weights alone and writes all at once."""
+    """Convert for a runtime that only rounds weights and writes all at once."""
     program = copy.deepcopy(job.program)
     for name, weight in program.state_dict.items():
         if weight.ndim > 1 and not job.recipe.keeps(name.removeprefix("model.").rpartition(".")[0]):
@@ -128,48 +127,39 @@ def test_runtimes_find_what_int8_ruins(runtime: str, data: ClassifiedImages) -> 
     assert lines[0].startswith("static: stages.1 ") and "0 of 5 parts in float: top-1" in lines[1]
 
 
-def test_the_command_searches_and_exports(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+def test_the_command_writes_a_recipe_that_an_export_uses(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    model = Net(ruined=0)
-    model.config = LVTConfig(num_classes=2)  # whose images it takes
-    opened = Opened("lvt_cls", model, list(CLASSES))
-    monkeypatch.setattr(command, "open_model", lambda *_, **__: opened)
-    file, out = tmp_path / "recipes" / "found.json", tmp_path / "out"
-    words = ["export", "any.pth", "--to", "onnx", "--size", str(SIZE), "--output", str(out)]
-    int8 = ["--precision", "int8", "--data", str(pictures), "--crop-pct", "1.0"]
-    cli.main([*words, *int8, "--search", str(file)])
-    printed = capsys.readouterr().out
-    assert (
-        "found.json: activations static, stages.0 in float" in printed and "100.00 % of the pred" in printed
+    torch.manual_seed(0)
+    kwargs = {"embed_dims": (8, 8, 16, 16), "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1)}
+    save_checkpoint(
+        timm.create_model("lvt_cls", num_classes=2, **kwargs), tmp_path / "a.pth", classes=CLASSES
     )
-    assert read_recipe("lvt_cls", "onnx", file) == Recipe("static", ("stages.0",))
+    fields = [f"{key}={kwargs[key]}".replace(" ", "") for key in ("embed_dims", "num_heads")]
+    words = [str(tmp_path / "a.pth"), "--to", "onnx", "--size", str(SIZE), "--model-kwargs", *fields]
+    words += ["--data", str(pictures), "--crop-pct", "1.0"]
+    file, out = tmp_path / "recipes" / "found.json", tmp_path / "out"
+    cli.main(["recipe", *words, "--output", str(file), "--activations", "dynamic"])
+    assert "found.json: activations dynamic, " in capsys.readouterr().out
+    recipe = read_recipe(file)
+    assert recipe.activations == "dynamic"
     written = json.loads(file.read_text())["found"]
     assert written["runtime"] == "onnx" and written["judged on"].startswith("32 training images")
+    cli.main(["export", *words, "--precision", "int8", "--recipe", str(file), "--output", str(out)])
     assert load(out).manifest["parity"]["images"] == 2 * VAL
-    cli.main([*words, *int8, "--recipe", str(file)])
-    for wrong, message in (
-        (["--search", str(file)], "--search, --recipe and --before: need --precision int8"),
-        ([*int8, "--search", str(file), "--recipe", str(file)], "--search: not with --recipe"),
-        ([*int8, "--activations", "static"], "--activations: is of --search"),
-        (
-            [*int8, "--search", str(file), "--activations", "float"],
-            "--activations float: onnx has static, dyn",
-        ),
-    ):
-        with pytest.raises(UserError, match=message):
-            cli.main([*words, *wrong])
-    monkeypatch.setattr(sensitivity, "MIN_INT8", 1.0)  # nothing may stay in float
-    file.unlink()
+    with pytest.raises(UserError, match="--activations float: onnx only supports static, dyn"):
+        cli.main(["recipe", *words, "--output", str(file), "--activations", "float"])
+
+
+def test_no_recipe_is_better_than_one_with_too_many_floats(data: ClassifiedImages) -> None:
     with pytest.raises(
-        UserError, match="--search: .* no recipe for onnx loses less .*; static: top-1 .*dynamic"
+        UserError, match="no recipe for pt2 with at least 100% .* loses less .*: float: top-1"
     ):
-        cli.main([*words, *int8, "--search", str(file)])
-    assert not file.exists()
+        search_recipe(Net(ruined=0), EXPORT, ROUNDING, data, min_int8=1.0, report=lambda line: None)
 
 
 class Layers(nn.Module):
-    """A product with more weights than PyTorch's exporter turns, and one with a bias on tokens alone."""
+    """A product with more weights than PyTorch's exporter turns, and one with a bias on tokens only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +189,7 @@ def test_onnx_rounds_all_but_what_it_is_told_to_keep(activations: str, tmp_path:
             sum(value.data_type == onnx.TensorProto.INT8 and len(value.dims) == 2 for value in weights)
             == count
         )
-        common.write_manifest(folder, export, RUNTIMES["onnx"], None)
+        common.write_model_manifest(folder, export, RUNTIMES["onnx"], None)
         expected = model(torch.from_numpy(x)).detach().numpy()
         errors.append(float(np.abs(load(folder)(x)[0] - expected).max()))
     assert errors[3] < 1e-6 < min(errors[:3]) and max(errors) < 0.05
@@ -225,12 +215,12 @@ def test_other_training_images_judge(data: ClassifiedImages, pictures: Path, tmp
     few = tmp_path / "images" / "training"
     for path in sorted(few.iterdir())[2:]:
         path.unlink()
-    with pytest.raises(UserError, match="its 2 training images all calibrate"):
+    with pytest.raises(UserError, match="all of its 2 training images calibrate"):
         maps.held_out(10)
 
 
 def test_bisection_finds_the_fewest() -> None:
-    """Of eight parts with equal weights, four at most may be in float."""
+    """Check the search on eight parts with equal weights, of which at most four may be in float."""
     program = common.make_program(nn.Sequential(*[nn.Conv2d(3, 3, 1) for _ in range(8)]), EXPORT)
     job = Job(program, EXPORT)
     names = [f"{i}" for i in range(8)]
@@ -251,7 +241,9 @@ def test_bisection_finds_the_fewest() -> None:
             tried.append(count)
             return Scores("top-1", 90.0, 90.0, 100.0 if count >= needed else MIN_AGREEMENT, 1)
 
-        floats, scores = fewest_floats(trial, judge, "static", names, lambda line: None)
+        floats, scores = fewest_floats(
+            trial, judge, "static", names, min_int8=MIN_INT8, report=lambda line: None
+        )
         assert scores.is_good() and scores.is_good(0.5) == (needed <= 4)
         assert floats == names[: min(needed, 4)] and len(tried) <= 4
 

@@ -1,4 +1,4 @@
-"""Core ML: one network is converted, run from its package, quantised, opened by a stranger, and broken."""
+"""Core ML: one network is converted, run from its package, quantised, opened by a user, and broken."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch.export import ExportedProgram
 
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, export_model
-from lvt_core.export import write as common
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.folder import require_replaceable
+from lvt_core.export.recipe.file import Recipe
 from lvt_predict.coreml_interpreter.program import read_content, read_program
 from lvt_predict.model import ExportedModel, load
-from tests.export_checks import check_export, check_refused, largest_error
+from tests.small import check_export, check_rejected, largest_error
 
 pytest.importorskip("coremltools")
 from lvt_core.export.runtimes import coreml
@@ -32,14 +32,14 @@ WEIGHTS = "model.mlpackage/Data/com.apple.CoreML/weights/weight.bin"
 
 @pytest.fixture(scope="module")
 def half(program: ExportedProgram) -> object:
-    """The network as coremltools' model in float16."""
-    return coreml.converted(program, half=True)
+    """Return the network as coremltools' model in float16."""
+    return coreml.convert_program(program, half=True)
 
 
 def _int8(half: object, program: ExportedProgram, folder: Path, *floats: str) -> Path:
-    """A package with weights in int8, but for some modules."""
+    """Write a package with weights in int8, except some modules."""
     file = folder / f"int8-{len(floats)}.mlpackage"
-    coreml.save(coreml.quantized(half, program, Recipe("float", floats)), file)
+    coreml.save(coreml.weights_to_int8(half, program, Recipe("float", floats)), file)
     return file
 
 
@@ -60,7 +60,7 @@ def _bytes(file: Path) -> int:
     return sum(path.stat().st_size for path in file.rglob("weight.bin"))
 
 
-def test_a_stranger_opens_it(model: nn.Module, exported: Path) -> None:
+def test_a_user_opens_it(model: nn.Module, exported: Path) -> None:
     check_export(model, exported)
 
 
@@ -71,10 +71,10 @@ def test_the_manifest_has_every_file_and_says_what_checked_it(exported: Path, tm
     assert manifest["checked_by"] == coreml.CHECKED_BY
     assert sys.platform == "darwin" or "not a device" in coreml.CHECKED_BY
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in (exported / "model.mlpackage").rglob("*"))
-    common.require_replaceable(folder)
+    require_replaceable(folder)
     (folder / "model.mlpackage" / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="is there already and is no export alone"):
-        common.require_replaceable(folder)
+    with pytest.raises(UserError, match="already exists, and not only as an export"):
+        require_replaceable(folder)
 
 
 def test_no_value_has_more_than_four_dimensions(exported: Path) -> None:
@@ -106,7 +106,7 @@ def test_int8_is_near_and_keeps_floats(
 
 
 class Heads(nn.Module):
-    """What the networks with heads have beside the classifier's operators."""
+    """The operators of networks with heads that the classifier does not have."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,19 +137,19 @@ def test_heads_are_the_same_in_core_ml(tmp_path: Path) -> None:
 def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(exported, tmp_path / "file")
     weights, content = (folder / WEIGHTS).read_bytes(), (folder / PROGRAM).read_bytes()
-    check_refused(folder, WEIGHTS, [weights[:-1]], "weight.bin: not the file that was exported", renew=False)
+    check_rejected(folder, WEIGHTS, [weights[:-1]], "weight.bin: not the file that was exported", renew=False)
     broken = (weights[:1000], bytes(len(weights)), b"")
-    check_refused(folder, WEIGHTS, broken, "weight.bin: has no weight of .* bytes at .*: it is broken")
+    check_rejected(folder, WEIGHTS, broken, "weight.bin: has no weight of .* bytes at .*; the file is broken")
     (folder / WEIGHTS).unlink()
     with pytest.raises(UserError, match="cannot read .*weight.bin: No such file"):
         ExportedModel(folder)
     (folder / WEIGHTS).write_bytes(weights)
     for program, message in (
-        (content[:1000], "model.mlpackage: coreml refuses it: .*Error parsing message"),
+        (content[:1000], "model.mlpackage: coreml rejects it: .*Error parsing message"),
         (b"", "model.mlmodel: has no program"),
         (content.replace(b"softmax", b"softmin"), "operator 'softmin': the interpreter has none"),
     ):
-        check_refused(folder, PROGRAM, [program], message)
+        check_rejected(folder, PROGRAM, [program], message)
     (folder / PROGRAM).write_bytes(content)
     broken = (
         b"",
@@ -159,10 +159,10 @@ def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> 
         b"\xff",
         b"[" * 100000,
     )
-    check_refused(folder, "model.mlpackage/Manifest.json", broken, "Manifest.json: names no program")
+    check_rejected(folder, "model.mlpackage/Manifest.json", broken, "Manifest.json: names no program")
     added = folder / "model.mlpackage" / "Data" / "new.bin"
     added.write_bytes(b"")
-    with pytest.raises(UserError, match="Data/new.bin: was not exported; remove it"):
+    with pytest.raises(UserError, match="Data/new.bin: is not a part of the export; remove it"):
         ExportedModel(folder)
     added.unlink()
     (folder / "model.mlpackage" / "Manifest.json").unlink()

@@ -1,10 +1,9 @@
-"""ExecuTorch: small networks are converted, then run, quantised, opened by a stranger, and broken."""
+"""ExecuTorch: small networks are converted, then run, quantised, opened without the converter, and broken."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,22 @@ from torch.export import ExportedProgram
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Job, export_model
 from lvt_core.export.forms.graph import Outputs
-from lvt_core.export.gate.gate import photograph, run_model
-from lvt_core.export.panoptic import gate as gate_panoptic
-from lvt_core.export.recipe.recipe import Recipe
+from lvt_core.export.gate.parity import run_model
+from lvt_core.export.panoptic.gate import PartGate
+from lvt_core.export.recipe.file import Recipe
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.export.write import make_program
 from lvt_core.layers import DepthwiseMlp, PatchEmbed
 from lvt_predict.model import load
-from tests.export_checks import SIZE, check_export, check_refused, largest_error, two_stages
+from lvt_predict.sample import photograph
+from tests.small import SIZE, check_export, check_rejected, largest_error, two_stages
 
 pytest.importorskip("executorch")
 from lvt_core.export.runtimes import executorch
 
 RUNTIME = "executorch"
 PER_CHANNEL = "quantized_decomposed.dequantize_per_channel"
-# ExecuTorch's Python runtime imports PyTorch; a stranger lacks what converts.
+# ExecuTorch's Python runtime imports PyTorch; the converter's packages are blocked.
 CONVERTERS = ("lvt_core.export", "executorch.backends.xnnpack")
 
 
@@ -55,7 +55,7 @@ def test_operators_that_xnnpack_leaves_are_counted(tmp_path: Path) -> None:
     assert executorch.delegation(file) == Delegation(2, {"aten::cumsum": 1})
 
 
-def test_a_stranger_opens_it(model: nn.Module, exported: Path) -> None:
+def test_opens_without_the_converter(model: nn.Module, exported: Path) -> None:
     check_export(model, exported, without=CONVERTERS)
 
 
@@ -64,7 +64,13 @@ def test_sizes_are_free_within_bounds(tmp_path: Path) -> None:
     model.stages = model.stages[:1]
     runtime = RUNTIMES["executorch"]
     parity = export_model(model, Export("lvt", (40, 500), dynamic=True), runtime, folder)
-    assert parity.worst < 1e-5 and parity.sizes == [(1, 40, 500), (3, 67, 487), (2, 32, 501)]
+    assert parity.worst < 1e-5 and parity.sizes == [
+        (1, 32, 32),
+        (1, 40, 500),
+        (3, 67, 487),
+        (2, 32, 501),
+        (1, 32, 32),
+    ]
     dynamic = load(folder)
     for size in ((4, 33, 47), (1, 512, 32)):
         images = photograph(*size, seed=1)
@@ -72,8 +78,8 @@ def test_sizes_are_free_within_bounds(tmp_path: Path) -> None:
             dynamic(images)[0], run_model(Outputs(model), images)[0], rtol=1e-3, atol=1e-4
         )
     for size, message in (
-        ((5, 40, 40), "images have batch 5: this file takes 1 to 4"),
-        ((1, 513, 40), "images have height 513: this file takes 32 to 512"),
+        ((5, 40, 40), "images have batch 5: this file supports 1 to 4"),
+        ((1, 513, 40), "images have height 513: this file supports 32 to 512"),
     ):
         with pytest.raises(UserError, match=message):
             dynamic(photograph(*size, seed=0))
@@ -117,7 +123,7 @@ def test_convolutions_cost_no_transpositions(
     monkeypatch.setattr(writer, "serialize_xnnpack_binary", count)
     executorch.lowered(Job(embedding, Export("embedding", SIZE)))
     assert found["XNNConv2d"] == found["XNNDepthwiseConv2d"] == 1
-    assert found["XNNStaticTranspose"] == 1  # of the image: norms see tokens
+    assert found["XNNStaticTranspose"] == 1  # only that of the image: norms see tokens
 
 
 def test_a_panoptic_networks_head_takes_its_batch(tmp_path: Path) -> None:
@@ -126,18 +132,18 @@ def test_a_panoptic_networks_head_takes_its_batch(tmp_path: Path) -> None:
     head = nn.Sequential(*layers, nn.Conv2d(8, 5, 1))
     inputs = [torch.randn(6, 8, 14, 14).numpy()]
     export = Export("head", (14, 14), batch=6, channels=8, min_size=14)
-    check = partial(gate_panoptic.check_part, inputs=inputs, tolerance=1e-5)
-    export_model(head, export, RUNTIMES["executorch"], tmp_path / "head", check=check)
+    gate = PartGate(inputs, 1e-5)
+    export_model(head, export, RUNTIMES["executorch"], tmp_path / "head", gate=gate)
     assert executorch.delegation(tmp_path / "head" / "model.pte") == Delegation(1, {})
 
 
 @pytest.mark.parametrize(("activations", "weights"), [("dynamic", 2), ("static", 4)])
 def test_int8_keeps_floats(activations: str, weights: int, embedding: ExportedProgram) -> None:
     def count(*floats: str) -> int:
-        graph = executorch.quantized(embedding, _job(embedding, Recipe(activations, floats))).graph
+        graph = executorch.to_int8(embedding, _job(embedding, Recipe(activations, floats))).graph
         return Counter(str(node.target) for node in graph.nodes)[f"{PER_CHANNEL}.default"]
 
-    assert count() == weights  # dynamic: the linear layers alone
+    assert count() == weights  # dynamic: only the linear layers
     assert count("mlp.fc1") == weights - 1
     assert count("embed") == weights - (activations == "static")
     assert count("mlp", "embed") == 0
@@ -158,4 +164,4 @@ def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> 
     of_another_version = content[:4] + b"ET99" + content[8:]
     of_another_runtime = content.replace(b"native_layer_norm", b"native_layer_form")
     broken = (content[:-1000], content[:1000], b"", of_another_version, of_another_runtime)
-    check_refused(folder, "model.pte", broken, "model.pte: executorch refuses it: .+")
+    check_rejected(folder, "model.pte", broken, "model.pte: executorch rejects it: .+")

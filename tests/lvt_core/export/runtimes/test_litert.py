@@ -1,4 +1,4 @@
-"""LiteRT: one small network is converted, then run, quantised, opened by a stranger, and broken."""
+"""LiteRT: one small network is converted, then run, quantised, opened without the converter, and broken."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from lvt_core.export import Export, Job
-from lvt_core.export.gate.gate import photograph
-from lvt_core.export.recipe.recipe import Recipe
-from tests.export_checks import SIZE, check_export, check_refused, largest_error
+from lvt_core.export.recipe.file import Recipe
+from lvt_predict.sample import photograph
+from tests.small import SIZE, check_export, check_rejected, largest_error
 
 pytest.importorskip("litert_torch")
 from lvt_core.export.runtimes import litert
@@ -28,7 +28,7 @@ def _quantized(program: ExportedProgram, exported: Path, precision: str, recipe:
     images = [photograph(1, *SIZE, seed=seed) for seed in range(2)]
     job = Job(program, Export("lvt", SIZE, precision=precision), images, recipe)
     file = exported.parent / "quantized.tflite"
-    file.write_bytes(litert.quantized(job, (exported / "model.tflite").read_bytes()))
+    file.write_bytes(litert.lower_precision(job, (exported / "model.tflite").read_bytes()))
     return file
 
 
@@ -55,7 +55,7 @@ def test_plain_slices_take_every_other(dim: int, length: int, start: int) -> Non
 
 def test_xnnpack_takes_all_but_one_operator(exported: Path) -> None:
     delegation = litert.delegation(exported / "model.tflite")
-    assert delegation.outside == {"CONCATENATION": 1}  # of nine: it takes five
+    assert delegation.outside == {"CONCATENATION": 1}  # it has nine inputs, XNNPACK supports five
     assert delegation.partitions == 2
 
 
@@ -71,7 +71,7 @@ def test_operators_that_xnnpack_leaves_are_counted(tmp_path: Path) -> None:
     assert litert.delegation(file).outside == {"STRIDED_SLICE": 1, "CUMSUM": 1}
 
 
-def test_a_stranger_opens_it(model: nn.Module, exported: Path) -> None:
+def test_opens_without_the_converter(model: nn.Module, exported: Path) -> None:
     check_export(model, exported)
 
 
@@ -104,4 +104,4 @@ def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> 
     folder = shutil.copytree(exported, tmp_path / "file")
     content = (folder / "model.tflite").read_bytes()
     broken = (content[:-1000], content[:1000], b"")
-    check_refused(folder, "model.tflite", broken, "model.tflite: litert refuses it: .+")
+    check_rejected(folder, "model.tflite", broken, "model.tflite: litert rejects it: .+")

@@ -1,6 +1,6 @@
 """The Triton kernels in Triton's interpreter; `test_csa_triton` runs this file in a process of its own.
 
-The interpreter cannot multiply matrices of bfloat16, so that precision is tested by compiling alone. It needs
+The interpreter cannot multiply matrices of bfloat16, so that precision is only compiled. It needs
 milliseconds for every operation: the cases are as small as they may be.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from lvt_core.layers.fast import csa_triton
 from lvt_core.layers.fast.csa_fused import portable, portable_backward
 
-TOLERANCES = {torch.float32: 1e-4, torch.float16: 3e-3}  # of the largest value
+TOLERANCES = {torch.float32: 1e-4, torch.float16: 3e-3}  # relative to the largest value
 USUAL = (1, 7, 9, 64, 2)  # B, H, W, C, N: two programs of windows for each head
 CASES = [
     USUAL,
@@ -38,7 +38,7 @@ def inputs(case: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
 
 
 def run(tensors: list[Tensor], num_heads: int) -> list[Tensor]:
-    """The map and the three gradients."""
+    """Return the map and the three gradients."""
     forward = csa_triton.forward(*tensors[1:], num_heads)
     return [forward, *csa_triton.backward(*tensors, num_heads)]
 

@@ -73,7 +73,7 @@ def test_kernels_compile_for_gpus(capability: int, dtype: torch.dtype, monkeypat
         target = GPUTarget("cuda", capability, 32)
         compiled = triton.compile(source, target=target, options={"num_warps": warps})
         assert compiled.asm["cubin"]
-        assert compiled.metadata.shared <= 99 * 1024  # what a block of every GPU since 8.0 may have
+        assert compiled.metadata.shared <= 99 * 1024  # the limit of a block on every GPU since 8.0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -123,7 +123,7 @@ def test_operators_keep_their_promises(size: tuple[int, int]) -> None:
 
 @pytest.fixture
 def fusing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CPU counts as a GPU, where the operator runs its portable form."""
+    """Let a CPU count as a GPU, on which the operator runs its portable form."""
     monkeypatch.setattr(csa, "can_fuse", lambda x, heads: not torch.compiler._is_exporting_flag)
 
 
@@ -180,7 +180,7 @@ def test_gpus_take_the_operator_and_others_do_not(monkeypatch) -> None:
         x = torch.empty(2, 7, 9, 64, device="cuda")
         y = torch.func.functional_call(layer, weights, x)
         assert called == [torch.float32] and y.shape == x.shape and y.is_cuda
-        sampling.attn_drop.train()  # dropout alone is active, as for uncertainty by sampling
+        sampling.attn_drop.train()  # only dropout is active, as for uncertainty by sampling
         torch.func.functional_call(sampling, weights, x)
     assert len(called) == 1
     assert not csa_fused.can_fuse(x.double(), 2) and not csa_fused.can_fuse(x.cpu(), 2)

@@ -1,0 +1,39 @@
+"""Print the tests of the files that differ from a commit: python .ci/changed_tests.py [COMMIT]
+
+A module's tests lie under `tests/` where the module lies in its package: `lvt_core/layers/csa.py` has
+`tests/lvt_core/layers/test_csa.py`. A module without such a file has the tests of its folder.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+TASK_FOLDERS = ("classification", "segmentation", "detection")  # their packages are mirrored without them
+
+
+def tests_of(changed: Path) -> Path | None:
+    """Find the test file, or else the folder of tests, of a changed file."""
+    if changed.parts[0] == "tests":
+        return changed if changed.name.startswith("test_") and changed.exists() else None
+    parts = changed.parts[1:] if changed.parts[0] in TASK_FOLDERS else changed.parts
+    file = Path("tests", *parts).with_name(f"test_{changed.stem}.py")
+    folder = file.parent
+    return file if file.exists() else folder if len(parts) > 1 and folder.is_dir() else None
+
+
+def main() -> None:
+    """Print the tests, one a line."""
+    commit = sys.argv[1] if len(sys.argv) > 1 else "HEAD"
+    names: list[str] = []
+    for command in (["diff", "--name-only", commit], ["ls-files", "--others", "--exclude-standard"]):
+        done = subprocess.run(["git", *command, "--", "*.py"], capture_output=True, text=True, check=True)
+        names += done.stdout.splitlines()
+    found = {path for name in names if (path := tests_of(Path(name)))}
+    for path in sorted(path for path in found if not found & set(path.parents)):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Training of an image classifier; ``--help`` lists the options.
+
+python main.py DATA --cfg ./configs/lvt_imagenet.py                            in classification/
+./distributed_train.sh 8 DATA --cfg ./configs/lvt_imagenet.py --token-label …  in classification/
+python -m lvt_classify.train DATA …                                            in any folder
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lvt_classify.data.dataset import class_names, open_dataset
+from lvt_classify.data.loader import Loader, data_config, train_loader, validation_loader
+from lvt_classify.options.groups import TrainOptions, check_train_options, option_names
+from lvt_classify.options.parser import parse_options
+from lvt_classify.runtime import Runtime, start_runtime
+from lvt_classify.training.build import build_scheduler, build_training, count_classes
+from lvt_classify.training.engine import Training, evaluate, train_epoch
+from lvt_classify.training.run_log import RunLog
+from lvt_classify.training.saver import LAST, Position, Saver, remove_leftovers, restore, write_options
+from lvt_classify.training.tasks import task_type
+from lvt_core.errors import UserError, run_command
+from lvt_core.files import require_writable_folder
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    options = parse_options(TrainOptions, shared=option_names())
+    notes = check_train_options(options) + task_type(options).check_options(options)
+    runtime = start_runtime(options)
+    for note in notes:
+        logger.warning("note: %s", note)
+    try:
+        run(options, runtime)
+    finally:
+        runtime.close()
+
+
+def run(options: TrainOptions, runtime: Runtime) -> None:
+    """Run all of training, from the data to the curves."""
+    folder = run_folder(options, runtime)
+    train_set = open_dataset(options, options.train_split, training=True)
+    val_set = open_dataset(options, options.val_split, training=False)
+    classes = class_names(train_set)
+    options = dataclasses.replace(options, num_classes=count_classes(options, classes, val_set))
+    training = build_training(options, runtime)
+    config = data_config(options, training.model)
+    loader = train_loader(options, runtime, train_set, config, label_root=training.task.label_root)
+    val_loader = validation_loader(options, runtime, val_set, config)
+    batches = loader.steps
+    updates = -(-batches // options.grad_accum_steps)
+    training.scheduler, epochs = build_scheduler(options, training.optimizer, updates)
+    position = restore(options.resume, training) if options.resume else Position()
+    saver = Saver(folder, training, classes)
+    log = None
+    if runtime.is_main:
+        remove_leftovers(folder)
+        write_options(folder / "options.yaml", options)
+        log = RunLog(folder, options, position.history)
+        describe(options, runtime, training.model, len(train_set), len(val_set), epochs, folder)
+    if training.scheduler is not None and not position.epoch and not position.batch:
+        training.scheduler.step_update(0)
+    while position.epoch < epochs:
+        row = train_and_validate(training, loader, val_loader, position, batches, saver)
+        position = Position(position.epoch + 1, 0, [*position.history, row], position.best)
+        if log is not None:
+            log.record(row)
+            sign = -1.0 if options.eval_metric == "loss" else 1.0
+            saver.rank(position, sign * row[best_column(options)])
+        runtime.barrier()
+    if log is not None:
+        log.close()
+        if position.best:
+            score, best = position.best[0]
+            logger.info("best: %s %.4g at epoch %d", best_column(options), abs(score), best)
+        logger.info("written to %s", folder)
+
+
+def train_and_validate(
+    training: Training,
+    loader: Loader,
+    val_loader: Loader,
+    position: Position,
+    batches: int,
+    saver: Saver,
+) -> dict[str, Any]:
+    """Train and validate one epoch; return its record."""
+    options, runtime, epoch = training.options, training.runtime, position.epoch
+    start = time.perf_counter()
+    loader.set_position(epoch, position.batch)
+    training.task.start_epoch(epoch)
+
+    def save(done: int) -> None:
+        if runtime.is_main:
+            saver.save(dataclasses.replace(position, batch=done))
+
+    trained = train_epoch(training, loader, epoch, position.batch, batches, save)
+    row: dict[str, Any] = {
+        "epoch": epoch,
+        "lr": training.optimizer.param_groups[0]["lr"],
+        "train_loss": trained["loss"],
+    }
+    models = {"eval": training.model}
+    if training.ema is not None:
+        models["ema"] = training.ema.module
+    for prefix, model in models.items():
+        result = evaluate(
+            model.eval(),
+            val_loader,
+            runtime,
+            title=f"{prefix} {epoch}",
+            log_interval=options.log_interval,
+            channels_last=options.channels_last,
+        )
+        row |= {f"{prefix}_{key}": result[key] for key in ("loss", "top1", "top5")}
+    if training.scheduler is not None:
+        training.scheduler.step(epoch + 1, row[best_column(options)])
+    row["train_images_per_second"] = trained["images_per_second"]
+    row["seconds"] = time.perf_counter() - start
+    return row
+
+
+def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
+    """Return the folder of the run; a resumed run stays in its folder.
+
+    Raises:
+        UserError: The folder holds another run, or cannot be written.
+    """
+    if options.resume:
+        if not Path(options.resume).is_file():
+            raise UserError(f"--resume {options.resume}: no such checkpoint")
+        return require_writable_folder(Path(options.resume).parent)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = options.experiment or f"{stamp}-{options.model}-{options.img_size}"
+    folder = Path(options.output) / name
+    if runtime.is_main:
+        if (folder / LAST).exists():
+            raise UserError(
+                f"--experiment {name}: {folder} already holds a run; continue it with "
+                f"--resume {folder / LAST}, or choose another name"
+            )
+        require_writable_folder(folder)
+    return folder
+
+
+def best_column(options: TrainOptions) -> str:
+    """Return the column of the record that decides which checkpoint is best."""
+    return f"{'ema' if options.model_ema else 'eval'}_{options.eval_metric}"
+
+
+def describe(
+    options: TrainOptions,
+    runtime: Runtime,
+    model: nn.Module,
+    train_images: int,
+    val_images: int,
+    epochs: int,
+    folder: Path,
+) -> None:
+    """Log the model, the data and the length of the run."""
+    precision = str(runtime.amp_dtype or torch.float32).removeprefix("torch.")
+    params = sum(p.numel() for p in model.parameters())
+    logger.info(
+        "%s: %s parameters, %s classes, %d px, %s on %d x %s",
+        options.model,
+        f"{params:,}",
+        options.num_classes,
+        options.img_size,
+        precision,
+        runtime.world,
+        runtime.device.type,
+    )
+    logger.info(
+        "%s training and %s validation images, %d epochs of batches of %d x %d x %d; to %s",
+        f"{train_images:,}",
+        f"{val_images:,}",
+        epochs,
+        runtime.world,
+        options.batch_size,
+        options.grad_accum_steps,
+        folder,
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

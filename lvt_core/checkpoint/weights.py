@@ -1,0 +1,52 @@
+"""A checkpoint's weights: selected from its content, unwrapped, and renamed to our names, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lvt_core.checkpoint.names import StateDict, layout_of, strip_wrappers, to_lvt
+from lvt_core.checkpoint.read import CheckpointError, select_weights, shorten
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights in the ``lvt`` layout.
+
+    Attributes:
+        name: File, or another name for messages.
+        state_dict: Tensors by our names.
+        layout: Layout that the checkpoint had: ``'lvt'``, ``'lvt_backbone'`` or ``'original'``; ``None`` for
+            a model with another backbone.
+    """
+
+    name: str
+    state_dict: StateDict
+    layout: str | None
+
+
+def weights_of(content: Mapping[str, Any], name: str, *, use_ema: bool = False) -> Weights:
+    """Take the weights from a checkpoint's content.
+
+    Args:
+        content: Content, as `read_checkpoint` returns it, or a state dict.
+        name: Name of the file, for messages.
+        use_ema: Take the moving average of the weights.
+
+    Raises:
+        CheckpointError: The content has no weights, or no moving average of them.
+    """
+    unwrapped = strip_wrappers(select_weights(content, name, use_ema=use_ema))
+    return Weights(name, to_lvt(unwrapped), layout_of(unwrapped))
+
+
+def require_lvt(weights: Weights) -> None:
+    """Reject the weights of a model that is not an LVT.
+
+    Raises:
+        CheckpointError: The keys follow none of the known layouts.
+    """
+    if weights.layout is None:
+        keys = shorten(tuple(weights.state_dict))
+        raise CheckpointError(f"{weights.name}: does not contain an LVT; its keys are {keys}")

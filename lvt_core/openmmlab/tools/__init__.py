@@ -1,0 +1,1 @@
+"""The commands of the dense tasks, linked from both task folders; the config names the framework."""

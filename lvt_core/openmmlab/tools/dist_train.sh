@@ -1,0 +1,15 @@
+#!/bin/sh
+# Train on several processes: tools/dist_train.sh CONFIG PROCESSES [options of train.py]
+#
+# Several nodes: NNODES, NODE_RANK, MASTER_ADDR and PORT on each. Without a GPU the processes share the CPU.
+if [ $# -lt 2 ]; then
+    echo "usage: tools/dist_train.sh CONFIG PROCESSES [options of train.py]" >&2
+    exit 2
+fi
+config=$1
+processes=$2
+shift 2
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # torchrun would choose the same with a long warning
+exec torchrun --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" --nproc-per-node="$processes" \
+    --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" \
+    -m lvt_core.openmmlab.tools.train "$config" --launcher pytorch "$@"

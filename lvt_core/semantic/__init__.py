@@ -1,0 +1,1 @@
+"""Semantic segmentation's truth: label maps, and intersection over union."""

@@ -1,0 +1,117 @@
+"""The reader of pictures: training, checks, gates and prediction all see the same pixels.
+
+Needs Pillow. A picture is read as a viewer shows it: turned as its EXIF data say, palettes and CMYK as
+colours, 16-bit values by their high byte, the first frame of an animation. An alpha channel is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from lvt_predict.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+EXIF_ORIENTATION = 274
+UPRIGHT = 1
+SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+
+
+def read_picture(source: str | Path | BinaryIO, *, exif: bool = True) -> Image.Image:
+    """Read a picture in RGB.
+
+    Args:
+        source: Path, or an open binary file.
+        exif: Turn the picture as its EXIF data say; a TIFF file is always turned.
+
+    Raises:
+        UserError: The file cannot be read, is not a picture, or has values of an unknown range.
+    """
+    from PIL import Image
+
+    with readable(source), Image.open(source) as image:
+        return to_rgb(image, exif=exif)
+
+
+@contextmanager
+def readable(source: object) -> Iterator[None]:
+    """Turn the many exceptions of damaged pictures into one sentence that names the file.
+
+    Raises:
+        UserError: The block raised an exception.
+    """
+    name = getattr(source, "name", source)
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{name}: no such picture") from error
+    except Exception as error:  # damaged bytes make Pillow's decoders raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{name}: cannot be read as a picture ({reason})") from error
+
+
+def to_rgb(image: Image.Image, *, exif: bool = True) -> Image.Image:
+    """Decode an opened picture to upright RGB.
+
+    Raises:
+        UserError: The values have an unknown range (floating point, 32-bit integers).
+    """
+    image.load()
+    turned = orientation(image) if exif else UPRIGHT
+    if image.mode != "RGB":
+        image = _eight_bits(image).convert("RGB")
+    return turn(image, turned)
+
+
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where there is none or it makes no sense."""
+    try:
+        found = image.getexif().get(EXIF_ORIENTATION, UPRIGHT)
+    except Exception:  # damaged EXIF data do not make a picture unreadable
+        return UPRIGHT
+    return found if found in range(1, 9) else UPRIGHT
+
+
+def turn(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn a decoded picture upright."""
+    from PIL.Image import Transpose
+
+    steps = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(steps[orientation]) if orientation in steps else image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Reduce 16-bit values to their high byte, as viewers and OpenCV do."""
+    from PIL import Image as images
+
+    if image.mode == "F":
+        raise UserError("has floating-point values, whose range is unknown; convert it to 8 or 16 bits")
+    if image.mode == "I":
+        low, high = _extrema(image)
+        if low < 0 or high > 0xFFFF:
+            raise UserError(f"has values from {low} to {high}; convert it to 8 or 16 bits")
+    elif image.mode not in SIXTEEN_BITS:
+        return image
+    return images.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+
+
+def _extrema(image: Image.Image) -> tuple[int, int]:
+    values: Any = np.asarray(image)
+    return int(values.min()), int(values.max())
