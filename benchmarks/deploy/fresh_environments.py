@@ -9,6 +9,7 @@ compared. Needs a package index.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,7 +57,9 @@ def fresh_environment(folder: Path, runtime: str) -> Path:
     """Make an environment with lvt-predict and a runtime, in the pinned versions; return its Python."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
-    package = f"{ROOT / 'lvt_predict'}[{runtime}]"
+    source = folder / "lvt_predict"  # a copy, as pip builds in the folder that it installs
+    shutil.copytree(ROOT / "lvt_predict", source)
+    package = f"{source}[{runtime}]"
     _run(python, "-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt"), package)
     return python
 

@@ -55,7 +55,7 @@ def test_reports_a_missing_package_in_a_line(monkeypatch, tmp_path) -> None:
     def missing(*modules: str, extra: str) -> None:
         raise UserError("mmdet is not installed")
 
-    monkeypatch.setattr(dense, "require", missing)
+    monkeypatch.setattr(dense, "require_installed", missing)
     parts.run_part("panoptic", TINY, tmp_path / "rows")
     row = json.loads((tmp_path / "rows").read_text())
     assert parts.table(row) == "panoptic: mmdet is not installed"

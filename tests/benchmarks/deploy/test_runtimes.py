@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import sys
 
-import pytest
-
 from benchmarks.deploy import runtimes
 from lvt_core import cli
 
 
-@pytest.mark.slow
 def test_command_prints_and_writes(tmp_path, monkeypatch, capsys) -> None:
     folder, path = tmp_path / "file", tmp_path / "a.json"
     cli.main(["export", "lvt", "--to", "pt2", "--size", "32", "--output", str(folder)])

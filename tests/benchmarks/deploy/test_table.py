@@ -38,7 +38,6 @@ def task(tmp_path: Path) -> ImageTask:
     )
 
 
-@pytest.mark.slow
 def test_task_is_measured_and_printed(task: ImageTask, monkeypatch: pytest.MonkeyPatch) -> None:
     def reject(*_: object) -> None:
         raise UserError("pt2 rejects it")

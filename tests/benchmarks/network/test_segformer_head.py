@@ -32,7 +32,6 @@ def test_literal_multiply_adds_are_the_published_ones() -> None:
     assert head.literal_macs([(128, 128), (64, 64), (32, 32), (16, 16)]) == round(literal * 1e9)
 
 
-@pytest.mark.slow
 def test_command_prints_and_writes(tmp_path, monkeypatch, capsys) -> None:
     path = tmp_path / "head.json"
     words = ["segformer_head", "--sizes", "64x64", "--repeats", "1", "--json", str(path)]
