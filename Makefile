@@ -48,7 +48,7 @@ lint: $(READY)
 	$(BIN)/python .ci/words.py
 	$(BIN)/mypy
 	$(BIN)/pylint --disable=all --enable=similarities --min-similarity-lines=8 --ignore-imports=yes \
-		--ignore-signatures=yes --ignore=work_dirs,out --recursive=y $(PRODUCT)
+		--ignore-signatures=yes --ignore=work_dirs,out,build --recursive=y $(PRODUCT)
 
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run --json benchmarks/results/run_cpu.json

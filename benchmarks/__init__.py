@@ -1,1 +1,1 @@
-"""Measurements, one command each; every one prints ratios of what it ran side by side."""
+"""Benchmarks, one command each; every figure is a ratio between forms that ran in turns in one process."""

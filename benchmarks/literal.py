@@ -1,4 +1,4 @@
-"""The network as it was published, step by step: what our forms are measured against."""
+"""Literal form of the network, step by step as the paper writes it: the base of all ratios."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LiteralSegFormerHead(nn.Module):
     """Linear per branch, bilinear to stride 4, concatenate, 1x1 convolution, batch norm, ReLU, 1x1.
 
     Args:
-        head: Whose weights it shares.
+        head: Head whose weights this form shares.
     """
 
     def __init__(self, head: SegFormerHead) -> None:
@@ -28,7 +28,7 @@ class LiteralSegFormerHead(nn.Module):
         self.head = head
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps ``(B, C_i, H_i, W_i)``, finest first, to logits ``(B, num_classes, H_1, W_1)``."""
+        """Compute logits ``(B, num_classes, H_1, W_1)`` from maps ``(B, C_i, H_i, W_i)``, finest first."""
         head, size = self.head, maps[0].shape[2:]
         branches = []
         for x, projection in zip(maps, head.projections, strict=True):
@@ -42,7 +42,7 @@ class LiteralSegFormerHead(nn.Module):
 
 
 def literal_copy(model: nn.Module) -> nn.Module:
-    """A copy of a model whose layers compute as the formulas are written."""
+    """Copy a model, with layers that compute as the formulas are written; the model itself stays as it is."""
     forms: dict[type, Any] = {
         CSA: LiteralCSA,
         RASA: LiteralRASA,
@@ -56,7 +56,7 @@ class LiteralCSA(nn.Module):
     """Unfold, a grouped 1x1 convolution, attention in every window, fold (paper, section 3.1).
 
     Args:
-        csa: Whose weights it takes.
+        csa: Layer whose weights this form shares.
     """
 
     def __init__(self, csa: CSA) -> None:
@@ -64,7 +64,7 @@ class LiteralCSA(nn.Module):
         self.csa = csa
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        """Compute a map ``(B, H, W, C)`` from a map ``(B, H, W, C)``."""
         csa = self.csa
         B, H, W, C = x.shape
         N, d = csa.num_heads, C // csa.num_heads
@@ -82,10 +82,10 @@ class LiteralCSA(nn.Module):
 
 
 class LiteralRASA(nn.Module):
-    """Attention with a softmax of its own, the recursion around it (paper, section 3.2).
+    """Attention with an explicit softmax inside of the recursion (paper, section 3.2).
 
     Args:
-        rasa: Whose weights it takes.
+        rasa: Layer whose weights this form shares.
     """
 
     def __init__(self, rasa: RASA) -> None:
@@ -93,7 +93,7 @@ class LiteralRASA(nn.Module):
         self.rasa = rasa
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        """Compute a map ``(B, H, W, C)`` from a map ``(B, H, W, C)``."""
         if self.rasa.num_recursions == 1:
             return self._step(x)
         y = F.silu(self._step(x))
@@ -129,7 +129,7 @@ class LiteralDepthwiseMlp(nn.Module):
     """Three convolutions on a channels-first map.
 
     Args:
-        mlp: Whose weights it takes.
+        mlp: Layer whose weights this form shares.
     """
 
     def __init__(self, mlp: DepthwiseMlp) -> None:
@@ -137,7 +137,7 @@ class LiteralDepthwiseMlp(nn.Module):
         self.mlp = mlp
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        """Compute a map ``(B, H, W, C)`` from a map ``(B, H, W, C)``."""
         mlp = self.mlp
         y = x.permute(0, 3, 1, 2).contiguous()
         y = F.conv2d(y, mlp.fc1.weight[:, :, None, None], mlp.fc1.bias)

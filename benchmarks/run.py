@@ -1,15 +1,14 @@
-"""Every target of a CPU in one run of at most ten minutes: one table of ratios, met or not.
+"""All targets on a CPU in one run of at most ten minutes: a table of ratios, each met or missed.
 
     OMP_NUM_THREADS=1 python -m benchmarks.run [--data-root FOLDER ...] [--json FILE]
 
-Each part also runs by itself, with more repetitions and options: the table names its command. Targets are
-ratios to the literal form in the same process (the loader's: to timm's). What a GPU is to reach has a command
-of its own, ``benchmarks.gpu``.
+The table names the command of each part, which has more repetitions and options. Targets are ratios to the
+literal form in the same process; the loader's are ratios to timm's loader. ``benchmarks.gpu`` has the targets
+on a GPU.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,18 +16,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import loader, network, token_labels
-from benchmarks.side_by_side import Row, ratio, record
+from benchmarks.loader import comparison as loader
+from benchmarks.network import models, token_labels
+from benchmarks.side_by_side import Row, benchmark_parser, ratio, record
+from lvt_core.errors import run_command
 from lvt_core.timing import hardware
 
-LIMIT_TARGET = 1.6  # times the matrix-product limit, compiled
+LIMIT_TARGET = 1.6  # compiled forms may take this many times the matrix-product limit
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser("benchmarks.run", __doc__)
     parser.add_argument("--data-root", type=Path, nargs="+", metavar="FOLDER", help="images for the loader")
-    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(hardware())
@@ -39,14 +39,14 @@ def main() -> None:
         rows.append(row)
         print(table_line(row), flush=True)
     print(f"{time.perf_counter() - start:.0f} s")
-    command = "python -m benchmarks.run"
+    command = parser.prog
     if args.data_root:
         command += f" --data-root {' '.join(root.name for root in args.data_root)}"
     record(args.json, command, rows)
 
 
 def measure(data_roots: list[Path] | None) -> Iterator[Row]:
-    """One row per target."""
+    """Yield one row per target."""
     yield from _network("eager1", 1.5, repeats=25)
     yield from _network("eager16", 1.5, repeats=7)
     yield from _network("compiled1", 1.8, repeats=25)
@@ -62,14 +62,14 @@ def measure(data_roots: list[Path] | None) -> Iterator[Row]:
 
 
 def table_line(row: Row) -> str:
-    """One target as a line of a Markdown table."""
+    """Format one target as a line of a Markdown table."""
     met = "met" if row["met"] else "missed"
     return f"| {row['what']} | {row['measured']:.2f} | {row['target']:g} | {met} (`{row['command']}`) |"
 
 
 def _network(name: str, target: float, *, repeats: int, memory_target: float = 0.0) -> Iterator[Row]:
-    case = network.CASES[name]
-    row = network.measure(case, repeats=repeats)
+    case = models.CASES[name]
+    row = models.measure(case, repeats=repeats)
     command = f"network --cases {name}"
     yield _row(f"{case}, time", 1 / ratio(row), target, row, command)
     if memory_target:
@@ -81,7 +81,7 @@ def _network(name: str, target: float, *, repeats: int, memory_target: float = 0
 
 
 def _token_labels() -> Iterator[Row]:
-    """Targets and loss together: the sum of their times, the larger of their peaks; and each alone."""
+    """Yield rows of target and loss together, then of each: times add up, the larger peak counts."""
     parts = {row["part"]: row for row in token_labels.measure(128, 9)}
     both = {
         form: {
@@ -93,7 +93,7 @@ def _token_labels() -> Iterator[Row]:
     for name, row in {"target and loss": both, **parts}.items():
         for key, unit in (("ms", "time"), ("peak_mb", "memory")):
             what = f"token labels, batch 128, {name}: {unit}"
-            yield _row(what, 1 / ratio(row, key), 10, row, "token_labels")
+            yield _row(what, 1 / ratio(row, key), 10, row, "network.token_labels")
 
 
 def _row(what: str, measured: float, target: float, details: Row, command: str) -> Row:
@@ -108,4 +108,4 @@ def _row(what: str, measured: float, target: float, details: Row, command: str) 
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

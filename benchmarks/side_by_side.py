@@ -1,4 +1,4 @@
-"""The harness of all benchmarks: forms of one thing, in turns, in one process."""
+"""The harness of all benchmarks: call the forms of one computation in turns, in one process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peak import peak_megabytes
+import torch
+from torch import Tensor
+
+from lvt_core.errors import CommandParser
 from lvt_core.files import write_text
 from lvt_core.timing import hardware, seconds_of
 
@@ -25,19 +28,19 @@ def side_by_side(
     memory: bool = True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Row]:
-    """Time calls in turns, so that whatever else the machine does falls on all of them.
+    """Time calls in turns, so that other load on the machine slows all of them alike.
 
     Args:
-        calls: The forms, by name.
-        repeats: Timed calls of each.
-        warmup: Calls of each that are not counted.
-        memory: Measure the peak memory, too, in a pass of its own.
-        clock: Gives seconds. `time.process_time` counts what the process computes, on all of its threads:
-            the same on one core that has nothing else to do, and steadier on one that has.
+        calls: Calls to time, by the name of their form.
+        repeats: Timed calls of each form.
+        warmup: Calls of each form before the timed ones.
+        memory: Also measure the peak memory, in a separate pass.
+        clock: Function that returns seconds. `time.process_time` counts the processor's time in all threads
+            of this process: on one idle core it equals the wall clock, on a busy one it is steadier.
 
     Returns:
-        For each form ``ms`` (median), ``ms_low`` and ``ms_high`` (quartiles), ``ms_all`` and, if asked
-        for, ``peak_mb``: MiB in use at most during a call, beyond its inputs.
+        For each form ``ms`` (median), ``ms_low`` and ``ms_high`` (quartiles), ``ms_all``, and with `memory`
+        ``peak_mb``: the most MiB in use during a call, beyond its inputs.
     """
     seconds: dict[str, list[float]] = {form: [] for form in calls}
     for repeat in range(warmup + repeats):
@@ -55,13 +58,42 @@ def side_by_side(
     return result
 
 
+def peak_megabytes(call: Call) -> float:
+    """Return the most MiB in use during a second call, beyond what was in use before it."""
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    with torch.profiler.profile(profile_memory=True) as profile:
+        call()
+    in_use = peak = 0
+    for event in sorted(profile.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            in_use += event.nbytes()
+            peak = max(peak, in_use)
+    return peak / 2**20
+
+
+def device() -> str:
+    """Return the device that benchmarks run on."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def relative_difference(expected: Tensor, actual: Tensor) -> float:
+    """Return the largest difference, relative to the largest expected value."""
+    expected, actual = expected.float(), actual.float()
+    return ((expected - actual).abs().max() / expected.abs().max()).item()
+
+
 def ratio(row: Row, key: str = "ms", *, of: str = "ours", to: str = "literal") -> float:
-    """One form's figure over another's."""
+    """Divide one form's figure by another's."""
     return row[of][key] / row[to][key]
 
 
 def line(title: str, row: Row, *, of: str = "ours", to: str = "literal") -> str:
-    """One comparison as one line of text."""
+    """Format one comparison as one line of text."""
     parts = [f"{title}:"]
     for key, unit in (("ms", "ms"), ("gmacs", "GMACs"), ("peak_mb", "MiB")):
         if key in row[of]:
@@ -74,7 +106,22 @@ def line(title: str, row: Row, *, of: str = "ours", to: str = "literal") -> str:
 
 
 def record(file: Path | None, command: str, rows: list[Row], **others: Any) -> None:
-    """Write what was measured, with the machine and the command, if a file is asked for."""
+    """Write the rows with the machine and the command as JSON, if there is a file to write to."""
     if file is not None:
         content = {"hardware": hardware(), "command": command, **others, "rows": rows}
         write_text(file, json.dumps(content, indent=1) + "\n")
+
+
+def benchmark_parser(module: str, description: str, *, repeats: int | None = None) -> CommandParser:
+    """Make a parser with the options that benchmarks share.
+
+    Args:
+        module: Name to start the benchmark by; ``prog`` of the parser is the command.
+        description: Docstring of the benchmark's module; its first line opens the help.
+        repeats: Default of ``--repeats``; without one the option does not exist.
+    """
+    parser = CommandParser(prog=f"python -m {module}", description=description.splitlines()[0])
+    if repeats is not None:
+        parser.add_argument("--repeats", type=int, default=repeats, help="timed calls of each form")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to FILE")
+    return parser

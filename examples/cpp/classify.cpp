@@ -1,4 +1,4 @@
-/// Name what is in a picture: an exported classifier (lvt export --to executorch) without Python.
+/// Classify a picture with a network that lvt export --to executorch wrote; no Python is needed.
 
 #include <executorch/extension/threadpool/threadpool_guard.h>
 
@@ -24,10 +24,10 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: classify FOLDER IMAGE.ppm [--top 5] [--repeat N] [--one-thread]\n"
-    "  FOLDER        what lvt export --to executorch wrote: model.pte, model.json\n"
-    "  --top N       classes to print\n"
+    "  FOLDER        written by lvt export --to executorch: model.pte, model.json\n"
+    "  --top N       print the N most probable classes\n"
     "  --repeat N    also print the median time of N runs\n"
-    "  --one-thread  instead of one a core\n";
+    "  --one-thread  use one thread; the default is one per core\n";
 
 struct Options {
   std::vector<std::string> paths;  // the folder and the image
@@ -41,7 +41,7 @@ int parse_count(const std::string& option, std::string_view value) {
   int count = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), count);
   if (error != std::errc() || end != value.data() + value.size() || count < 1) {
-    throw Failure(option + " " + std::string(value) + ": must be a number of at least 1");
+    throw Failure(option + " " + std::string(value) + ": must be a whole number of at least 1");
   }
   return count;
 }
@@ -52,20 +52,20 @@ Options parse(const std::vector<std::string>& arguments) {
     if (*word == "--top" || *word == "--repeat") {
       int& count = *word == "--top" ? options.top : options.repeat;
       const std::string& option = *word;
-      if (++word == arguments.end()) throw Failure(option + ": needs a number");
+      if (++word == arguments.end()) throw Failure(option + ": requires a number");
       count = parse_count(option, *word);
     } else if (*word == "--one-thread") {
       options.one_thread = true;
     } else if (*word == "--help") {
       options.help = true;
     } else if (word->rfind("--", 0) == 0) {
-      throw Failure(*word + ": no such option (--help lists them)");
+      throw Failure(*word + ": unknown option; --help lists all options");
     } else {
       options.paths.push_back(*word);
     }
   }
   if (!options.help && options.paths.size() != 2) {
-    throw Failure("needs a folder and an image (--help tells more)");
+    throw Failure("FOLDER IMAGE.ppm: both are required; --help lists all arguments");
   }
   return options;
 }
@@ -105,14 +105,14 @@ double median_milliseconds(Network& network, std::vector<float>& image, int repe
 }
 
 void classify(const Options& options) {
-  // ExecuTorch's pool has one thread a core; what the package offers beside that is none of it.
+  // ExecuTorch's pool has one thread per core. The package can only switch the pool off, not shrink it.
   std::optional<executorch::extension::threadpool::NoThreadPoolGuard> one_thread;
   if (options.one_thread) one_thread.emplace();
   const Manifest manifest = read_manifest(options.paths[0]);
   std::vector<float> image = prepare(read_ppm(options.paths[1]), manifest);
   Network network(manifest);
   print_top(softmax(network(image)), manifest.classes, options.top);
-  if (options.repeat > 0) {  // the first run was the one above
+  if (options.repeat > 0) {  // the run above was the warm-up
     const double time = median_milliseconds(network, image, options.repeat);
     std::printf("%.3f ms, median of %d\n", time, options.repeat);
   }
@@ -130,7 +130,7 @@ int main(int argc, char** argv) {
     }
     return 0;
   } catch (const std::bad_alloc&) {
-    std::fputs("error: there is not enough memory for this network or image\n", stderr);
+    std::fputs("error: out of memory; take a smaller network or image\n", stderr);
   } catch (const std::exception& error) {  // a `Failure`, or what a library throws
     std::fprintf(stderr, "error: %s\n", error.what());
   }

@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-/// The user's to mend: what is wrong, where, and what was allowed, in one sentence.
+/// Mistake that the user can correct; the message names the place, the value and the allowed values.
 struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -13,7 +13,7 @@ namespace {
 constexpr int kColours = 3;
 constexpr int kLargestSide = 1 << 16;
 
-/// A number of a PPM's head; spaces and comments, from # to the line's end, may stand before it.
+/// Read a number of a PPM's header, or -1; skip spaces and comments (from # to the end of the line).
 int read_number(std::istream& stream) {
   while (std::isspace(stream.peek()) || stream.peek() == '#') {
     if (stream.get() == '#') {
@@ -25,13 +25,14 @@ int read_number(std::istream& stream) {
   return std::isdigit(stream.peek()) && stream >> number ? number : -1;
 }
 
-/// The largest box in the middle that has the shape `height` to `width`.
+/// Cut out the largest box in the middle whose sides have the ratio of `height` to `width`.
 Image crop(const Image& image, int height, int width) {
-  const std::int64_t wanted = std::int64_t{image.height} * width;
-  const std::int64_t found = std::int64_t{image.width} * height;
+  // Both sides of image.width / image.height = width / height, multiplied out.
+  const std::int64_t target = std::int64_t{image.height} * width;
+  const std::int64_t actual = std::int64_t{image.width} * height;
   Image box{image.height, image.width, {}};
-  if (found > wanted) box.width = std::max(1, static_cast<int>(wanted / height));
-  if (found < wanted) box.height = std::max(1, static_cast<int>(found / width));
+  if (actual > target) box.width = std::max(1, static_cast<int>(target / height));
+  if (actual < target) box.height = std::max(1, static_cast<int>(actual / width));
   const int top = (image.height - box.height) / 2;
   const int left = (image.width - box.width) / 2;
   for (int y = 0; y < box.height; ++y) {
@@ -41,14 +42,14 @@ Image crop(const Image& image, int height, int width) {
   return box;
 }
 
-/// What of a line makes one pixel of another: neighbours from `first` on, and how much of each.
+/// Weights of the input pixels, from `first` on, that are added up to one output pixel.
 struct Mix {
   int first;
   std::vector<float> weights;
 };
 
-/// Bilinear with antialiasing, as Pillow and torchvision have it: a triangle around a pixel's middle, as wide
-/// as two pixels of the coarser one of the two lines.
+/// Compute bilinear weights with antialiasing, as Pillow and torchvision do: a triangle around the output
+/// pixel's centre, as wide as two pixels of the input or of the output, whichever are larger.
 Mix mix(int pixel, int from, int to) {
   const double scale = static_cast<double>(from) / to;
   const double reach = std::max(scale, 1.0);
@@ -61,9 +62,9 @@ Mix mix(int pixel, int from, int to) {
     triangle.push_back(std::max(0.0, 1 - std::abs(i + 0.5 - middle) / reach));
     sum += triangle.back();
   }
-  Mix found{first, {}};
-  for (const double weight : triangle) found.weights.push_back(static_cast<float>(weight / sum));
-  return found;
+  Mix result{first, {}};
+  for (const double weight : triangle) result.weights.push_back(static_cast<float>(weight / sum));
+  return result;
 }
 
 /// Resize the middle dimension: (outer, from, inner) to (outer, to, inner).
@@ -72,11 +73,11 @@ std::vector<float> resize(const std::vector<T>& values, int from, int to, std::s
   const std::size_t outer = values.size() / (from * inner);
   std::vector<float> resized(outer * to * inner);
   for (int pixel = 0; pixel < to; ++pixel) {
-    const Mix parts = mix(pixel, from, to);
+    const Mix mixed = mix(pixel, from, to);
     for (std::size_t row = 0; row < outer; ++row) {
-      const T* in = values.data() + (row * from + parts.first) * inner;
+      const T* in = values.data() + (row * from + mixed.first) * inner;
       float* out = resized.data() + (row * to + pixel) * inner;
-      for (const float weight : parts.weights) {
+      for (const float weight : mixed.weights) {
         for (std::size_t i = 0; i < inner; ++i) out[i] += weight * in[i];
         in += inner;
       }
@@ -91,7 +92,7 @@ Image read_ppm(const std::filesystem::path& file) {
   const std::string name = file.string();
   std::ifstream stream(file, std::ios::binary);
   if (!stream || !std::filesystem::is_regular_file(file)) throw Failure("cannot read " + name);
-  if (stream.get() != 'P' || stream.get() != '6') throw Failure(name + ": not a binary PPM (P6)");
+  if (stream.get() != 'P' || stream.get() != '6') throw Failure(name + ": is not a binary PPM (P6)");
   Image image{0, 0, {}};
   image.width = read_number(stream);
   image.height = read_number(stream);
@@ -99,11 +100,11 @@ Image read_ppm(const std::filesystem::path& file) {
   if (std::min(image.width, image.height) < 1 || std::max(image.width, image.height) > kLargestSide) {
     throw Failure(name + ": its sides must be 1 to " + std::to_string(kLargestSide) + " pixels");
   }
-  if (largest != 255) throw Failure(name + ": its largest value must be 255");
-  stream.get();  // one space ends the head
+  if (largest != 255) throw Failure(name + ": must have 8 bits per colour");
+  stream.get();  // one space ends the header
   const std::size_t size = std::size_t{kColours} * image.height * image.width;
   const std::size_t left = stream ? std::filesystem::file_size(file) - std::size_t(stream.tellg()) : 0;
-  if (left < size) {  // told before there is memory for so many
+  if (left < size) {  // checked before the memory is allocated
     throw Failure(name + ": is cut off: has " + std::to_string(left) + " of " + std::to_string(size) +
                   " bytes");
   }

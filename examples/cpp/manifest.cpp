@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-/// A JSON file that names itself when a field is not what it should be.
+/// Fields of a JSON file; errors name the file.
 class Fields {
  public:
   explicit Fields(const std::filesystem::path& file) : file_(file.string()) {
@@ -20,7 +20,7 @@ class Fields {
     try {
       content_ = json::parse(stream);
     } catch (const json::exception&) {
-      throw Failure(file_ + ": not JSON");
+      throw Failure(file_ + ": is not JSON");
     }
   }
 
@@ -28,7 +28,7 @@ class Fields {
     return content_.is_object() && content_.contains(name) && !content_[name].is_null();
   }
 
-  /// A field, or `Failure` that says what it must be.
+  /// Return a field; throws `Failure` with the allowed values.
   template <typename T>
   T get(const std::string& name, const std::string& allowed) const {
     if (!has(name)) throw Failure(file_ + ": has no " + name + "; lvt export writes it");
@@ -50,21 +50,21 @@ class Fields {
 
 constexpr std::int64_t kLargestSide = 8192;
 
-/// Three numbers; the library's own conversion would take `true`, too.
+/// Read three numbers; the library's own conversion would accept `true`, too.
 std::array<float, 3> read_colours(const Fields& fields, const std::string& name, bool positive) {
   const std::string allowed = positive ? "three positive numbers" : "three numbers";
   const auto values = fields.get<std::vector<json>>(name, allowed);
   if (values.size() != 3) throw fields.wrong(name, allowed);
-  std::array<float, 3> found{};
-  for (std::size_t i = 0; i < found.size(); ++i) {
+  std::array<float, 3> colours{};
+  for (std::size_t i = 0; i < colours.size(); ++i) {
     if (!values[i].is_number()) throw fields.wrong(name, allowed);
-    found[i] = values[i].get<float>();
-    if (!std::isfinite(found[i]) || (positive && found[i] <= 0)) throw fields.wrong(name, allowed);
+    colours[i] = values[i].get<float>();
+    if (!std::isfinite(colours[i]) || (positive && colours[i] <= 0)) throw fields.wrong(name, allowed);
   }
-  return found;
+  return colours;
 }
 
-/// Height and width of [1, 3, height, width]; the library's own conversion would cut fractions off.
+/// Read height and width from [1, 3, height, width]; the library's own conversion would drop fractions.
 std::array<int, 2> read_size(const Fields& fields) {
   const std::string allowed = "[1, 3, height, width], each side 1 to " + std::to_string(kLargestSide) +
                               ", as lvt export --size HEIGHT WIDTH writes it";

@@ -8,17 +8,17 @@
 #include "failure.h"
 #include "manifest.h"
 
-/// An exported classifier in ExecuTorch.
+/// Exported classifier in ExecuTorch.
 class Network {
  public:
-  /// Load the manifest's file; throws `Failure` if ExecuTorch refuses it.
+  /// Load the manifest's file; throws `Failure` if ExecuTorch rejects it.
   explicit Network(const Manifest& manifest);
 
-  /// Logits of an image (3, height, width), which is only read; throws `Failure`.
+  /// Compute the logits of an image (3, height, width), which stays as it is; throws `Failure`.
   std::vector<float> operator()(std::vector<float>& image);
 
  private:
-  void require(executorch::runtime::Error error) const;
+  void check(executorch::runtime::Error error) const;
   Failure wrong(const std::string& reason) const;
 
   Manifest manifest_;

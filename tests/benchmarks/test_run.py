@@ -1,4 +1,4 @@
-"""The table of all targets says of each what was measured."""
+"""Tests of the table of all targets on a CPU."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def _row(ours: float, literal: float, **others: object) -> dict:
     return {"ours": {"ms": ours, "peak_mb": ours}, "literal": {"ms": literal, "peak_mb": literal}, **others}
 
 
-def test_every_part_has_its_line(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(run.network, "measure", lambda case, repeats: _row(2.0, 3.0, limit_ms=1.5))
+def test_prints_a_line_per_target(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(run.models, "measure", lambda case, repeats: _row(2.0, 3.0, limit_ms=1.5))
     monkeypatch.setattr(run.token_labels, "measure", lambda batch, repeats: [_row(1.0, 20.0, part="loss")])
-    found = {"bytes": {"ours": {"ms": 1.0}, "timm": {"ms": 1.6}}}
-    monkeypatch.setattr(run.loader, "measure", lambda *_: found)
+    loaders = {"bytes": {"ours": {"ms": 1.0}, "timm": {"ms": 1.6}}}
+    monkeypatch.setattr(run.loader, "measure", lambda *_: loaders)
     path = tmp_path / "run.json"
     monkeypatch.setattr(sys, "argv", ["run", "--data-root", "a/photos", "--json", str(path)])
     run.main()
@@ -28,5 +28,5 @@ def test_every_part_has_its_line(tmp_path, monkeypatch, capsys) -> None:
     assert "| token labels, batch 128, target and loss: memory | 20.00 | 10 | met " in lines[10]
     assert "| training loader, photos, images/s | 1.60 | 1.5 | met " in lines[13]
     rows = json.loads(path.read_text())["rows"]
-    assert [row["met"] for row in rows].count(False) == 4  # compiled, packaged, and two of SegFormer
+    assert [row["met"] for row in rows].count(False) == 4  # compiled, packaged, both of segformer
     assert all(row["command"].startswith("python -m benchmarks.") for row in rows)

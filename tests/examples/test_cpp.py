@@ -1,4 +1,4 @@
-"""The C++ example: built by its README's commands, it classifies as the network in Python does."""
+"""Tests of the C++ example: built by its README's commands, it classifies as the network in Python does."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from lvt_core.export.write import make_program
 from lvt_predict.sample import photograph
 
 pytest.importorskip("executorch")
+pytestmark = pytest.mark.slow  # compiling takes most of the time
 
 SOURCE = Path(__file__).parents[2] / "examples" / "cpp"
 SIZE = (40, 71)
@@ -46,9 +47,9 @@ EXPORT = Export("lvt_cls", SIZE, classes=CLASSES)
 def model() -> nn.Module:
     torch.manual_seed(0)
     model = timm.create_model("lvt_cls", **SMALL).eval()
-    model.backbone.stages = model.backbone.stages[:1]  # all of them take four times as long to export
+    model.backbone.stages = model.backbone.stages[:1]  # four stages would take four times as long to export
     model.class_blocks = model.class_blocks[:1]
-    nn.init.normal_(model.head.weight, std=0.5)  # classes that differ
+    nn.init.normal_(model.head.weight, std=0.5)  # the default weights give nearly equal probabilities
     return model
 
 
@@ -61,13 +62,14 @@ def exported(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the example, built without a warning."""
+    """Build the example; a warning is an error."""
     if not shutil.which("c++"):
         pytest.skip("needs a C++ compiler: apt install g++")
     place = tmp_path_factory.mktemp("cpp")
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     assert shutil.which("cmake", path=path), "needs CMake: pip install cmake"
-    variables = os.environ | {"PATH": path, "CXXFLAGS": "-Werror"}
+    cores = str(os.cpu_count() or 1)
+    variables = os.environ | {"PATH": path, "CXXFLAGS": "-Werror", "CMAKE_BUILD_PARALLEL_LEVEL": cores}
     commands = re.findall(r"^cmake .+$", (SOURCE / "README.md").read_text(), re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
@@ -87,7 +89,7 @@ def _probabilities(output: str) -> dict[str, float]:
 
 
 def _picture(height: int, width: int) -> np.ndarray:
-    """Bytes ``(height, width, 3)`` with a photograph's spectrum."""
+    """Make bytes ``(height, width, 3)`` with a photograph's spectrum."""
     planes = photograph(1, height, width, seed=height)[0].transpose(1, 2, 0)
     return (planes * 60 + 128).clip(0, 255).astype(np.uint8)
 
@@ -99,7 +101,7 @@ def _write_ppm(file: Path, pixels: np.ndarray) -> Path:
 
 
 def _expected(model: nn.Module, pixels: np.ndarray, manifest: Path, *, antialias: bool = True) -> np.ndarray:
-    """Probabilities of a picture whose middle is cut out and resized by PyTorch."""
+    """Compute the probabilities of a picture that PyTorch crops and resizes."""
     statistics = json.loads(manifest.read_text())
     mean, std = (torch.tensor(statistics[name]).view(3, 1, 1) for name in ("mean", "std"))
     height, width, _ = pixels.shape
@@ -112,17 +114,17 @@ def _expected(model: nn.Module, pixels: np.ndarray, manifest: Path, *, antialias
 
 
 @pytest.mark.parametrize("size", [SIZE, (20, 30), (123, 301), (333, 50)])
-def test_it_classifies_as_the_model_does(
+def test_classifies_as_the_model_does(
     size: tuple[int, int], model: nn.Module, exported: Path, program: Path, tmp_path: Path
 ) -> None:
     pixels = _picture(*size)
     done = _run(program, exported, _write_ppm(tmp_path / "a.ppm", pixels), "--top", 9)
     assert (done.returncode, done.stderr) == (0, "")
-    found = _probabilities(done.stdout)
-    assert list(found.values()) == sorted(found.values(), reverse=True)
+    probabilities = _probabilities(done.stdout)
+    assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
     expected = _expected(model, pixels, exported / "model.json")
-    np.testing.assert_allclose([found[name] for name in CLASSES], expected, rtol=0, atol=1e-4)
-    if size == (123, 301):  # such errors are seen
+    np.testing.assert_allclose([probabilities[name] for name in CLASSES], expected, rtol=0, atol=1e-4)
+    if size == (123, 301):  # another crop, colour order or resize exceeds the tolerance
         for other in (pixels[:, 20:], pixels[..., ::-1].copy()):
             assert np.abs(_expected(model, other, exported / "model.json") - expected).max() > 1e-3
         plain = _expected(model, pixels, exported / "model.json", antialias=False)
@@ -134,7 +136,7 @@ def image(tmp_path: Path) -> Path:
     return _write_ppm(tmp_path / "image.ppm", _picture(*SIZE))
 
 
-def test_it_prints_the_best_and_the_time(exported: Path, program: Path, image: Path) -> None:
+def test_prints_the_best_classes_and_the_time(exported: Path, program: Path, image: Path) -> None:
     every = _probabilities(_run(program, exported, image).stdout)
     done = _run(program, exported, image, "--top", 2, "--repeat", 3, "--one-thread")
     *best, time = done.stdout.splitlines()
@@ -142,7 +144,9 @@ def test_it_prints_the_best_and_the_time(exported: Path, program: Path, image: P
     assert re.fullmatch(r"\d+\.\d{3} ms, median of 3", time)
 
 
-def test_classes_may_have_no_names(exported: Path, program: Path, image: Path, tmp_path: Path) -> None:
+def test_prints_numbers_of_classes_without_names(
+    exported: Path, program: Path, image: Path, tmp_path: Path
+) -> None:
     names = list(_probabilities(_run(program, exported, image).stdout))
     folder = _changed(exported, tmp_path, lambda manifest: manifest.update(classes=None))
     numbers = list(_probabilities(_run(program, folder, image).stdout))
@@ -150,7 +154,7 @@ def test_classes_may_have_no_names(exported: Path, program: Path, image: Path, t
 
 
 def _changed(exported: Path, place: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    """Return a copy of an export with another ``model.json``."""
+    """Copy an export and change its ``model.json``."""
     folder = place / "changed"
     shutil.copytree(exported, folder)
     manifest = json.loads((folder / "model.json").read_text())
@@ -159,7 +163,7 @@ def _changed(exported: Path, place: Path, change: Callable[[dict[str, Any]], obj
     return folder
 
 
-def _refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
+def _assert_rejected(done: subprocess.CompletedProcess[str], sentence: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(f"error: .*{sentence}\n", done.stderr), done.stderr
 
@@ -167,23 +171,24 @@ def _refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"P5 2 2 255\n1234", "not a binary PPM \\(P6\\)"),
-        (b"", "not a binary PPM \\(P6\\)"),
+        (b"P5 2 2 255\n1234", "is not a binary PPM \\(P6\\)"),
+        (b"", "is not a binary PPM \\(P6\\)"),
         (b"P6 2 2 255\n12345678901", "is cut off: has 11 of 12 bytes"),
         (b"P6 60000 60000 255\n12", "is cut off: has 2 of 10800000000 bytes"),
         (b"P6 2 2 255", "is cut off: has 0 of 12 bytes"),
         (b"P6 2 0 255\n", "its sides must be 1 to 65536 pixels"),
         (b"P6 2 99999999999 255\n", "its sides must be 1 to 65536 pixels"),
         (b"P6 2", "its sides must be 1 to 65536 pixels"),
-        (b"P6 2 2 65535\n12345678901234567890123", "its largest value must be 255"),
+        (
+            b"P6 2 2 65535\n12345678901234567890123",
+            "must have 8 bits per colour",
+        ),
     ],
 )
-def test_it_refuses_images_in_a_sentence(
-    content: bytes, sentence: str, exported: Path, program: Path, tmp_path: Path
-) -> None:
+def test_rejects_images(content: bytes, sentence: str, exported: Path, program: Path, tmp_path: Path) -> None:
     file = tmp_path / "bad.ppm"
     file.write_bytes(content)
-    _refused(_run(program, exported, file), f"bad.ppm: {sentence}")
+    _assert_rejected(_run(program, exported, file), f"bad.ppm: {sentence}")
 
 
 @pytest.mark.parametrize(
@@ -203,12 +208,12 @@ def test_it_refuses_images_in_a_sentence(
         (lambda manifest: manifest.update(input=[1, 3, 2**32 + 40, 71]), "input is .*: must be .*"),
         (lambda manifest: manifest.update(input=[1, 3, 2**64 - 1, 71]), "input is .*: must be .*"),
         (lambda manifest: manifest.update(input=[1, 3, 100000, 100000]), "each side 1 to 8192, .*"),
-        (lambda manifest: manifest.update(input=[1, 3, 41, 71]), "ExecuTorch refuses it: .*41, 71.*"),
+        (lambda manifest: manifest.update(input=[1, 3, 41, 71]), "ExecuTorch rejects it: .*41, 71.*"),
         (lambda manifest: manifest.update(classes=["cat"]), "gives 5 numbers for 1 classes"),
         (lambda manifest: manifest.update(file="no.pte"), "cannot read .*no.pte"),
     ],
 )
-def test_it_refuses_manifests_in_a_sentence(
+def test_rejects_manifests(
     change: Callable[[dict[str, Any]], object],
     sentence: str,
     exported: Path,
@@ -216,22 +221,22 @@ def test_it_refuses_manifests_in_a_sentence(
     image: Path,
     tmp_path: Path,
 ) -> None:
-    _refused(_run(program, _changed(exported, tmp_path, change), image), sentence)
+    _assert_rejected(_run(program, _changed(exported, tmp_path, change), image), sentence)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.001, 0.5, 0.99])
-def test_it_refuses_broken_networks_in_a_sentence(
+def test_rejects_broken_networks(
     part: float, exported: Path, program: Path, image: Path, tmp_path: Path
 ) -> None:
     file = _changed(exported, tmp_path, lambda manifest: None) / "model.pte"
     content = file.read_bytes()
     file.write_bytes(content[: int(part * len(content))])
-    _refused(_run(program, file.parent, image), "model.pte: ExecuTorch refuses it: .+")
+    _assert_rejected(_run(program, file.parent, image), "model.pte: ExecuTorch rejects it: .+")
     file.write_bytes(bytes(255 - byte for byte in content))
-    _refused(_run(program, file.parent, image), "model.pte: ExecuTorch refuses it: .+")
+    _assert_rejected(_run(program, file.parent, image), "model.pte: ExecuTorch rejects it: .+")
 
 
-def test_it_refuses_what_no_classifier_gives(
+def test_rejects_outputs_that_are_not_logits(
     exported: Path, program: Path, image: Path, tmp_path: Path
 ) -> None:
     class Twice(nn.Module):
@@ -244,29 +249,27 @@ def test_it_refuses_what_no_classifier_gives(
 
     folder = _changed(exported, tmp_path, lambda manifest: manifest.update(classes=None))
     for network, sentence in (
-        (nn.ReLU(), "no classifier: its output must be float32 \\(1, classes\\)"),
+        (nn.ReLU(), "is not a classifier; its output must be float32 \\(1, classes\\)"),
         (Twice(), "gives more than one tensor"),
         (Nowhere(), "gives numbers that are not finite"),
     ):
         RUNTIME.convert(Job(make_program(network, EXPORT), EXPORT), folder / "model.pte")
-        _refused(_run(program, folder, image), f"model.pte: {sentence}")
+        _assert_rejected(_run(program, folder, image), f"model.pte: {sentence}")
 
 
-def test_it_refuses_arguments_in_a_sentence(
-    exported: Path, program: Path, image: Path, tmp_path: Path
-) -> None:
+def test_rejects_arguments(exported: Path, program: Path, image: Path, tmp_path: Path) -> None:
     for arguments, sentence in (
-        ([exported], "needs a folder and an image .*"),
-        ([exported, image, "--top"], "--top: needs a number"),
-        ([exported, image, "--top", 0], "--top 0: must be a number of at least 1"),
-        ([exported, image, "--repeat", "2x"], "--repeat 2x: must be a number of at least 1"),
-        ([exported, image, "--size"], "--size: no such option .*"),
+        ([exported], "FOLDER IMAGE.ppm: both are required; --help .*"),
+        ([exported, image, "--top"], "--top: requires a number"),
+        ([exported, image, "--top", 0], "--top 0: must be a whole number of at least 1"),
+        ([exported, image, "--repeat", "2x"], "--repeat 2x: must be a whole number of at least 1"),
+        ([exported, image, "--size"], "--size: unknown option; --help lists all options"),
         ([exported, tmp_path / "no.ppm"], "cannot read .*no.ppm"),
         ([exported, tmp_path], f"cannot read {tmp_path}"),
         ([tmp_path, image], "cannot read .*model.json"),
     ):
-        _refused(_run(program, *arguments), sentence)
+        _assert_rejected(_run(program, *arguments), sentence)
     broken = _changed(exported, tmp_path, lambda manifest: None)
     (broken / "model.json").write_text("{")
-    _refused(_run(program, broken, image), "model.json: not JSON")
+    _assert_rejected(_run(program, broken, image), "model.json: is not JSON")
     assert _run(program, "--help").stdout.startswith("usage: classify FOLDER IMAGE.ppm")

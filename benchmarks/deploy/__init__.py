@@ -1,0 +1,1 @@
+"""Benchmarks of exported networks: every runtime, precision and task."""

@@ -1,0 +1,1 @@
+"""Benchmarks of the training loader against the loader of timm."""

@@ -1,0 +1,1 @@
+"""Benchmarks of training on several processes, and a model of training on many GPUs."""
