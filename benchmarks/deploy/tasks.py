@@ -15,9 +15,9 @@ from torch import nn
 from benchmarks.deploy.process_memory import process_memory
 from benchmarks.literal import literal_copy
 from benchmarks.side_by_side import Call
-from demo.classification_run import BEST
-from demo.panoptic_run import CONFIG, MAX_EPOCHS
-from demo.segmentation_run import trained_segmentor
+from demo.classification.run import BEST
+from demo.panoptic.run import CONFIG, MAX_EPOCHS
+from demo.segmentation.run import trained_segmentor
 from lvt_core.export import RUNTIMES, Export, Scores
 from lvt_core.export.forms.graph import Outputs
 from lvt_core.export.gate.labelled import LABELLED, JudgedImages

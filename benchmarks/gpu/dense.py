@@ -87,9 +87,7 @@ def _segformer_b0() -> nn.Module:
     from mmengine.registry import init_default_scope
 
     from lvt_core.openmmlab.commands import import_framework, load_config, without_pretrained
-    from lvt_core.openmmlab.ops import provide_compiled_operators
 
-    provide_compiled_operators()
     import_framework("mmseg")
     from mmseg.registry import MODELS
 

@@ -4,10 +4,8 @@ import warnings
 
 from lvt_core.openmmlab import OpenMMLabLVT
 from lvt_core.openmmlab.commands import import_framework
-from lvt_core.openmmlab.ops import provide_compiled_operators
 from lvt_core.openmmlab.transforms import LoadImage
 
-provide_compiled_operators()
 import_framework("mmdet")
 # As the published model was trained: the mean over all pixels, those that do not count included.
 warnings.filterwarnings("ignore", message="Default ``avg_non_ignore`` is False")

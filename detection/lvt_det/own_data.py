@@ -100,7 +100,7 @@ def stuff_area_limit(config: Path, images: list[AnnotatedImage]) -> int:
 
 
 def _held_out(numbers: list[int], every: int | None, record: Path, annotations: str) -> set[int]:
-    """Which images to validate on: who was held out stays held out, also when images are added."""
+    """Choose the images to validate on: images held out before stay so when others are added."""
     if record.exists():
         earlier = json.loads(record.read_text(encoding="utf-8"))
         if every not in (None, earlier["val_every"]):

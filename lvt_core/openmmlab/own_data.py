@@ -27,10 +27,10 @@ _base_ = "{base}"
 
 from {package}.own_config import settings  # noqa: E402
 
-values = dict(
+own_data = dict(
 {values}
 )
-locals().update(settings(**values))
+locals().update(settings(**own_data))
 '''
 
 

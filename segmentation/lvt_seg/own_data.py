@@ -67,7 +67,7 @@ def splits(args: Namespace, work_dir: Path) -> tuple[Split, Split]:
     folder = Path(images)
     pairs = match_pairs(images, masks)
     names = [image.relative_to(folder).with_suffix("").as_posix() for image, _ in pairs]
-    # Who was held out stays held out, also when images are added.
+    # When images are added, the same images stay held out.
     earlier = work_dir / "val.txt"
     held_out = names[:: args.val_every or VAL_EVERY]
     if earlier.exists():

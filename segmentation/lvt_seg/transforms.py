@@ -49,8 +49,8 @@ class LoadMask(LoadAnnotations):
     """Read a mask, and reject values that are not a class.
 
     Args:
-        num_classes: Number of classes. With ``reduce_zero_label`` they are 1 to `num_classes` in the file and
-            0 does not count, else 0 to `num_classes` - 1; 255 never counts.
+        num_classes: Number of classes. With ``reduce_zero_label`` they are 1 to `num_classes` in the file,
+            and 0 does not count; else they are 0 to `num_classes` - 1. 255 never counts.
     """
 
     def __init__(self, *, num_classes: int) -> None:

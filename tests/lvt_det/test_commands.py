@@ -44,7 +44,7 @@ def test_train_resume_test_and_format(config: Path, tmp_path: Path, splits) -> N
     found = json.loads(results.read_text())
     assert set(found["classes"]) == set(META["classes"]) and "grass" in done.stdout + done.stderr
     listed = json.loads(Path(f"{name}.json").read_text())["annotations"]
-    # What was written for the server, read back and counted anew, has the reported quality.
+    # The files for the server, read back and counted again, have the reported quality.
     label = {entry["id"]: META["classes"].index(entry["name"]) for entry in CATEGORIES}
     counts = 0
     for image, entry in zip(

@@ -1,4 +1,4 @@
-"""The command for data of one's own, from a panoptic data set and from instances and stuff."""
+"""The command for custom data, from a panoptic data set and from instances and stuff."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def test_config_trains(tmp_path: Path, splits) -> None:
     own(splits, tmp_path / "work", *options)
     config = tmp_path / "work/config.py"
     cfg = load_config(config)
-    assert (cfg.things, cfg.stuff) == (["box", "square"], ["sky", "grass"])
-    assert cfg.stuff_area_limit == round(4096 * 64 * 96 / (640 * 480)) and cfg.scale == (107, 64)
+    assert (cfg.own_data.things, cfg.own_data.stuff) == (["box", "square"], ["sky", "grass"])
+    assert cfg.own_data.stuff_area_limit == round(4096 * 64 * 96 / (640 * 480))
+    assert (cfg.own_data.long_side, cfg.own_data.short_side) == (107, 64)
     assert cfg.model.data_preprocessor.pad_value == -2
     parts = {
         name: {e["id"] for e in json.loads((tmp_path / f"work/data/{name}.json").read_text())["images"]}
@@ -44,7 +45,7 @@ def test_config_trains(tmp_path: Path, splits) -> None:
     tiny = tmp_path / "work/tiny.py"
     tiny.write_text(f'_base_ = "config.py"\n{TINY_MODEL}')
     train(tiny, tmp_path / "run")
-    # The same again is fine; who was held out stays so; other options need another place.
+    # A second call is accepted and holds out the same images; other options need another folder.
     own(splits, tmp_path / "work", *options)
     add_images(splits[0], 40)
     own(splits, tmp_path / "work", *options)
@@ -58,7 +59,7 @@ def test_config_trains(tmp_path: Path, splits) -> None:
 
 
 def add_images(split, count: int) -> None:
-    """Return copies of the second image, larger."""
+    """Add larger copies of the second image."""
 
     def change(content) -> None:
         image, annotation = content["images"][1], content["annotations"][1]
@@ -210,7 +211,7 @@ def test_instances_and_stuff_become_panoptic(instances: Path) -> None:
         (lambda c: c["annotations"][0].update(image_id=7), "image_id=7, but there is no such image"),
         (lambda c: c["annotations"][0].update(segmentation=[[1, 2]]), "neither polygons nor run lengths"),
         (lambda c: c["annotations"][0].pop("segmentation"), "an annotation has no 'segmentation'"),
-        (lambda c: c["images"][0].update(height=41), r"is of \(40, 60\) pixels, the image of \(41, 60\)"),
+        (lambda c: c["images"][0].update(height=41), r"has \(40, 60\) pixels, the image has \(41, 60\)"),
         (lambda c: c["images"][0].update(file_name="b.jpg"), "b.png: cannot be read as a map of stuff"),
         (lambda c: c["images"][0].update(file_name="../stuff/a.jpg"), "must be a name inside of its folder"),
         (
@@ -253,5 +254,5 @@ def test_the_command_takes_instances(instances: Path, tmp_path: Path) -> None:
     options = ["--stuff-classes", tmp_path / "stuff.txt", "--work-dir", tmp_path / "work", "--config-only"]
     det(*words, *options)
     cfg = load_config(tmp_path / "work/config.py")
-    assert (cfg.things, cfg.stuff) == (["cat", "dog"], ["grass", "sky"])
+    assert (cfg.own_data.things, cfg.own_data.stuff) == (["cat", "dog"], ["grass", "sky"])
     assert cfg.train_dataloader.dataset.data_prefix.seg == str(tmp_path / "work/data/panoptic")

@@ -134,7 +134,7 @@ def test_wrong_predictions_have_the_definitions_quality(kinds) -> None:
 
 
 def test_known_values() -> None:
-    """By hand: what the cases above are about."""
+    """Compare the cases above with values that were computed by hand."""
 
     def things(kind: str) -> float:
         return panoptic_quality(counts_of([(*scene(), *wrong(kind))]))["PQ"][0]

@@ -42,7 +42,7 @@ def segment(key: str, value) -> object:
 @pytest.mark.parametrize(
     "edit, message",
     [
-        (segment("category_id", 999), "image 8: segment 500 has category_id=999, which is no class"),
+        (segment("category_id", 999), "image 8: segment 500 has category_id=999, which is not a class"),
         (segment("id", 300), "image 8: segment id=300; ids are positive numbers, each once"),
         (segment("id", 0), "image 8: segment id=0"),
         (segment("bbox", [1, 2]), "segment 500 has bbox=[1, 2]"),

@@ -55,12 +55,16 @@ def test_a_palette_picture_gives_its_numbers(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("mask", "options", "message"),
     [
-        (np.full((4, 5), 3, np.uint8), {"zero": False}, r"has the value 3; allowed are .* 0 to 2 and 255"),
-        (np.full((4, 5), 4, np.uint8), {"zero": True}, r"has the value 4; allowed are .* 1 to 3, 0 and 255"),
+        (np.full((4, 5), 3, np.uint8), {"zero": False}, r"value 3; allowed are the classes, 0 to 2, and 255"),
+        (
+            np.full((4, 5), 4, np.uint8),
+            {"zero": True},
+            r"value 4; allowed are the classes, 1 to 3, and 0 and 255",
+        ),
         (np.full((4, 5), 300, np.uint16), {"zero": False}, "has the value 300"),
         (np.full((4, 5), -2, np.int32), {"zero": False}, "has the value -2"),
         (np.full((4, 5), 1.5, np.float32), {"zero": False}, "has the value 1.5"),
-        (np.zeros((4, 5, 3), np.uint8), {"zero": False}, "has 3 channels; a mask has one"),
+        (np.zeros((4, 5, 3), np.uint8), {"zero": False}, "has 3 channels; a label map has one"),
         (
             np.zeros((4, 5), np.uint8),
             {"zero": False, "shape": (8, 5)},
@@ -79,7 +83,7 @@ def test_wrong_masks_are_one_sentence(tmp_path, mask, options, message) -> None:
 def test_a_damaged_mask_is_named(tmp_path) -> None:
     path = tmp_path / "mask.png"
     path.write_bytes(b"not a picture")
-    with pytest.raises(UserError, match=r"mask\.png: cannot be read as a mask"):
+    with pytest.raises(UserError, match=r"mask\.png: cannot be read as a picture"):
         LoadMask(num_classes=3).transform(mask_sample(path, zero=False))
 
 

@@ -46,9 +46,9 @@ def test_own_data_in_one_command(data: Path, tmp_path: Path) -> None:
     done = seg(*(str(word) for word in script))
     assert {path.name for path in (work_dir / "pictures").iterdir()} == {"p00.png", "p04.png"}
     assert json.loads((work_dir / "results.json").read_text())["classes"].keys() == {"red", "green", "blue"}
-    assert "the trained model" in done.stdout
+    assert "trained model: " in done.stdout
     assert "_base_ = " in (work_dir / "config.py").read_text()  # as it was written
-    # Another image: who was held out stays held out.
+    # After another image is added, the same images are held out.
     Image.new("RGB", (80, 64)).save(data / "images/train/a.png")
     Image.new("L", (80, 64)).save(data / "masks/train/a.png")
     seg(*words, "--config-only")
@@ -65,8 +65,8 @@ def test_own_data_mistakes(data: Path, tmp_path: Path) -> None:
     classes.write_text("red\ngreen\n")
     folders = [data / "images/train", data / "masks/train"]
     words = ["tools/own_data.py", *folders, classes, "--work-dir", tmp_path / "w", "--config-only"]
-    assert "allowed are the classes' numbers 1 to 2" in sentence(seg(*words, "--first-class", 1, ok=False))
-    assert "allowed are the classes' numbers 0 to 1" in sentence(seg(*words, ok=False))
+    assert "allowed are the classes, 1 to 2" in sentence(seg(*words, "--first-class", 1, ok=False))
+    assert "allowed are the classes, 0 to 1" in sentence(seg(*words, ok=False))
     assert "--val-images and --val-masks" in sentence(seg(*words, "--val-images", "x", ok=False))
     assert "--batch-size 0: must be 1" in sentence(seg(*words, "-b", 0, ok=False))
     assert "at least 32 pixels" in sentence(seg(*words, "--crop-size", 8, ok=False))
@@ -78,4 +78,4 @@ def test_own_data_mistakes(data: Path, tmp_path: Path) -> None:
     assert "p03.png: cannot be read as an image" in sentence(seg(*words, "--first-class", 1, ok=False))
     broken.write_bytes(whole)
     classes.write_text("red\nred\n")
-    assert "must name 2 to 254 classes, each once" in sentence(seg(*words, ok=False))
+    assert "must name 2 to 254 classes, each of them once" in sentence(seg(*words, ok=False))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE_PACKAGES = Path(np.__file__).parents[1]
-OWN_BYTES = 2**20  # what lvt-predict may add to its runtime's size
+OWN_BYTES = 2**20  # the most that lvt-predict may add to its runtime's size
 
 
 def run(*words: object, cwd: Path, **environment: str) -> str:

@@ -8,8 +8,18 @@ import pytest
 
 from demo.commands import ROOT
 from demo.part import Job
-from demo.segmentation.run import MAX_ITERS, segmentation_commands, trained_segmentor
+from demo.scenes.classes import COLORS
+from demo.segmentation.data import CLASSES
+from demo.segmentation.run import CONFIG, MAX_ITERS, segmentation_commands, trained_segmentor
+from lvt_core.openmmlab.commands import load_config
 from tests.demo.runs import SCENES
+
+
+def test_config_matches_the_data() -> None:
+    cfg = load_config(CONFIG)
+    assert tuple(cfg.classes) == CLASSES
+    assert [tuple(color) for color in cfg.palette] == [COLORS[name] for name in CLASSES]
+    assert cfg.max_iters == MAX_ITERS == cfg.default_hooks.checkpoint.interval
 
 
 def test_commands_see_paths_from_the_task_folder() -> None:
