@@ -11,11 +11,11 @@ import_framework("mmdet")
 warnings.filterwarnings("ignore", message="Default ``avg_non_ignore`` is False")
 
 from lvt_det.datasets import PanopticDataset  # noqa: E402
-from lvt_det.fusion import PanopticFusionHead  # noqa: E402
 from lvt_det.metrics import PanopticMetric  # noqa: E402
+from lvt_det.models.fusion import PanopticFusionHead  # noqa: E402
+from lvt_det.models.precise import PreciseRoIExtractor, PreciseRPNHead  # noqa: E402
+from lvt_det.models.semantic_head import DirectPanopticFPNHead  # noqa: E402
 from lvt_det.pictures import PanopticPicturesHook  # noqa: E402
-from lvt_det.precise import PreciseRoIExtractor, PreciseRPNHead  # noqa: E402
-from lvt_det.semantic_head import DirectPanopticFPNHead  # noqa: E402
 from lvt_det.transforms import LoadPanoptic, PackPanoptic  # noqa: E402
 
 __all__ = [

@@ -11,9 +11,9 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from lvt_core.openmmlab.commands import load_config
-from lvt_det.fusion import PanopticFusionHead
 from lvt_det.metrics import to_segments
-from lvt_det.semantic_head import DirectPanopticFPNHead
+from lvt_det.models.fusion import PanopticFusionHead
+from lvt_det.models.semantic_head import DirectPanopticFPNHead
 from tests.det_commands import CONFIGS
 
 PUBLISHED = ConfigDict(mask_overlap=0.5, stuff_area_limit=4096)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.ops import batched_nms, nms, roi_align
 
-from lvt_det.semantic_head import resize_matrix
+from lvt_det.models.semantic_head import resize_matrix
 from lvt_predict import boxes as ops
 
 
