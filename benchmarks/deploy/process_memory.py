@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lvt_predict.errors import CommandParser
+from lvt_predict.command import CommandParser
 
 MODULE = "benchmarks.deploy.process_memory"
 CALLS = 5
