@@ -22,8 +22,7 @@ from demo.scenes.classes import COLORS
 from demo.scenes.compose import Scene
 from demo.scenes.data_set import SETTINGS_FILE
 from demo.segmentation.data import CLASSES
-from demo.segmentation.run import TASK as SEGMENTATION_TASK
-from demo.segmentation.run import trained_segmentor
+from demo.segmentation.run import TASK as SEGMENTATION_TASK, trained_segmentor
 from lvt_core import SegFormer, SegFormerLabels
 from lvt_core.export.open_model import open_model
 

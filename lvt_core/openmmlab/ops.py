@@ -17,8 +17,7 @@ from typing import Any, NoReturn
 import mmcv
 import torch
 from torch import Tensor
-from torchvision.ops import nms as torchvision_nms
-from torchvision.ops import roi_align
+from torchvision.ops import nms as torchvision_nms, roi_align
 
 from lvt_core.errors import UserError
 

@@ -6,8 +6,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from lvt_core import LVTClassifier, LVTConfig, LVTPooled, load_checkpoint, save_checkpoint
 

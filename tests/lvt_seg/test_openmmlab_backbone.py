@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmengine.registry import MODELS
-from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import MODELS, MODELS as ROOT_MODELS
 from mmseg.registry import MODELS as SEG_MODELS
 
 import lvt_seg  # noqa: F401  (registers)

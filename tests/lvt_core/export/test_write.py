@@ -15,8 +15,7 @@ from torch import nn
 
 from lvt_core import SegFormerLabels, cli, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Runtime, delegates_of, export_model
-from lvt_core.export import write as common
+from lvt_core.export import RUNTIMES, Export, Runtime, delegates_of, export_model, write as common
 from lvt_core.export.forms.graph import Outputs, exportable
 from lvt_core.export.gate.parity import run_model
 from lvt_core.export.open_model import open_model

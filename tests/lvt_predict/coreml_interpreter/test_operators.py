@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lvt_core.errors import UserError
-from lvt_predict.coreml_interpreter import operators as ops
-from lvt_predict.coreml_interpreter import windows as windows
+from lvt_predict.coreml_interpreter import operators as ops, windows as windows
 
 
 def _same(actual: np.ndarray, expected: Tensor) -> None:

@@ -14,15 +14,13 @@ import torch
 from PIL import Image
 
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Job, Runtime, export_model
-from lvt_core.export import write as common
+from lvt_core.export import RUNTIMES, Export, Job, Runtime, export_model, write as common
 from lvt_core.export.forms.graph import Outputs
 from lvt_core.export.gate.choose import choose_gate
 from lvt_core.export.gate.labelled import ClassifiedImages, LabelMaps
 from lvt_core.export.gate.parity import run_model
 from lvt_core.export.recipe.file import Recipe
-from lvt_core.export.runtimes import onnx as onnx_export
-from lvt_core.export.runtimes import openvino as openvino_export
+from lvt_core.export.runtimes import onnx as onnx_export, openvino as openvino_export
 from lvt_predict.model import load
 from lvt_predict.runtimes import SESSIONS
 from lvt_predict.sample import photograph

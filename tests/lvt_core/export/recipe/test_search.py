@@ -16,14 +16,12 @@ from torch import Tensor, nn
 
 from lvt_core import cli, save_checkpoint
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, Job, Runtime
-from lvt_core.export import write as common
+from lvt_core.export import RUNTIMES, Export, Job, Runtime, write as common
 from lvt_core.export.gate.labelled import CALIBRATION_IMAGES, ClassifiedImages, LabelMaps
 from lvt_core.export.gate.scores import MIN_AGREEMENT, Scores
 from lvt_core.export.recipe.file import Recipe, read_recipe
 from lvt_core.export.recipe.search import MIN_INT8, fewest_floats, noise_to_signal, parts, search_recipe
-from lvt_core.export.runtimes import onnx as onnx_export
-from lvt_core.export.runtimes import pt2
+from lvt_core.export.runtimes import onnx as onnx_export, pt2
 from lvt_predict.model import load
 from tests.small import write_pictures
 
