@@ -126,7 +126,7 @@ def test_a_finished_run_is_not_overwritten(folder: Path, tmp_path: Path) -> None
         (["--num-classes", 2], "--num-classes 2: must be at least 3, as many as the data set has"),
         (["--device", "cuda:7"], "--device cuda:7: GPU 7 is unavailable; this machine has"),
         (["--amp", "--amp-dtype", "float16", "--device", "cpu"], "--amp-dtype float16"),
-        (["--model-kwargs", "img_size=224"], "takes no img_size"),
+        (["--model-kwargs", "img_size=224"], "does not support img_size"),
         (["--model-kwargs", "num_heads=(3,3,3,3)"], "must be a divisor of embed_dims"),
     ],
 )
