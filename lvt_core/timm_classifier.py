@@ -1,11 +1,12 @@
 """timm's interface of a classification model, shared by both of LVT's classifiers."""
 
-from __future__ import annotations
+# No `annotations` of the future here: torch.fx and TorchScript read types, not their names.
 
 import abc
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
@@ -22,16 +23,26 @@ class TimmClassifier(nn.Module, abc.ABC):
     Args:
         config: Architecture.
         global_pool: Pooling, one of the subclass's ``pools``.
+        device: Device of the parameters.
+        dtype: Type of the parameters.
 
     Raises:
         ValueError: ``global_pool`` is not one of ``pools``.
     """
 
     pools: tuple[str, ...]
-    norm: nn.Module
-    head: nn.Module
+    if TYPE_CHECKING:  # TorchScript supports no such annotations
+        norm: nn.Module
+        head: nn.Module
 
-    def __init__(self, config: LVTConfig, *, global_pool: str) -> None:
+    def __init__(
+        self,
+        config: LVTConfig,
+        *,
+        global_pool: str,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self._check_pool(global_pool)
         self.config = config
@@ -39,7 +50,7 @@ class TimmClassifier(nn.Module, abc.ABC):
         self.in_chans = config.in_chans
         self.global_pool = global_pool
         self.num_features = self.head_hidden_size = config.embed_dims[-1]
-        self.backbone = LVT(config)
+        self.backbone = LVT(config, device=device, dtype=dtype)
         self.feature_info = [
             {**info, "module": f"backbone.{info['module']}"} for info in self.backbone.feature_info
         ]
@@ -156,8 +167,12 @@ class TimmClassifier(nn.Module, abc.ABC):
             self.global_pool = global_pool
         self.num_classes = num_classes
         self._make_heads()
+        self.train(self.training)
+
+    def _factory(self) -> Any:
+        """Return the device and the type of the parameters, for new ones."""
         reference = next(self.backbone.parameters())
-        self.to(device=reference.device, dtype=reference.dtype)
+        return {"device": reference.device, "dtype": reference.dtype}
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Group the parameters from input to output, for layer-wise learning-rate decay."""

@@ -17,6 +17,8 @@ from lvt_core.timm_classifier import TimmClassifier
 
 __all__ = ["lvt", "lvt_cls"]
 
+PLAIN = ("global_pool", "device", "dtype")  # keywords that are no fields of `LVTConfig`
+
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
     return {
@@ -40,7 +42,7 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 default_cfgs = generate_default_cfgs(
     {
         "lvt.untrained": _cfg(classifier="head"),
-        "lvt_cls.in1k": _cfg(classifier=("head", "aux_head")),
+        "lvt_cls.in1k": _cfg(classifier=("head", "aux_head"), pool_size=None),  # its features are tokens
     }
 )
 
@@ -64,7 +66,7 @@ def _create(variant: str, model_cls: type[TimmClassifier], pretrained: bool, **k
         variant,
         pretrained,
         pretrained_filter_fn=timm_filter,
-        feature_cfg={"out_indices": out_indices, "feature_cls": "getter"},
+        feature_cfg={"out_indices": out_indices, "feature_cls": "getter", **kwargs.pop("feature_cfg", {})},
         **kwargs,
     )
 
@@ -72,11 +74,10 @@ def _create(variant: str, model_cls: type[TimmClassifier], pretrained: bool, **k
 def _build(variant: str, model_cls: type[TimmClassifier], **kwargs: Any) -> TimmClassifier:
     """Split timm's flat keywords into the architecture and the head's pooling."""
     names = LVTConfig.field_names()
-    unknown = sorted(set(kwargs) - set(names) - {"global_pool"})
+    unknown = sorted(set(kwargs) - set(names) - set(PLAIN))
     if unknown:
         raise TypeError(
             f"{variant} does not support {', '.join(unknown)}; its keywords are {', '.join(names)}"
         )
     config = LVTConfig(**{name: kwargs[name] for name in names if name in kwargs})
-    pool = {"global_pool": kwargs["global_pool"]} if "global_pool" in kwargs else {}
-    return model_cls(config, **pool)
+    return model_cls(config, **{name: kwargs[name] for name in PLAIN if name in kwargs})
