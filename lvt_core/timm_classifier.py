@@ -46,6 +46,7 @@ class TimmClassifier(nn.Module, abc.ABC):
         super().__init__()
         self._check_pool(global_pool)
         self.config = config
+        self.num_stages = len(config.depths)
         self.num_classes = config.num_classes
         self.in_chans = config.in_chans
         self.global_pool = global_pool
@@ -106,20 +107,21 @@ class TimmClassifier(nn.Module, abc.ABC):
             ValueError: ``output_fmt`` is another format, or an index does not exist.
         """
         if output_fmt != "NCHW":
-            raise ValueError(f"output_fmt={output_fmt!r}: must be 'NCHW'")
+            raise ValueError(f"output_fmt='{output_fmt}': must be 'NCHW'")
         check_input_size(x)
-        stages = self.backbone.stages
-        take, last = feature_take_indices(len(stages), indices)
-        maps = []
-        for index, stage in enumerate(stages[: last + 1] if stop_early else stages):
-            x = stage(x)
-            if index in take:
-                is_final = index == len(self.config.depths) - 1
-                maps.append(self._norm_map(x) if norm and is_final else x)
+        final = self.num_stages - 1
+        take, last = feature_take_indices(len(self.backbone.stages), indices)
+        maps: list[Tensor] = []
+        for index, stage in enumerate(self.backbone.stages):
+            if (
+                index <= last or not stop_early
+            ):  # TorchScript supports no slice of a length that it must compute
+                x = stage(x)
+                if index in take:
+                    maps.append(self._norm_map(x) if norm and index == final else x)
         if intermediates_only:
             return maps
-        stopped = stop_early and last < len(self.config.depths) - 1
-        return (x if stopped else self.finish_features(x)), maps
+        return (x if stop_early and last < final else self.finish_features(x)), maps
 
     def _norm_map(self, x: Tensor) -> Tensor:
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

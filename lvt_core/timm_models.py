@@ -17,7 +17,7 @@ from lvt_core.timm_classifier import TimmClassifier
 
 __all__ = ["lvt", "lvt_cls"]
 
-PLAIN = ("global_pool", "device", "dtype")  # keywords that are no fields of `LVTConfig`
+PLAIN = ("global_pool", "device", "dtype")  # keywords beside the fields of `LVTConfig`
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
