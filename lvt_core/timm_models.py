@@ -10,6 +10,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 
 from lvt_core.checkpoint import timm_filter
+from lvt_core.checkpoint.names import layout_of, rename_to_lvt
 from lvt_core.classifier import LVTClassifier
 from lvt_core.config import LVTConfig
 from lvt_core.pooled import LVTPooled
@@ -80,4 +81,17 @@ def _build(variant: str, model_cls: type[TimmClassifier], **kwargs: Any) -> Timm
             f"{variant} does not support {', '.join(unknown)}; its keywords are {', '.join(names)}"
         )
     config = LVTConfig(**{name: kwargs[name] for name in names if name in kwargs})
-    return model_cls(config, **{name: kwargs[name] for name in PLAIN if name in kwargs})
+    model = model_cls(config, **{name: kwargs[name] for name in PLAIN if name in kwargs})
+    model.register_load_state_dict_pre_hook(rename_original)
+    return model
+
+
+def rename_original(model: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Rename the original release's weights in place before PyTorch copies them.
+
+    So ``timm.create_model("lvt_cls", checkpoint_path=FILE)`` and `load_state_dict` take its files.
+    """
+    if not prefix and layout_of(state_dict) == "original":
+        renamed = rename_to_lvt(state_dict, "original")
+        state_dict.clear()
+        state_dict.update(renamed)
