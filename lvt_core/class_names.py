@@ -24,8 +24,7 @@ def match_classes(
 ) -> dict[str, int]:
     """Return the model's index of every class of a data set.
 
-    A model without names is matched by the names of ImageNet, if it has as many classes and the data set
-    has those names; else by order, which requires equally many classes.
+    A model without names is matched by order, which requires equally many classes.
 
     Args:
         names: Names of the data set's classes, with its own indices.
@@ -38,8 +37,6 @@ def match_classes(
     Raises:
         UserError: The data set has a class that the model does not have.
     """
-    if known is None and num_classes == IMAGENET_CLASSES and names.keys() <= imagenet_synsets().keys():
-        known = imagenet_synsets()
     if known is None:
         return _by_order(names, num_classes, data, model, remedy)
     unknown = [name for name in names if name not in known]
@@ -60,6 +57,17 @@ def _by_order(
             f"{data}: has {len(names)} classes, but {model} has {num_classes} classes without names; {remedy}"
         )
     return dict(names)
+
+
+def imagenet_names(names: Iterable[str], num_classes: int) -> dict[str, int] | None:
+    """Return ImageNet's names for a model that has none: it has 1000 classes, the data set folders of ImageNet.
+
+    Args:
+        names: Names of the data set's classes.
+        num_classes: Number of the model's classes.
+    """
+    synsets = imagenet_synsets()
+    return synsets if num_classes == IMAGENET_CLASSES and synsets.keys() >= set(names) else None
 
 
 def shown(names: Iterable[str]) -> str:
