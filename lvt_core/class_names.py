@@ -60,7 +60,7 @@ def _by_order(
 
 
 def imagenet_names(names: Iterable[str], num_classes: int) -> dict[str, int] | None:
-    """Return ImageNet's names for a model that has none: it has 1000 classes, the data set folders of ImageNet.
+    """Return ImageNet's names for a model of 1000 classes without names, if the data set's are among them.
 
     Args:
         names: Names of the data set's classes.
