@@ -74,6 +74,7 @@ class Export:
         batch: Images at a time, if sizes are not free.
         channels: Channels of an image.
         min_size: Shortest side that the network supports.
+        exif: Images are turned as their EXIF data say.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Export:
     batch: int = 1
     channels: int = 3
     min_size: int = MIN_INPUT_SIZE
+    exif: bool = True
 
     def __post_init__(self) -> None:
         if min(self.size) < self.min_size:

@@ -192,6 +192,7 @@ def write_model_manifest(
             "range": [0, 1],  # before mean and std
             "interpolation": export.interpolation,
             "crop_pct": export.crop_pct,
+            "exif": export.exif,
         },
         "outputs": export.outputs,
         "classes": list(export.classes) if export.classes else None,
