@@ -6,6 +6,8 @@ import argparse
 import ast
 from typing import Any
 
+ANY = "dynamic"
+
 
 def count(word: str) -> int:
     """Read a number of images, at least one."""
@@ -34,3 +36,8 @@ def field(word: str) -> tuple[str, Any]:
         return key, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return key, value
+
+
+def batch(word: str) -> int | str:
+    """Read a number of images, at least one, or `ANY`."""
+    return ANY if word == ANY else count(word)

@@ -155,6 +155,9 @@ def _prepare(network: Network, opened: Opened) -> Prepared:
         opened.palette,
         outputs="labels" if network.labels else OUTPUTS[opened.name],
         channels=config.in_chans,
+        batch=network.batch or 1,
+        free_batch=network.batch is None,
+        opset=network.opset,
         **_preprocessing(network, opened, config.in_chans),
     )
     if opened.name not in LABELLED and (network.precision != "fp32" or network.data):

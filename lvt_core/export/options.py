@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from lvt_core.errors import UserError
-from lvt_core.export.argument_types import count, field, part
+from lvt_core.export.argument_types import ANY, batch, count, field, part
 from lvt_core.export.job import BFLOAT16, PRECISIONS, Runtime
 from lvt_core.export.open_model import MODELS
 from lvt_core.export.recipe.file import ACTIVATIONS
 from lvt_core.export.runtimes.table import RUNTIMES
 
 PANOPTIC = "panoptic"
-NOT_PANOPTIC = ("labels", "recipe", "before", "use_ema", "model_kwargs", "crop_pct")
+NOT_PANOPTIC = ("labels", "recipe", "before", "use_ema", "model_kwargs", "crop_pct", "batch", "opset")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Network:
         use_ema: Take the moving average; ``None`` takes the weights that were judged.
         labels: Export a segmentor whose output is the class of each pixel.
         config: mmdetection's config of a panoptic network; ``None`` for the other tasks.
+        batch: Images at a time; ``None`` for any number.
+        opset: Version of ONNX's operators; ``None`` for the runtime's default.
     """
 
     source: str
@@ -50,6 +52,8 @@ class Network:
     use_ema: bool | None
     labels: bool
     config: Path | None
+    batch: int | None = 1
+    opset: int | None = None
 
     def size_or(self, default: int) -> tuple[int, int]:
         """Return the size, or a square of the default side."""
@@ -111,6 +115,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     _add_precision(parser)
     _add_panoptic(parser)
     _add_recipe(parser)
+    parser.add_argument(
+        "--batch", type=batch, help="images at a time, or 'dynamic' for any number; default: 1"
+    )
+    parser.add_argument("--opset", type=count, help="version of ONNX's operators; default: 20")
     parser.add_argument(
         "--before",
         metavar="CHECKPOINT",
@@ -192,6 +200,7 @@ def size_of(words: Sequence[str] | None) -> tuple[tuple[int, int] | None, bool]:
 
 def _network(arguments: argparse.Namespace) -> Network:
     size, dynamic = size_of(arguments.size)
+    images = getattr(arguments, "batch", None)
     return Network(
         source=arguments.source,
         runtime=RUNTIMES[arguments.to],
@@ -205,6 +214,8 @@ def _network(arguments: argparse.Namespace) -> Network:
         use_ema=arguments.use_ema,
         labels=arguments.labels,
         config=arguments.config,
+        batch=None if images == ANY else images or 1,
+        opset=getattr(arguments, "opset", None),
     )
 
 
@@ -220,6 +231,8 @@ def _reject_idle(arguments: argparse.Namespace, int8: Sequence[str]) -> None:
     for option in int8:
         if getattr(arguments, option) is not None and arguments.precision != "int8":
             raise UserError(f"--{option} {getattr(arguments, option)}: only applies with --precision int8")
+    if getattr(arguments, "batch", None) is not None and arguments.size == ["dynamic"]:
+        raise UserError("--batch: does not apply with --size dynamic, which takes any number of images")
     if arguments.limit is not None and arguments.data is None:
         raise UserError(f"--limit {arguments.limit}: only applies with --data FOLDER")
     if arguments.use_ema is not None and arguments.source in MODELS:
