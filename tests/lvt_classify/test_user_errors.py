@@ -166,8 +166,8 @@ def test_more_classes_than_the_checkpoint(folder: Path, tmp_path: Path) -> None:
     ("options", "words"),
     [
         (
-            ["--model", "test_vit", "--img-size", 64],
-            "--img-size 64: test_vit does not support it (Input height",
+            ["--model", "vit_tiny_patch16_224", "--img-size", 64],
+            "--img-size 64: vit_tiny_patch16_224 does",
         ),
         (
             ["--model", "dla46x_c", "--grad-checkpointing"],
