@@ -13,6 +13,7 @@ from lvt_classify.options.groups import DataOptions
 from lvt_classify.options.parser import given
 from lvt_core.checkpoint import Facts, facts_of, weights_of
 from lvt_core.checkpoint.architecture import POOLED, TOKENS, depths_of, kind_of
+from lvt_core.checkpoint.facts import with_tuples
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,12 @@ def apply_facts(
                 "note: --%s %s overrides what %s was trained with: %s", flag, own, checkpoint, value
             )
     known = facts.model_kwargs if "model" not in named or options_model(options) == facts.model else {}
-    kwargs = {**known, **getattr(options, "model_kwargs", {})}
+    own_kwargs = with_tuples(getattr(options, "model_kwargs", {}))
+    for name in own_kwargs.keys() & known.keys():
+        if own_kwargs[name] != known[name]:
+            own = f"--model-kwargs {name}={own_kwargs[name]}"
+            logger.warning("note: %s overrides what %s was trained with: %s", own, checkpoint, known[name])
+    kwargs = {**known, **own_kwargs}
     changed = [f"{name} {value}" for name, value in taken.items() if getattr(options, name) != value]
     if changed:
         logger.info("from %s: %s", checkpoint, ", ".join(changed))

@@ -72,7 +72,7 @@ def facts_of(content: Mapping[str, Any], file: str | Path | None = None) -> Fact
         class_to_idx = {name: index for index, name in enumerate(classes) if name is not None}
     return Facts(
         model=_first(sources, MODEL_NAMES, _is_text),
-        model_kwargs=_first(sources, ("model_kwargs", "model_args"), _is_keywords) or {},
+        model_kwargs=with_tuples(_first(sources, ("model_kwargs", "model_args"), _is_keywords) or {}),
         pictures=_pictures(content, sources),
         classes=classes,
         class_to_idx=class_to_idx,
@@ -116,6 +116,11 @@ def _dataset_meta(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if not isinstance(meta, Mapping):
         return []
     return [value for value in (meta.get("dataset_meta"), meta) if isinstance(value, Mapping)]
+
+
+def with_tuples(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn lists into tuples, which YAML and JSON do not distinguish."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in keywords.items()}
 
 
 def _first_class(sources: Sequence[Mapping[str, Any]]) -> int | None:

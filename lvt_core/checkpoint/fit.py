@@ -98,7 +98,7 @@ def _misfit(
             parts.append(f"{len(keys)} {kind} ({shorten(keys)})")
     hint = ""
     if not any(key.startswith(BACKBONE) for key in missing + unexpected + shapes):
-        hint = "; reset_head=True would keep a fresh head instead"
+        hint = "; main.py --finetune, or reset_head=True in Python, would keep a fresh head instead"
     return CheckpointError(
         f"{name} does not fit {type(model).__name__}: {'; '.join(parts)}{hint}",
         missing=missing,

@@ -181,6 +181,8 @@ def _size(network: Network, opened: Opened) -> tuple[int, int]:
     stored = (size[1], size[2])
     if network.size not in (None, stored):
         logger.warning("note: --size overrides what %s was trained with: %d %d", network.source, *stored)
+    elif network.size is None:
+        logger.info("from %s: --size %d %d", network.source, *stored)
     return network.size or stored
 
 

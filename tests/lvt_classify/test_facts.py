@@ -45,6 +45,15 @@ def test_the_command_line_has_the_last_word_and_says_so(folder: Path, trained: P
     assert (record["img_size"], record["crop_pct"]) == (64, 1.0)
     assert f"note: --img-size 64 overrides what {trained} was trained with: 48" in printed
     assert f"note: --crop-pct 1.0 overrides what {trained} was trained with: 0.8" in printed
+    words = ["--model-kwargs", "num_recursions=1", "depths=(1,1,1,1)"]
+    _, printed = result(folder, trained, tmp_path / "r.json", *words)
+    assert "overrides" not in printed  # nothing that the run had
+    done = run(
+        "validate.py", folder, "--checkpoint", trained, *COMMON, *words[:1], "depths=(2,1,1,1)", ok=False
+    )
+    assert (
+        f"note: --model-kwargs depths=(2, 1, 1, 1) overrides what {trained} was trained with" in done.stderr
+    )
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -69,10 +69,10 @@ def test_any_class_map_is_read_as_its_lines_say(names: list[str], mark: bool) ->
         path = Path(folder) / "map.txt"
         path.write_text("\n".join(names), encoding="utf-8-sig" if mark else "utf-8")
         if len(set(names)) == len(names):
-            assert read_class_map(str(path), "") == {name: line for line, name in enumerate(names)}
+            assert read_class_map(str(path)) == {name: line for line, name in enumerate(names)}
         else:
             with pytest.raises(UserError, match="in the lines"):
-                read_class_map(str(path), "")
+                read_class_map(str(path))
 
 
 @st.composite

@@ -139,17 +139,17 @@ def training_classes(options: DataOptions, dataset: Any) -> ClassIndex:
     return ClassIndex(wanted, names)
 
 
-def read_class_map(file: str, root: str) -> dict[Any, int]:
+def read_class_map(file: str, *folders: str) -> dict[Any, int]:
     """Read a class map as timm does: names by line in ``.txt``, or a dict of names and indices in ``.pkl``.
 
     Args:
-        file: File, also relative to `root`.
-        root: Folder of the data set.
+        file: File.
+        folders: Folders that its name may be relative to, beside the working directory.
 
     Raises:
         UserError: The file is missing or is not a class map.
     """
-    path = next((p for p in (Path(file), Path(root) / file) if p.is_file()), None)
+    path = next((p for p in (Path(file), *(Path(folder) / file for folder in folders)) if p.is_file()), None)
     if path is None:
         raise UserError(f"--class-map {file}: no such file")
     if path.suffix.lower() == ".txt":

@@ -146,7 +146,8 @@ def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
     """
     if not options.dataset and not Path(options.data_dir).exists():
         raise UserError(f"{options.data_dir}: no such data set folder")
-    class_map = read_class_map(options.class_map, options.data_dir) if options.class_map else None
+    folders = [options.data_dir, os.path.join(options.data_dir, split)]
+    class_map = read_class_map(options.class_map, *folders) if options.class_map else None
     set_img_extensions(SUFFIXES)
     try:
         dataset = create_dataset(
@@ -171,6 +172,7 @@ def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
         note_left_out(dataset, options.class_map)
     elif hasattr(dataset, "loader"):  # torchvision's folders
         dataset.loader = open_image
+        note_left_out(dataset)
     return dataset
 
 
@@ -222,20 +224,21 @@ def note_left_out(dataset: Any, class_map: str = "") -> None:
         dataset: Data set from timm.
         class_map: File that numbers the folders; ``''`` for none.
     """
-    root = getattr(getattr(dataset, "reader", None), "root", "")
+    root = getattr(getattr(dataset, "reader", dataset), "root", "")
     if not os.path.isdir(root) or not logger.isEnabledFor(logging.WARNING):
         return
+    taken = getattr(dataset, "extensions", SUFFIXES)  # torchvision's folders take fewer
     kinds: Counter[str] = Counter()
     folders: Counter[str] = Counter()
     for folder, _, files in os.walk(root, followlinks=True):
         name = os.path.basename(folder)
         for suffix in (os.path.splitext(file)[1].lower() for file in files if not file.startswith(".")):
-            if suffix not in SUFFIXES:
+            if suffix not in taken:
                 kinds[suffix or "without a suffix"] += 1
             elif class_map and name not in dataset.reader.class_to_idx:
                 folders[name] += 1
     if kinds:
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-        logger.warning("note: %s: left out, because they are not pictures: %s", root, counts)
+        logger.warning("note: %s: left out, because their names are not those of pictures: %s", root, counts)
     if folders:
         logger.warning("note: --class-map %s: leaves out the folders %s", class_map, shown(folders))

@@ -83,7 +83,11 @@ class StreamedImages(IterableDataset):
         if isinstance(self.dataset.reader, ReaderWds):
             self.dataset.reader.ds = None  # restart the shuffle, as a resumed run does
         place = (self.rank, worker.id if worker else 0)
-        for number, (image, target) in enumerate(self.dataset):
+        for number, read in enumerate(self._read()):
+            if isinstance(read, UserError):
+                yield read
+                return
+            image, target = read
             seed_sample(self.seed, int(self.epoch), *place, number)
             try:
                 index = target if self.classes is None else self.classes(target)
@@ -92,6 +96,16 @@ class StreamedImages(IterableDataset):
                 yield error
             except UnreadableImage as error:
                 yield UserError(f"sample {number} of the stream: not a readable image ({error})")
+
+    def _read(self) -> Iterator[tuple[Any, int] | UserError]:
+        """Yield images with their classes; at last what stops the reader, if something does."""
+        try:
+            yield from self.dataset
+        except Exception as error:  # damaged shards and unknown labels make readers raise nearly anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, KeyError):
+                reason = f"it has the class {reason}, which has no index"
+            yield UserError(f"--dataset: the stream cannot be read to its end: {reason}")
 
 
 def _share_shards(reader: ReaderWds, *, training: bool, rank: int, world: int) -> int:

@@ -38,7 +38,7 @@ def write_picture(folder: Path, kind: str, seed: int) -> Path:
     image, exif = Image.fromarray(pixels), Image.Exif()
     exif[EXIF_ORIENTATION] = 6
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{kind}{seed}.png"
+    path = folder / f"{kind.strip('.')}{seed}.png"
     if kind == "grey16":
         Image.fromarray(pixels[..., 0].astype(np.uint16) * 256 + 77).save(path)
     elif kind == "animated":
@@ -153,7 +153,10 @@ def test_all_formats_are_taken_and_the_rest_is_named(tmp_path: Path) -> None:
     done = run(*train_command(tmp_path, tmp_path / "out", "--epochs", 1))
     count = len(SUFFIXES) + 4
     assert f"{count} training and {count} validation images" in done.stderr
-    assert "val: left out, because they are not pictures: 1 .txt" in done.stderr
+    assert "val: left out, because their names are not those of pictures: 1 .txt" in done.stderr
+    done = run(*train_command(tmp_path, tmp_path / "out", "--dataset", "torch/image_folder", name="torch"))
+    (note,) = (line for line in done.stderr.splitlines() if "val: left out" in line)
+    assert {"1 .txt", "1 .gif", "1 .pnm"} <= set(note.rpartition(": ")[2].split(", "))  # torchvision's kinds
     with tarfile.open(tmp_path / "train.tar", "w") as tar:
         tar.add(tmp_path / "train", arcname="train")
     assert len(open_dataset(options(tmp_path / "train.tar"), "train", training=True)) == count

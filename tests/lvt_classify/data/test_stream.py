@@ -13,8 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from lvt_classify.data.classes import ClassIndex
 from lvt_classify.data.dataset import open_dataset
 from lvt_classify.data.loader import Loader, train_loader, validation_loader
+from lvt_classify.data.stream import StreamedImages
 from lvt_classify.options.groups import TrainOptions, option_names
 from lvt_classify.options.parser import parse_options
 from lvt_classify.runtime import Runtime
@@ -141,3 +143,20 @@ def test_names_a_missing_package(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("timm.data.readers.reader_wds.wds", None)
     done = run(*train_command(tmp_path, tmp_path, "--dataset", "wds/x"), ok=False)
     assert "webdataset" in sentence(done)
+
+
+def test_classes_that_a_map_or_the_model_lacks_end_in_a_sentence(shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "map.txt").write_text("cat\ndog\n")
+    with pytest.raises(UserError, match=r"it has the class \d+, which has no index"):
+        list(stream(shards, "--class-map", str(tmp_path / "map.txt"), "--workers", "1", training=False))
+    images = StreamedImages(
+        stream(shards, "--workers", "0", training=False).dataset.dataset,
+        lambda image: torch.zeros(3, 2, 2),
+        training=False,
+        rank=0,
+        world=1,
+        classes=ClassIndex(3),
+    )
+    found = [sample for sample in images if isinstance(sample, UserError)]
+    assert len(found) == SAMPLES - 3
+    assert "but the model has 3 classes" in str(found[0])

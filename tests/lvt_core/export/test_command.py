@@ -53,6 +53,11 @@ INT8 = ["--precision", "int8"]
             "--data .: its images have 3 channels, the network's input has 1",
         ),
         (["lvt", "--use-ema"], "--use-ema: lvt is not a checkpoint"),
+        (["lvt", "--no-use-ema"], "--use-ema: lvt is not a checkpoint"),
+        (
+            ["a.pth", "--task", "panoptic", "--config", "a.py", "--no-use-ema"],
+            "--use-ema: does not apply to a panoptic",
+        ),
         (
             ["segformer", "--data", ".", "--crop-pct", "1"],
             "--crop-pct 1.0: only applies to a classifier; this is segformer",
@@ -124,6 +129,22 @@ def test_checkpoints_that_mean_something_else(tmp_path: Path) -> None:
         torch.save({"state_dict": {**weights, head: torch.zeros(1)}}, file)
         with pytest.raises(UserError, match="a.pth: contains a panoptic network; pass --task panoptic --con"):
             open_model(file, model_kwargs=kwargs)
+
+
+def test_the_weights_that_were_judged_are_exported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    plain, ema = (small_models()["lvt_cls"] for _ in range(2))
+    nn.init.ones_(ema.head.bias)
+    save_checkpoint(plain, tmp_path / "a.pth", state_dict_ema=ema.state_dict())
+    words = ["export", str(tmp_path / "a.pth"), "--to", "pt2", "--size", "32", *KWARGS]
+    biases = []
+    for flags, note in (([], ": the moving average"), (["--no-use-ema"], ": its weights, not their moving")):
+        cli.main([*words, *flags, "--output", str(tmp_path / "b")])
+        assert note in caplog.text
+        caplog.clear()
+        program = torch.export.load(tmp_path / "b" / "model.pt2")
+        biases.append(program.state_dict["model.head.bias"])
+    assert torch.equal(biases[0], ema.head.bias) and torch.equal(biases[1], plain.head.bias)
 
 
 def test_delegates_prints_what_they_take(
