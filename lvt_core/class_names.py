@@ -32,7 +32,7 @@ def match_classes(
         num_classes: Number of the model's classes.
         data: Data set, for messages.
         model: Model or its file, for messages.
-        remedy: What to do where the classes differ, for messages.
+        remedy: Advice where the classes differ, for messages.
 
     Raises:
         UserError: The data set has a class that the model does not have.

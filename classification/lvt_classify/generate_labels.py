@@ -25,13 +25,15 @@ from lvt_classify.data.classes import index_classes, write_label_classes
 from lvt_classify.data.dataset import Images, open_dataset
 from lvt_classify.data.decode import decoded
 from lvt_classify.data.loader import Loader
+from lvt_classify.facts import apply_facts, read_facts
 from lvt_classify.options.groups import DataOptions, DeviceOptions, option_names
 from lvt_classify.options.idle import GENERATE, idle_options
-from lvt_classify.options.parser import given, option, parse_options
+from lvt_classify.options.parser import option, parse_options
 from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.token_labels.maps import label_path
 from lvt_classify.token_labels.teacher import create_teacher, dense_teacher_logits
 from lvt_classify.training.run_log import Progress
+from lvt_core.checkpoint import read_checkpoint
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder, write_whole
 
@@ -82,12 +84,14 @@ def generate(options: GenerateOptions, runtime: Runtime) -> None:
     """Label this process's share of the images that do not have a map yet."""
     root = require_writable_folder(options.labels)
     dataset = open_dataset(options, options.split, training=False)
-    named = given(options)
+    if options.checkpoint:
+        facts = read_facts(read_checkpoint(options.checkpoint), options.checkpoint)
+        options, _, _ = apply_facts(options, facts, options.checkpoint)
     teacher = create_teacher(
-        None if options.checkpoint and "model" not in named else options.model,
+        options.model,
         num_classes=options.num_classes,
         checkpoint=options.checkpoint,
-        img_size=options.img_size if "img_size" in named or not options.checkpoint else None,
+        img_size=options.img_size,
         device=runtime.device,
     )
     model = teacher.model
@@ -108,10 +112,8 @@ def generate(options: GenerateOptions, runtime: Runtime) -> None:
     if runtime.is_main:
         write_label_classes(root, classes)
     config = teacher.pictures
-    exif = options.exif if "exif" in named else config.get("exif", options.exif)
-    view = View(
-        config["input_size"][-1], options.view, options.interpolation or config["interpolation"], exif
-    )
+    resampling = options.interpolation or config["interpolation"]
+    view = View(options.img_size, options.view, resampling, options.exif)
     images = Images(dataset, view, classes=classes)
     share = range(runtime.rank, len(dataset), runtime.world)
     todo = [i for i in share if not label_path(root, images.filename(i)).exists()]

@@ -89,6 +89,11 @@ def test_a_teacher_is_what_its_checkpoint_says(folder: Path, trained: Path, tmp_
     run(*command, "--checkpoint", trained)
     first = next((tmp_path / "labels").rglob("*.pt"))
     assert torch.load(first, weights_only=True).shape == (2, 3, 2, 2)  # 48 pixels are 2 x 2 tokens
+    command[3] = tmp_path / "large"
+    done = run(*command, "--checkpoint", trained, "--img-size", 96)
+    assert f"note: --img-size 96 overrides what {trained} was trained with: 48" in done.stderr
+    first = next((tmp_path / "large").rglob("*.pt"))
+    assert torch.load(first, weights_only=True).shape == (2, 3, 3, 3)
     options = ["--token-label", "--token-label-teacher", torch_name(trained), "--teacher-checkpoint", trained]
     run(*train_command(folder, tmp_path, *options, "--epochs", 1))
 

@@ -160,3 +160,81 @@ def test_more_classes_than_the_checkpoint(folder: Path, tmp_path: Path) -> None:
     message = sentence(done)
     assert "has the classes 'class_2', which" in message
     assert "last.pth.tar does not know; rename the folders, or give each an index" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--model", "vit_tiny_patch16_224", "--img-size", 64],
+            "--img-size 64: vit_tiny_patch16_224 does",
+        ),
+        (
+            ["--model", "dla46x_c", "--grad-checkpointing"],
+            "--grad-checkpointing: dla46x_c does not",
+        ),
+    ],
+)
+def test_what_a_model_does_not_support(folder: Path, tmp_path: Path, options: list, words: str) -> None:
+    command = ["main.py", folder, *options, "-b", 4, "--workers", 0, "--output", tmp_path]
+    command += [] if "--img-size" in options else ["--img-size", 64]
+    message = sentence(run(*command, "--experiment", "run", ok=False))
+    assert words in message
+    assert not (tmp_path / "run" / "last.pth.tar").exists()
+
+
+def test_a_transformer_of_another_size_is_validated_at_it(folder: Path, tmp_path: Path) -> None:
+    command = ["main.py", folder, "--model", "vit_tiny_patch16_224", "--img-size", 64, "-b", 4]
+    command += [
+        "--workers",
+        0,
+        "--epochs",
+        1,
+        "--warmup-epochs",
+        0,
+        "--output",
+        tmp_path,
+        "--experiment",
+        "a",
+    ]
+    run(*command, "--model-kwargs", "img_size=64")
+    run("validate.py", folder, "--checkpoint", tmp_path / "a" / "last.pth.tar", "--workers", 0)
+
+
+def test_fine_tuning_from_a_file_without_a_head(folder: Path, tmp_path: Path) -> None:
+    weights = timm.create_model("test_resnet").state_dict()
+    torch.save({k: v for k, v in weights.items() if not k.startswith("fc.")}, tmp_path / "a.pth")
+    command = ["main.py", folder, "--model", "test_resnet", "--img-size", 32, "-b", 4, "--workers", 0]
+    command += ["--epochs", 1, "--warmup-epochs", 0, "--output", tmp_path, "--experiment", "a"]
+    done = run(*command, "--finetune", tmp_path / "a.pth")
+    assert "freshly initialised fc.weight, fc.bias" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "mixer_s32_224", "test_vit"])
+def test_teachers_without_maps(folder: Path, tmp_path: Path, name: str) -> None:
+    model = timm.create_model(name, num_classes=3)
+    torch.save(model.state_dict(), tmp_path / "a.pth")
+    command = ["generate_labels.py", folder, "--model", name]
+    command += ["--checkpoint", tmp_path / "a.pth", "--labels", tmp_path / "labels", "--workers", 0]
+    message = sentence(run(*command, "--img-size", model.default_cfg["input_size"][-1], ok=False))
+    assert "has no feature map, so it cannot label tokens" in message
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_image_of_torchvisions_folder(copy: Path, tmp_path: Path, workers: int) -> None:
+    image = copy / "train" / "class_1" / "train1_3.png"
+    image.write_bytes(image.read_bytes()[:300])
+    message = error_of(copy, tmp_path / "out", "--dataset", "torch/image_folder", "--workers", workers)
+    assert f"{image}: not a readable image" in message
+
+
+def test_classes_that_the_model_does_not_have(copy: Path, tmp_path: Path) -> None:
+    """Streams have no names: a class beyond the model's is found when it is read."""
+    from lvt_classify.data.classes import ClassIndex
+    from lvt_core.errors import UserError
+
+    index = ClassIndex(3)
+    assert index(2) == 2
+    for target in (3, -1):
+        with pytest.raises(UserError, match=f"has the class {target}, but the model has 3 classes"):
+            index(target)

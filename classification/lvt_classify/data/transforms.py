@@ -109,7 +109,10 @@ class TrainTransform:
         """Draw the crop as timm's step does, before the image is decoded."""
         image, turned = prepare(image, exif=self.exif)
         upright = Image.new("1", upright_size(image, turned)[::-1])  # timm only asks for its size
-        top, left, height, width = box = step.get_params(upright, step.scale, step.ratio)
+        top, left, height, width = step.get_params(upright, step.scale, step.ratio)
+        top, left = min(top, upright.height - 1), min(left, upright.width - 1)
+        height, width = max(height, 1), max(width, 1)  # timm's crop of a tiny image may have no pixel
+        box = (top, left, height, width)
         self._note_crop(upright, top, left, height, width)
         modes: Any = step.interpolation
         mode = random.choice(modes) if isinstance(modes, tuple) else modes

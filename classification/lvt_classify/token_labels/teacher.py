@@ -30,20 +30,20 @@ class Teacher(NamedTuple):
 
 
 def create_teacher(
-    name: str | None,
+    name: str,
     *,
     num_classes: int | None,
     checkpoint: str = "",
-    img_size: int | None,
+    img_size: int,
     device: torch.device,
 ) -> Teacher:
     """Create a timm model with weights, in evaluation mode.
 
     Args:
-        name: timm model name; ``None`` for the checkpoint's.
+        name: timm model name.
         num_classes: Number of classes; ``None`` for the teacher's.
         checkpoint: Path of the weights; ``''`` for timm's pretrained ones.
-        img_size: Side of the images that the model will see; ``None`` for the checkpoint's.
+        img_size: Side of the images that the model will see.
         device: Device that it runs on.
 
     Raises:
@@ -51,9 +51,6 @@ def create_teacher(
     """
     content = read_checkpoint(checkpoint) if checkpoint else {}
     facts = read_facts(content, checkpoint) if checkpoint else Facts()
-    name = name or facts.model
-    if name is None:
-        raise UserError(f"teacher {checkpoint}: does not say which model it is; name it")
     kwargs = facts.model_kwargs if name == facts.model else {}
     if checkpoint:
         outputs = count_outputs(new_model(name, kwargs), content, checkpoint)
@@ -66,17 +63,17 @@ def create_teacher(
         require_classes(f"teacher {name}", model.num_classes, num_classes)
     model = model.to(device).eval()
     pictures = resolve_data_config(dict(facts.pictures), model=model)
-    side = img_size or pictures["input_size"][-1]
     try:
         with torch.no_grad():
-            dense_teacher_logits(model, torch.zeros(1, 3, side, side, device=device))
+            dense_teacher_logits(model, torch.zeros(1, 3, img_size, img_size, device=device))
     except UserError:
         raise
     except Exception as error:  # models assert, and fail in any of their layers
+        reason = str(error) or type(error).__name__
         raise UserError(
-            f"teacher {name}: cannot label tokens of images of {side} px ({error or type(error).__name__})"
+            f"teacher {name}: cannot label tokens of images of {img_size} px ({reason})"
         ) from error
-    return Teacher(model, facts, {**facts.pictures, **pictures, "input_size": (3, side, side)})
+    return Teacher(model, facts, pictures)
 
 
 def require_classes(teacher: str, outputs: int | None, num_classes: int | None) -> None:

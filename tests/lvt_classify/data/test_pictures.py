@@ -175,22 +175,18 @@ def test_every_reader_turns_pictures(dataset: str, tmp_path: Path) -> None:
 def test_shards_turn_pictures(tmp_path: Path) -> None:
     pytest.importorskip("webdataset")
     path = write_picture(tmp_path, "exif_jpg", 1)
-    for split in ("train", "validation"):
-        with tarfile.open(tmp_path / f"{split}-0.tar", "w") as tar:
-            tar.add(path, arcname="a.jpg")
-            cls = tarfile.TarInfo("a.cls")
-            cls.size = 1
-            tar.addfile(cls, io.BytesIO(b"0"))
-    names = '"filenames": ["validation-0.tar"], "shard_lengths": [1]'
-    info = f'{{"splits": {{"validation": {{"num_samples": 1, {names}}}}}}}'
-    (tmp_path / "_info.json").write_text(info)
+    with tarfile.open(tmp_path / "val-0000.tar", "w") as tar:
+        tar.add(path, arcname="a.jpg")
+        label = tarfile.TarInfo("a.cls")
+        label.size = 1
+        tar.addfile(label, io.BytesIO(b"0"))
     seen = []
     for name, root in (("wds/x", tmp_path), ("", tmp_path / "folder")):
         if not name:
             (root / "val" / "a").mkdir(parents=True)
             shutil.copy(path, root / "val" / "a")
         o = options(root, "--dataset", name, "--num-classes", "1")
-        dataset = open_dataset(o, "validation", training=False)
+        dataset = open_dataset(o, "val-{0000..0000}.tar|1" if name else "val", training=False)
         config = data_config(o, torch.nn.Identity())
         ((images, _),) = validation_loader(o, Runtime(CPU, 0, 1, None), dataset, config)
         seen.append(images)
