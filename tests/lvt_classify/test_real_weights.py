@@ -85,7 +85,8 @@ def test_validation_equals_a_loop_image_by_image(weights: Path, shared_data: Pat
         "-j",
         "0",
     ]
-    printed = run("validate.py", folder, *options).stdout
+    done = run("validate.py", folder, *options)
+    printed = done.stdout + done.stderr
     assert "top-1 86.200 %" in printed and "on 1,000 images" in printed
     files = sorted((folder / "val").rglob("*.JPEG"))
     classes = sorted({file.parent.name for file in files})
