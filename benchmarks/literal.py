@@ -113,7 +113,7 @@ class LiteralRASA(nn.Module):
             rates = rasa.atrous.rates
             atrous = sum(F.silu(F.conv2d(q, conv.weight, None, 1, rate, rate, conv.groups)) for rate in rates)
         reduced = x
-        if rasa.sr_ratio > 1:
+        if isinstance(rasa.sr, nn.Conv2d):
             x_maps = x.permute(0, 3, 1, 2).contiguous()  # (B, C, H, W)
             reduced = F.conv2d(x_maps, rasa.sr.weight, rasa.sr.bias, rasa.sr_ratio)
             reduced = rasa.norm(reduced.permute(0, 2, 3, 1))

@@ -80,12 +80,15 @@ class LVTClassifier(TimmClassifier):
         nn.init.trunc_normal_(self.cls_token, std=0.02)
 
     def _make_heads(self) -> None:
-        dim, num_classes = self.num_features, self.num_classes
         self.head_drop = nn.Dropout(self.config.drop_rate)
-        self.head, self.aux_head = nn.Identity(), nn.Identity()
-        if num_classes:
-            self.head, self.aux_head = (nn.Linear(dim, num_classes, **self._factory()) for _ in range(2))
+        self.head, self.aux_head = self._make_head(), self._make_head()
+        if self.num_classes:
             init_linear_(self.head, self.aux_head)
+
+    def _make_head(self) -> nn.Module:
+        if not self.num_classes:
+            return nn.Identity()
+        return nn.Linear(self.num_features, self.num_classes, **self._factory())
 
     def no_weight_decay(self) -> set[str]:
         """Name the parameters with two or more dimensions that have no weight decay."""

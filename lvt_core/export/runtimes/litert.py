@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lvt_core.errors import UserError
 from lvt_core.export.job import Job
 from lvt_core.export.runtimes.delegates import Delegation, plain_slice
+from lvt_predict.model import reason
 
 ALL = ".*"  # the scope of all operators
 WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
@@ -23,6 +25,7 @@ def convert(job: Job, file: Path) -> None:
 
     Raises:
         ImportError: litert-torch or AI Edge Quantizer is not installed.
+        UserError: The converter fails on a map of this size.
     """
     import ai_edge_quantizer  # noqa: F401  (reports missing packages before any work)
     import litert_torch
@@ -32,7 +35,14 @@ def convert(job: Job, file: Path) -> None:
     module = program.module()
     module.training = False  # a program's module does not support eval()
     (example,) = job.program.example_inputs[0]
-    litert_torch.convert(module, (example,)).export(str(file))
+    try:
+        litert_torch.convert(module, (example,)).export(str(file))
+    except ValueError as error:  # its passes fail, for example, on a product whose map is one pixel wide
+        height, width = job.export.size
+        raise UserError(
+            f"--size {height} {width}: litert's converter fails, as on maps of one pixel's width; choose a "
+            f"width of more than 32 ({reason(error)})"
+        ) from error
 
 
 def quantize(job: Job, source: Path, file: Path) -> None:

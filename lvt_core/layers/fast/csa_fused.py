@@ -107,7 +107,8 @@ def _second_backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         # As views, the inputs do not depend on each other; the logits are a function of the map.
         inputs = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
         wanted = [tensor for tensor in inputs if tensor.requires_grad]
-        outputs = portable_backward(*inputs, ctx.num_heads)
+        grad, x, logits, tap_weight = inputs
+        outputs = portable_backward(grad, x, logits, tap_weight, ctx.num_heads)
         found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=again, allow_unused=True))
     return *(next(found) if tensor.requires_grad else None for tensor in inputs), None
 
