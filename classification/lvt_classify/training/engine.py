@@ -206,7 +206,7 @@ def evaluate(
     counter = AccuracyCounter(runtime.device)
     progress = Progress(title, len(loader), log_interval, runtime.is_main)  # type: ignore[arg-type]
     start, seen = time.perf_counter(), 0
-    with float32_head(model):
+    with float32_head(model) if runtime.amp_dtype else nullcontext():
         for number, (images, labels) in enumerate(loader, start=1):
             if channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
