@@ -33,7 +33,7 @@ from lvt_classify.options.parser import parse_options
 from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.token_labels.teacher import check_teacher_classes
 from lvt_classify.training.build import build_scheduler, build_training
-from lvt_classify.training.engine import Training, evaluate, train_epoch
+from lvt_classify.training.engine import Training, average_statistics, evaluate, train_epoch
 from lvt_classify.training.run_log import RunLog
 from lvt_classify.training.saver import (
     LAST,
@@ -88,8 +88,10 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
         write_options(folder / "options.yaml", options)
         log = RunLog(folder, options, position.history)
         describe(options, runtime, training.model, len(train_set), len(val_set), epochs, folder)
-    if training.scheduler is not None and not position.epoch and not position.batch:
-        training.scheduler.step_update(0)
+    if training.scheduler is not None:
+        # A schedule follows from the epoch: it is not saved, so that a resumed run may have other batches.
+        training.scheduler.step(position.epoch)
+        training.scheduler.step_update(position.epoch * updates + position.batch // options.grad_accum_steps)
     while position.epoch < epochs:
         row = train_and_validate(training, loader, val_loader, position, batches, saver)
         position = Position(position.epoch + 1, 0, [*position.history, row], position.best)
@@ -189,6 +191,7 @@ def train_and_validate(
         "lr": training.optimizer.param_groups[0]["lr"],
         "train_loss": trained["loss"],
     }
+    average_statistics(training)
     models = {"eval": training.model}
     if training.ema is not None:
         models["ema"] = training.ema.module

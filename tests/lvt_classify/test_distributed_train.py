@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import runpy
 import subprocess
@@ -89,3 +90,17 @@ def test_commands_run_as_modules(command: str, monkeypatch: pytest.MonkeyPatch, 
         runpy.run_module(f"lvt_classify.{command}", run_name="__main__")
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: no folder: no such data set folder"
+
+
+def test_two_processes_validate_the_statistics_that_they_save(folder: Path, tmp_path: Path) -> None:
+    options = ["--model", "test_resnet", "--img-size", 32, "--epochs", 1, "-b", 4, "--lr", 0.01]
+    options += ["--warmup-epochs", 0, "--workers", 0, "--output", tmp_path, "--experiment", "run"]
+    run_ranks(2, "main.py", folder, *options)
+    row = torch.load(tmp_path / "run" / "last.pth.tar", weights_only=True)["position"]["history"][-1]
+    results = tmp_path / "results.json"
+    run(
+        *["validate.py", folder, "--checkpoint", tmp_path / "run" / "last.pth.tar", "--workers", 0],
+        *["--results-file", results],
+    )
+    (result,) = json.loads(results.read_text())
+    assert result["loss"] == pytest.approx(row["eval_loss"], rel=1e-5)

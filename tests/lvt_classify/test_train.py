@@ -87,6 +87,17 @@ def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -
             assert row[key] == other[key], key
 
 
+def test_resumed_with_other_batches_the_schedule_ends_where_it_should(folder: Path, tmp_path: Path) -> None:
+    options = ["--sched-on-updates", "--epochs", 4, "--checkpoint-hist", 4, "--workers", 0]
+    out = train(folder, tmp_path, *options, "-b", 4)
+    resume = ["--resume", out / "checkpoint-1.pth.tar"]
+    run(*train_command(folder, tmp_path, *options, "-b", 12, *resume))
+    history = torch.load(out / "last.pth.tar", weights_only=True)["position"]["history"]
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
+    rates = [row["lr"] for row in history]
+    assert rates[2] < rates[1] and rates[3] == 1e-5, rates
+
+
 def test_weights_that_are_not_finite_replace_no_good_ones(folder: Path, tmp_path: Path) -> None:
     options = ["--lr", 1e18, "--opt", "momentum", "--sched", "none", "--no-aug", "--epochs", 2]
     options += ["--recovery-interval", 1, "--log-interval", 1]

@@ -230,6 +230,7 @@ def validation_loader(
         config["input_size"],
         interpolation=config["interpolation"],
         crop_pct=config["crop_pct"],
+        crop_mode=config["crop_mode"],
         use_prefetcher=True,
     )
     transform = Compose([partial(decoded, exif=options.exif), stages])

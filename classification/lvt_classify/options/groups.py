@@ -156,6 +156,11 @@ class AugmentOptions:
     drop_path: float | None = option(
         None, "stochastic depth rate of the last block; default: the model's own", low=0, high=0.99
     )
+    dist_bn: str = option(
+        "reduce",
+        "batch norm after each epoch: mean statistics of all processes, those of the first, or its own",
+        choices=("reduce", "broadcast", "none"),
+    )
     model_ema: bool = option(False, "keep a moving average of the weights and validate it too")
     model_ema_decay: float = option(0.99992, "decay of the moving average per update", low=0, high=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
@@ -113,6 +114,7 @@ TRAIN = (
     Idle(
         ("mixup_switch_prob",), lambda o: not (o.mixup > 0 and o.cutmix > 0), "without --mixup and --cutmix"
     ),
+    Idle(("dist_bn",), lambda o: os.environ.get("WORLD_SIZE", "1") == "1", "on one process"),
     Idle(("model_ema_decay",), lambda o: not o.model_ema, "without --model-ema"),
     Idle(("wandb_project",), lambda o: not o.wandb, "without --wandb"),
     Idle(("momentum",), _optimizer_lacks("has_momentum"), "with this --opt, which has no momentum"),

@@ -5,7 +5,8 @@ Legend: B batch, K classes, S tokens per side, P = S * S places.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ class TokenTargets:
         smoothing: Label smoothing.
         teacher: Model that labels each batch instead of stored maps, or ``None``.
         pictures: How the teacher reads a picture, in timm's words; ``None`` for its configuration.
+        autocast: Context that a teacher runs in. Targets are float32, as in the original release.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class TokenTargets:
         smoothing: float,
         teacher: nn.Module | None,
         pictures: Mapping[str, Any] | None = None,
+        autocast: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
         self.num_classes = num_classes
         self.size = size
         self.smoothing = smoothing
         self.teacher = teacher
+        self.autocast = autocast
         # The teacher may expect pixels normalised by another mean and deviation than the student.
         mean, std = pixel_statistics(student)
         teacher_mean, teacher_std = pixel_statistics(teacher or student, pictures)
@@ -76,7 +80,9 @@ class TokenTargets:
     @torch.no_grad()
     def _from_teacher(self, images: Tensor, labels: Labels) -> Tensor:
         images = images * self.gain + self.offset
-        dense = dense_teacher_logits(self.teacher, images).float()  # (B, K, h, w)
+        with self.autocast():
+            dense = dense_teacher_logits(self.teacher, images)  # (B, K, h, w)
+        dense = dense.float()
         image = dense.mean(dim=(2, 3))[:, None]  # (B, 1, K)
         if self.size == 1:
             return smooth_soft(image.softmax(dim=-1), self.smoothing)[:, 0]

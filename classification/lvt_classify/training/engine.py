@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3, dispatch_clip_grad
+from timm.utils import ModelEmaV3, dispatch_clip_grad, distribute_bn
 from torch import Tensor, nn
 
 from lvt_classify.data.loader import Loader
@@ -19,6 +19,7 @@ from lvt_classify.runtime import HostCopy, Runtime
 from lvt_classify.seeds import seed_everything
 from lvt_classify.token_labels.labels import Labels
 from lvt_classify.training.metrics import AccuracyCounter
+from lvt_classify.training.precision import float32_head, head_layers
 from lvt_classify.training.run_log import Progress
 from lvt_classify.training.tasks import TrainingTask
 from lvt_core.errors import UserError
@@ -98,7 +99,7 @@ def train_epoch(
     o, runtime = training.options, training.runtime
     accumulate = o.grad_accum_steps
     updates = math.ceil(batches / accumulate)
-    parameters = list(training.model.parameters())
+    parameters = clipped_parameters(training.model, o.clip_mode)
     sums = torch.zeros(2, device=runtime.device)  # loss, batches
     training.model.train()
     training.optimizer.zero_grad()
@@ -142,6 +143,22 @@ def train_epoch(
     seconds = time.perf_counter() - start
     total, count = runtime.sum(sums).tolist()
     return {"loss": total / max(count, 1), "images_per_second": images_seen / seconds}
+
+
+def average_statistics(training: Training) -> None:
+    """Give all ranks equal statistics of batch norm, as ``--dist-bn`` says, before validation and saving."""
+    world, how = training.runtime.world, training.options.dist_bn
+    if world == 1 or how == "none":
+        return
+    models = [training.model] if training.ema is None else [training.model, training.ema.module]
+    for model in models:
+        distribute_bn(model, world, reduce=how == "reduce")
+
+
+def clipped_parameters(model: nn.Module, mode: str) -> list[nn.Parameter]:
+    """Return the parameters to clip: adaptive clipping leaves the head out (Brock et al. 2021)."""
+    left_out = {id(p) for layer in head_layers(model) for p in layer.parameters()} if mode == "agc" else set()
+    return [parameter for parameter in model.parameters() if id(parameter) not in left_out]
 
 
 @dataclass
@@ -189,17 +206,18 @@ def evaluate(
     counter = AccuracyCounter(runtime.device)
     progress = Progress(title, len(loader), log_interval, runtime.is_main)  # type: ignore[arg-type]
     start, seen = time.perf_counter(), 0
-    for number, (images, labels) in enumerate(loader, start=1):
-        if channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        with runtime.autocast():
-            logits = model(images)
-        counter.add(logits, labels.targets)
-        if on_batch is not None:
-            on_batch(logits, labels.targets)
-        seen += len(images)
-        if progress.is_due(number):
-            progress.show(number, images_per_second=seen / (time.perf_counter() - start))
+    with float32_head(model) if runtime.amp_dtype else nullcontext():
+        for number, (images, labels) in enumerate(loader, start=1):
+            if channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+            with runtime.autocast():
+                logits = model(images)
+            counter.add(logits, labels.targets)
+            if on_batch is not None:
+                on_batch(logits, labels.targets)
+            seen += len(images)
+            if progress.is_due(number):
+                progress.show(number, images_per_second=seen / (time.perf_counter() - start))
     progress.close()
     if runtime.device.type == "cuda":
         torch.cuda.synchronize()

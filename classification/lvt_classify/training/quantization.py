@@ -45,7 +45,7 @@ class InputRange(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Round a tensor of any shape; in training the range follows its values."""
         values = x.float()
-        if self.training:
+        if self.training and not _recomputes():
             low, high = torch.aminmax(values.detach())
             self._follow(torch.stack((low.clamp(max=0), high.clamp(min=0))))
         low, high = self.extremes.unbind()
@@ -121,6 +121,11 @@ def share_input_ranges(model: nn.Module, average: nn.Module) -> None:
     for module, averaged in zip(model.modules(), average.modules(), strict=True):
         if isinstance(module, InputRange):
             averaged.extremes = module.extremes
+
+
+def _recomputes() -> bool:
+    """Whether a backward pass computes again what ``--grad-checkpointing`` dropped."""
+    return torch._C._current_graph_task_id() != -1  # no public function says it
 
 
 def _round(layer: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -71,8 +71,6 @@ class Saver:
             "optimizer": t.optimizer.state_dict(),
             "position": dataclasses.asdict(position),
         }
-        if t.scheduler is not None:
-            extra["scheduler"] = t.scheduler.state_dict()
         if t.scaler is not None:
             extra["scaler"] = t.scaler.state_dict()
         if t.ema is not None:
@@ -133,8 +131,6 @@ def restore(path: str, content: dict[str, Any], training: Training) -> Position:
             training.ema.module.load_state_dict(content["state_dict_ema"])
         if training.scaler is not None and "scaler" in content:
             training.scaler.load_state_dict(content["scaler"])
-        if training.scheduler is not None and "scheduler" in content:
-            training.scheduler.load_state_dict(content["scheduler"])
         if training.options.quantization_aware:
             load_input_ranges(training.model, content["input_ranges"])
     except (RuntimeError, ValueError, KeyError) as error:

@@ -20,6 +20,7 @@ from lvt_classify.token_labels.labels import Labels
 from lvt_classify.token_labels.loss import TokenLabelLoss
 from lvt_classify.token_labels.targets import TokenTargets, mix_targets
 from lvt_classify.token_labels.teacher import Teacher, create_teacher
+from lvt_core import TokenLogits
 from lvt_core.errors import UserError
 
 
@@ -85,7 +86,8 @@ class ClassificationTask(TrainingTask):
         if self.mixup is not None:
             images, targets = self.mixup(images, targets)
         with self.runtime.autocast():
-            return self.criterion(self.trainable_module(self._lay_out(images)), targets)
+            logits = self.trainable_module(self._lay_out(images))
+        return self.criterion(logits.float(), targets)
 
 
 class TokenLabelTask(TrainingTask):
@@ -121,6 +123,7 @@ class TokenLabelTask(TrainingTask):
             smoothing=options.smoothing,
             teacher=teacher.model if teacher else None,
             pictures=teacher.pictures if teacher else None,
+            autocast=runtime.autocast,
         )
         self.criterion = TokenLabelLoss(
             dense_weight=options.dense_weight,
@@ -129,15 +132,16 @@ class TokenLabelTask(TrainingTask):
         )
 
     def forward(self, images: Tensor, labels: Labels) -> Tensor:
-        with self.runtime.autocast():
-            target = self.targets(images, labels)  # a teacher sees the images before they are erased
+        target = self.targets(images, labels)  # a teacher sees the images before they are erased
         images = self._erase(images)
         if self.mixup is not None:
             share = self.mixup._mix_batch(images)  # in place; 1 where this batch is not mixed
             target = mix_targets(target, share)
         images = self._lay_out(images)
         with self.runtime.autocast():
-            return self.criterion(self.trainable_module(images, self._box(images)), target)
+            output = self.trainable_module(images, self._box(images))
+        output = TokenLogits(output.cls.float(), output.tokens.float(), output.box)
+        return self.criterion(output, target)
 
     def _box(self, images: Tensor) -> Tensor:
         """Draw MixToken's box; an empty one mixes nothing."""

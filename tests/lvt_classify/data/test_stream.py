@@ -24,6 +24,7 @@ from lvt_core.errors import UserError
 from tests.commands import run, run_ranks, sentence, train_command, weights
 
 CONFIG = {
+    "crop_mode": "center",
     "input_size": (3, 32, 32),
     "mean": (0.5, 0.5, 0.5),
     "std": (0.5, 0.5, 0.5),

@@ -164,3 +164,18 @@ def test_rejects_options_that_contradict(
     words = ["main.py", folder, "--img-size", 32, "--device", "cpu", "--workers", 0, "--output", tmp_path]
     done = run(*words, "--quantization-aware", *options, ok=False)
     assert message in sentence(done)
+
+
+def test_recomputed_activations_do_not_move_the_ranges() -> None:
+    batches = [scale * torch.randn(2, 3, 32, 32) for scale in (3.0, 1.0, 0.3)]
+    found = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = timm.create_model("lvt_cls", **SMALL)
+        model.set_grad_checkpointing(checkpointing)
+        make_quantization_aware(model)
+        for images in batches:
+            model(images).sum().backward()
+        found.append(input_ranges(model))
+    for name, extremes in found[0].items():
+        torch.testing.assert_close(found[1][name], extremes, msg=name)

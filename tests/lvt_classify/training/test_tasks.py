@@ -82,3 +82,21 @@ def test_mixing_ends_at_its_epoch() -> None:
 def test_label_maps_belong_to_token_labels() -> None:
     assert new_task(token_label=True, token_label_data="maps").label_root == "maps"
     assert new_task(token_label_data="maps").label_root == ""
+
+
+@pytest.mark.parametrize("token_label", [False, True])
+def test_targets_and_losses_are_float32_under_mixed_precision(token_label: bool) -> None:
+    task = new_task(token_label=token_label)
+    task.runtime = Runtime(torch.device("cpu"), 0, 1, torch.bfloat16)
+    seen: list[Any] = []
+
+    def look(module: Any, inputs: tuple[Any, ...]) -> None:
+        logits = inputs[0].tokens if token_label else inputs[0]
+        seen.append((torch.is_autocast_enabled("cpu"), logits.dtype))
+
+    task.criterion.register_forward_pre_hook(look)
+    if token_label:
+        make = task.targets
+        task.targets = lambda *inputs: seen.append((torch.is_autocast_enabled("cpu"), None)) or make(*inputs)
+    assert task(torch.randn(4, 3, 64, 64), labels()).dtype == torch.float32
+    assert seen == [(False, None)] * token_label + [(False, torch.float32)]

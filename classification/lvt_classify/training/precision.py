@@ -1,0 +1,43 @@
+"""Float32 where half precision would change the result: the logits that are ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+HEADS = ("aux_head", "head_dist")  # further last layers of LVT, of distilled transformers
+
+
+@contextmanager
+def float32_head(model: Any) -> Iterator[None]:
+    """Let a classifier's last layers compute in float32 under autocast, so that few logits tie.
+
+    Args:
+        model: Model of timm. Other functions from images to logits stay as they are.
+    """
+    with ExitStack() as stack:
+        for layer in head_layers(model):
+            layer.forward = partial(_in_float32, layer.forward)
+            stack.callback(layer.__dict__.pop, "forward")
+        yield
+
+
+def head_layers(model: Any) -> list[nn.Module]:
+    """Return the layers that make a classifier's logits; none for functions that are not timm's models."""
+    if not isinstance(model, nn.Module) or not hasattr(model, "get_classifier"):
+        return []
+    first = model.get_classifier()
+    heads = list(first if isinstance(first, tuple) else (first,))
+    heads += [getattr(model, name, None) for name in HEADS]
+    modules = {module for head in heads if isinstance(head, nn.Module) for module in head.modules()}
+    return [module for module in modules if isinstance(module, (nn.Linear, nn.Conv2d))]
+
+
+def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return forward(x.float())
