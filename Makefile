@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
 PINS := pyproject.toml lvt_predict/pyproject.toml constraints.txt
-CODE := .ci lvt_core lvt_predict classification segmentation detection configs demo benchmarks tests setup.py
+CODE := .ci lvt_core lvt_predict classification segmentation detection configs demo benchmarks tests setup.py hubconf.py
 PRODUCT := lvt_core lvt_predict classification segmentation detection demo benchmarks
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 

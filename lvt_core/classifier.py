@@ -4,9 +4,7 @@ Legend: B batch, H W the image, h = ceil(H/32), w = ceil(W/32), L = h * w tokens
 K classes.
 """
 
-from __future__ import annotations
-
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,38 +43,48 @@ class LVTClassifier(TimmClassifier):
     Args:
         config: Architecture; ``num_classes=0`` leaves out the heads.
         global_pool: ``'token'`` (the class token), or ``''`` for all tokens from `forward_head`.
+        device: Device of the parameters.
+        dtype: Type of the parameters.
 
     Raises:
         ValueError: ``global_pool`` is another value.
     """
 
     pools = ("token", "")
-    cls_token: nn.Parameter | None
 
-    def __init__(self, config: LVTConfig | None = None, *, global_pool: str = "token") -> None:
+    def __init__(
+        self,
+        config: LVTConfig | None = None,
+        *,
+        global_pool: str = "token",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         config = config or LVTConfig()
-        super().__init__(config, global_pool=global_pool)
+        factory: Any = {"device": device, "dtype": dtype}
+        super().__init__(config, global_pool=global_pool, **factory)
         dim = self.num_features
-        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim, **factory))
         self.class_blocks = nn.ModuleList(
             ClassBlock(
                 dim,
                 num_heads=config.num_heads[-1],
                 drop=config.drop_rate,
                 attn_drop=config.attn_drop_rate,
+                **factory,
             )
             for _ in range(NUM_CLASS_BLOCKS)
         )
-        self.norm = nn.LayerNorm(dim)
+        self.norm = nn.LayerNorm(dim, **factory)
         self._make_heads()
         nn.init.trunc_normal_(self.cls_token, std=0.02)
 
     def _make_heads(self) -> None:
         dim, num_classes = self.num_features, self.num_classes
         self.head_drop = nn.Dropout(self.config.drop_rate)
-        self.head = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
-        self.aux_head = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
+        self.head, self.aux_head = nn.Identity(), nn.Identity()
         if num_classes:
+            self.head, self.aux_head = (nn.Linear(dim, num_classes, **self._factory()) for _ in range(2))
             init_linear_(self.head, self.aux_head)
 
     def no_weight_decay(self) -> set[str]:
@@ -85,7 +93,7 @@ class LVTClassifier(TimmClassifier):
 
     def _drop_token_mixing(self) -> None:
         self.class_blocks = nn.ModuleList()
-        self.cls_token = None
+        self.register_parameter("cls_token", None)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Turn tokens ``(B, 1 + L, C)`` into logits ``(B, K)``.
@@ -142,9 +150,9 @@ class LVTClassifier(TimmClassifier):
 
     def finish_features(self, x: Tensor) -> Tensor:
         """Turn the last map ``(B, C, h, w)`` into normalised tokens ``(B, 1 + L, C)``, class token first."""
-        assert self.cls_token is not None
         x = x.flatten(2).transpose(1, 2)  # (B, L, C)
-        x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)  # (B, 1 + L, C)
+        if self.cls_token is not None:  # it is pruned together with the class blocks
+            x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)  # (B, 1 + L, C)
         for block in self.class_blocks:
             x = block(x)
         return self.norm(x)

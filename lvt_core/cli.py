@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 
 import timm
@@ -40,7 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     convert.add_argument(
         "--backbone", action="store_true", help="only the backbone, from which dense tasks start"
     )
-    convert.add_argument("--use-ema", action="store_true", help="take the moving average")
+    convert.add_argument(
+        "--use-ema",
+        action=argparse.BooleanOptionalAction,
+        help="take the moving average; default: if there is one, because it was judged",
+    )
 
     add_export(
         commands.add_parser("export", help="write a network for another runtime, if its outputs agree")
@@ -62,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def command() -> None:
-    """Run the shell command."""
+    """Run the shell command; our notes go to the error stream."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lvt_core").setLevel(logging.INFO)
     run_command(main)
 
 

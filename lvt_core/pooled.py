@@ -1,7 +1,8 @@
 """LVT with a plain head: LayerNorm, pooling, one Linear."""
 
-from __future__ import annotations
+from typing import Any
 
+import torch
 from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
@@ -16,6 +17,8 @@ class LVTPooled(TimmClassifier):
     Args:
         config: Architecture; ``num_classes=0`` leaves out the head.
         global_pool: ``'avg'``, ``'max'``, ``'avgmax'``, or ``''`` for the map from `forward_head`.
+        device: Device of the parameters.
+        dtype: Type of the parameters.
 
     Raises:
         ValueError: ``global_pool`` is another value.
@@ -23,9 +26,17 @@ class LVTPooled(TimmClassifier):
 
     pools = ("avg", "max", "avgmax", "")
 
-    def __init__(self, config: LVTConfig | None = None, *, global_pool: str = "avg") -> None:
-        super().__init__(config or LVTConfig(), global_pool=global_pool)
-        self.norm = nn.LayerNorm(self.num_features)
+    def __init__(
+        self,
+        config: LVTConfig | None = None,
+        *,
+        global_pool: str = "avg",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        factory: Any = {"device": device, "dtype": dtype}
+        super().__init__(config or LVTConfig(), global_pool=global_pool, **factory)
+        self.norm = nn.LayerNorm(self.num_features, **factory)
         self._make_heads()
 
     def _make_heads(self) -> None:
@@ -33,7 +44,7 @@ class LVTPooled(TimmClassifier):
         self.head_drop = nn.Dropout(self.config.drop_rate)
         self.head = nn.Identity()
         if self.num_classes:
-            self.head = nn.Linear(self.num_features, self.num_classes)
+            self.head = nn.Linear(self.num_features, self.num_classes, **self._factory())
             init_linear_(self.head)
 
     def finish_features(self, x: Tensor) -> Tensor:

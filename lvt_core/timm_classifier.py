@@ -1,11 +1,12 @@
 """timm's interface of a classification model, shared by both of LVT's classifiers."""
 
-from __future__ import annotations
+# No `annotations` of the future here: torch.fx and TorchScript read types, not their names.
 
 import abc
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
@@ -22,24 +23,35 @@ class TimmClassifier(nn.Module, abc.ABC):
     Args:
         config: Architecture.
         global_pool: Pooling, one of the subclass's ``pools``.
+        device: Device of the parameters.
+        dtype: Type of the parameters.
 
     Raises:
         ValueError: ``global_pool`` is not one of ``pools``.
     """
 
     pools: tuple[str, ...]
-    norm: nn.Module
-    head: nn.Module
+    if TYPE_CHECKING:  # TorchScript supports no such annotations
+        norm: nn.Module
+        head: nn.Module
 
-    def __init__(self, config: LVTConfig, *, global_pool: str) -> None:
+    def __init__(
+        self,
+        config: LVTConfig,
+        *,
+        global_pool: str,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self._check_pool(global_pool)
         self.config = config
+        self.num_stages = len(config.depths)
         self.num_classes = config.num_classes
         self.in_chans = config.in_chans
         self.global_pool = global_pool
         self.num_features = self.head_hidden_size = config.embed_dims[-1]
-        self.backbone = LVT(config)
+        self.backbone = LVT(config, device=device, dtype=dtype)
         self.feature_info = [
             {**info, "module": f"backbone.{info['module']}"} for info in self.backbone.feature_info
         ]
@@ -95,20 +107,21 @@ class TimmClassifier(nn.Module, abc.ABC):
             ValueError: ``output_fmt`` is another format, or an index does not exist.
         """
         if output_fmt != "NCHW":
-            raise ValueError(f"output_fmt={output_fmt!r}: must be 'NCHW'")
+            raise ValueError(f"output_fmt='{output_fmt}': must be 'NCHW'")
         check_input_size(x)
-        stages = self.backbone.stages
-        take, last = feature_take_indices(len(stages), indices)
-        maps = []
-        for index, stage in enumerate(stages[: last + 1] if stop_early else stages):
-            x = stage(x)
-            if index in take:
-                is_final = index == len(self.config.depths) - 1
-                maps.append(self._norm_map(x) if norm and is_final else x)
+        final = self.num_stages - 1
+        take, last = feature_take_indices(len(self.backbone.stages), indices)
+        maps: list[Tensor] = []
+        for index, stage in enumerate(self.backbone.stages):
+            if (
+                index <= last or not stop_early
+            ):  # TorchScript supports no slice of a length that it must compute
+                x = stage(x)
+                if index in take:
+                    maps.append(self._norm_map(x) if norm and index == final else x)
         if intermediates_only:
             return maps
-        stopped = stop_early and last < len(self.config.depths) - 1
-        return (x if stopped else self.finish_features(x)), maps
+        return (x if stop_early and last < final else self.finish_features(x)), maps
 
     def _norm_map(self, x: Tensor) -> Tensor:
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -156,8 +169,12 @@ class TimmClassifier(nn.Module, abc.ABC):
             self.global_pool = global_pool
         self.num_classes = num_classes
         self._make_heads()
+        self.train(self.training)
+
+    def _factory(self) -> Any:
+        """Return the device and the type of the parameters, for new ones."""
         reference = next(self.backbone.parameters())
-        self.to(device=reference.device, dtype=reference.dtype)
+        return {"device": reference.device, "dtype": reference.dtype}
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Group the parameters from input to output, for layer-wise learning-rate decay."""

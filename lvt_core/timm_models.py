@@ -10,12 +10,15 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 
 from lvt_core.checkpoint import timm_filter
+from lvt_core.checkpoint.names import layout_of, rename_to_lvt
 from lvt_core.classifier import LVTClassifier
 from lvt_core.config import LVTConfig
 from lvt_core.pooled import LVTPooled
 from lvt_core.timm_classifier import TimmClassifier
 
 __all__ = ["lvt", "lvt_cls"]
+
+PLAIN = ("global_pool", "device", "dtype")  # keywords beside the fields of `LVTConfig`
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 default_cfgs = generate_default_cfgs(
     {
         "lvt.untrained": _cfg(classifier="head"),
-        "lvt_cls.in1k": _cfg(classifier=("head", "aux_head")),
+        "lvt_cls.in1k": _cfg(classifier=("head", "aux_head"), pool_size=None),  # its features are tokens
     }
 )
 
@@ -64,7 +67,7 @@ def _create(variant: str, model_cls: type[TimmClassifier], pretrained: bool, **k
         variant,
         pretrained,
         pretrained_filter_fn=timm_filter,
-        feature_cfg={"out_indices": out_indices, "feature_cls": "getter"},
+        feature_cfg={"out_indices": out_indices, "feature_cls": "getter", **kwargs.pop("feature_cfg", {})},
         **kwargs,
     )
 
@@ -72,11 +75,23 @@ def _create(variant: str, model_cls: type[TimmClassifier], pretrained: bool, **k
 def _build(variant: str, model_cls: type[TimmClassifier], **kwargs: Any) -> TimmClassifier:
     """Split timm's flat keywords into the architecture and the head's pooling."""
     names = LVTConfig.field_names()
-    unknown = sorted(set(kwargs) - set(names) - {"global_pool"})
+    unknown = sorted(set(kwargs) - set(names) - set(PLAIN))
     if unknown:
         raise TypeError(
             f"{variant} does not support {', '.join(unknown)}; its keywords are {', '.join(names)}"
         )
     config = LVTConfig(**{name: kwargs[name] for name in names if name in kwargs})
-    pool = {"global_pool": kwargs["global_pool"]} if "global_pool" in kwargs else {}
-    return model_cls(config, **pool)
+    model = model_cls(config, **{name: kwargs[name] for name in PLAIN if name in kwargs})
+    model.register_load_state_dict_pre_hook(rename_original)
+    return model
+
+
+def rename_original(model: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Rename the original release's weights in place before PyTorch copies them.
+
+    So ``timm.create_model("lvt_cls", checkpoint_path=FILE)`` and `load_state_dict` take its files.
+    """
+    if not prefix and layout_of(state_dict) == "original":
+        renamed = rename_to_lvt(state_dict, "original")
+        state_dict.clear()
+        state_dict.update(renamed)

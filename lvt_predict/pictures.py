@@ -36,8 +36,19 @@ def read_picture(source: str | Path | BinaryIO, *, exif: bool = True) -> Image.I
     """
     from PIL import Image
 
-    with readable(source), Image.open(source) as image:
+    # Pillow maps some files into memory by their path, and then misreads a TIFF that is turned by 90 degrees.
+    with readable(source), opened(source) as file, Image.open(file) as image:
         return to_rgb(image, exif=exif)
+
+
+@contextmanager
+def opened(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a path; leave an open file as it is."""
+    if not isinstance(source, (str, Path)):
+        yield source
+        return
+    with open(source, "rb") as file:
+        yield file
 
 
 @contextmanager

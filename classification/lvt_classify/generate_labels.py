@@ -18,19 +18,22 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from timm.data import resolve_data_config
 from torch import Tensor
 from torchvision.transforms import v2
 
+from lvt_classify.data.classes import index_classes, write_label_classes
 from lvt_classify.data.dataset import Images, open_dataset
 from lvt_classify.data.decode import decoded
 from lvt_classify.data.loader import Loader
+from lvt_classify.facts import apply_facts, read_facts
 from lvt_classify.options.groups import DataOptions, DeviceOptions, option_names
+from lvt_classify.options.idle import GENERATE, idle_options
 from lvt_classify.options.parser import option, parse_options
 from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.token_labels.maps import label_path
 from lvt_classify.token_labels.teacher import create_teacher, dense_teacher_logits
 from lvt_classify.training.run_log import Progress
+from lvt_core.checkpoint import read_checkpoint
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder, write_whole
 
@@ -44,7 +47,9 @@ LARGEST_CLASS = 2048  # float16 holds every integer up to here
 class TeacherOptions:
     """Teacher and label maps"""
 
-    model: str = option("dm_nfnet_f6", "timm model name of the teacher; lvt_cls and lvt are names, too")
+    model: str = option(
+        "dm_nfnet_f6", "timm model name of the teacher, if its checkpoint does not say; also lvt_cls and lvt"
+    )
     checkpoint: str = option("", "weights of the teacher; '' for timm's pretrained ones")
     labels: str = option("./labels", "folder that receives the maps")
     map_size: int | None = option(None, "cells per side; default: as many as the teacher has", low=1)
@@ -66,6 +71,8 @@ class GenerateOptions(TeacherOptions, DeviceOptions, DataOptions):
 def main() -> None:
     options = parse_options(GenerateOptions, shared=option_names())
     runtime = start_runtime(options)
+    for note in idle_options(options, GENERATE):
+        logger.warning("note: %s", note)
     try:
         generate(options, runtime)
     finally:
@@ -77,21 +84,37 @@ def generate(options: GenerateOptions, runtime: Runtime) -> None:
     """Label this process's share of the images that do not have a map yet."""
     root = require_writable_folder(options.labels)
     dataset = open_dataset(options, options.split, training=False)
-    model = create_teacher(
+    if options.checkpoint:
+        facts = read_facts(read_checkpoint(options.checkpoint), options.checkpoint)
+        options, _, _ = apply_facts(options, facts, options.checkpoint)
+    teacher = create_teacher(
         options.model,
         num_classes=options.num_classes,
         checkpoint=options.checkpoint,
         img_size=options.img_size,
         device=runtime.device,
     )
+    model = teacher.model
     if model.num_classes > LARGEST_CLASS:
         raise UserError(
             f"--model {options.model}: has {model.num_classes} classes, but float16 maps hold at most "
             f"{LARGEST_CLASS}"
         )
-    config = resolve_data_config({}, model=model)
-    size = options.img_size
-    images = Images(dataset, View(size, options.view, config["interpolation"]))
+    source = options.checkpoint or options.model
+    classes = index_classes(
+        dataset,
+        teacher.facts.class_to_idx,
+        num_classes=model.num_classes,
+        class_map=options.class_map,
+        data=options.data_dir,
+        model=f"the teacher {source}",
+    )
+    if runtime.is_main:
+        write_label_classes(root, classes)
+    config = teacher.pictures
+    resampling = options.interpolation or config["interpolation"]
+    view = View(options.img_size, options.view, resampling, options.exif)
+    images = Images(dataset, view, classes=classes)
     share = range(runtime.rank, len(dataset), runtime.world)
     todo = [i for i in share if not label_path(root, images.filename(i)).exists()]
     logger.info("%s images to label, %s done before", f"{len(todo):,}", f"{len(share) - len(todo):,}")
@@ -136,9 +159,11 @@ class View:
         size: Side in pixels.
         view: ``'full'`` for the whole image, ``'centre'`` for its centre square.
         interpolation: Resampling, by timm's name.
+        exif: Turn the image as its EXIF data say.
     """
 
-    def __init__(self, size: int, view: str, interpolation: str) -> None:
+    def __init__(self, size: int, view: str, interpolation: str, exif: bool = True) -> None:
+        self.exif = exif
         mode = v2.InterpolationMode(interpolation)
         resize = [v2.Resize((size, size), mode)]
         if view == "centre":
@@ -146,7 +171,7 @@ class View:
         self.steps = v2.Compose([*resize, v2.PILToTensor()])
 
     def __call__(self, image: Image.Image) -> Any:
-        return self.steps(decoded(image))
+        return self.steps(decoded(image, exif=self.exif))
 
 
 if __name__ == "__main__":

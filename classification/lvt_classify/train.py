@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,34 @@ from typing import Any
 import torch
 from torch import nn
 
-from lvt_classify.data.dataset import class_names, open_dataset
+from lvt_classify.data.classes import (
+    ClassIndex,
+    check_label_classes,
+    dataset_classes,
+    index_classes,
+    training_classes,
+)
+from lvt_classify.data.dataset import open_dataset
 from lvt_classify.data.loader import Loader, data_config, train_loader, validation_loader
-from lvt_classify.options.groups import TrainOptions, check_train_options, option_names
+from lvt_classify.options.checks import check_train_options
+from lvt_classify.options.groups import TrainOptions, option_names
 from lvt_classify.options.parser import parse_options
 from lvt_classify.runtime import Runtime, start_runtime
-from lvt_classify.training.build import build_scheduler, build_training, count_classes
+from lvt_classify.token_labels.teacher import check_teacher_classes
+from lvt_classify.training.build import build_scheduler, build_training
 from lvt_classify.training.engine import Training, evaluate, train_epoch
 from lvt_classify.training.run_log import RunLog
-from lvt_classify.training.saver import LAST, Position, Saver, remove_leftovers, restore, write_options
-from lvt_classify.training.tasks import task_type
+from lvt_classify.training.saver import (
+    LAST,
+    Position,
+    Saver,
+    read_run,
+    remove_leftovers,
+    restore,
+    write_options,
+)
+from lvt_core.checkpoint import Facts, facts_of
+from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder
 
@@ -35,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 def main() -> None:
     options = parse_options(TrainOptions, shared=option_names())
-    notes = check_train_options(options) + task_type(options).check_options(options)
+    notes = check_train_options(options)
     runtime = start_runtime(options)
     for note in notes:
         logger.warning("note: %s", note)
@@ -50,17 +69,19 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
     folder = run_folder(options, runtime)
     train_set = open_dataset(options, options.train_split, training=True)
     val_set = open_dataset(options, options.val_split, training=False)
-    classes = class_names(train_set)
-    options = dataclasses.replace(options, num_classes=count_classes(options, classes, val_set))
-    training = build_training(options, runtime)
+    content = read_run(options.resume) if options.resume else {}
+    classes, val_classes = run_classes(options, content, train_set, val_set)
+    options = dataclasses.replace(options, num_classes=classes.num_classes)
+    training = build_training(options, runtime, classes)
     config = data_config(options, training.model)
-    loader = train_loader(options, runtime, train_set, config, label_root=training.task.label_root)
-    val_loader = validation_loader(options, runtime, val_set, config)
+    label_root = training.task.label_root
+    loader = train_loader(options, runtime, train_set, config, label_root=label_root, classes=classes)
+    val_loader = validation_loader(options, runtime, val_set, config, val_classes)
     batches = loader.steps
     updates = -(-batches // options.grad_accum_steps)
     training.scheduler, epochs = build_scheduler(options, training.optimizer, updates)
-    position = restore(options.resume, training) if options.resume else Position()
-    saver = Saver(folder, training, classes)
+    position = restore(options.resume, content, training) if options.resume else Position()
+    saver = Saver(folder, training, run_facts(options, config, classes))
     log = None
     if runtime.is_main:
         remove_leftovers(folder)
@@ -83,6 +104,65 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
             score, best = position.best[0]
             logger.info("best: %s %.4g at epoch %d", best_column(options), abs(score), best)
         logger.info("written to %s", folder)
+
+
+def run_classes(
+    options: TrainOptions, content: dict[str, Any], train_set: Any, val_set: Any
+) -> tuple[ClassIndex, ClassIndex]:
+    """Match the classes of both splits with those of the run, by name.
+
+    Args:
+        options: Options of the run.
+        content: Checkpoint of the resumed run; empty for a new run.
+        train_set: Training data.
+        val_set: Validation data.
+
+    Raises:
+        UserError: A split has classes that the run does not know, or the labels' classes are others.
+    """
+    classes = training_classes(options, train_set) if not content else None
+    if classes is None:
+        number = options.num_classes or content["options"]["num_classes"]
+        known = facts_of(content, options.resume).class_to_idx
+        classes = _split_classes(options, train_set, known, number, options.train_split, options.resume)
+    val_classes = _split_classes(
+        options, val_set, classes.class_to_idx, classes.num_classes, options.val_split, "the training split"
+    )
+    if options.token_label and options.token_label_data:
+        check_label_classes(options.token_label_data, classes, dataset_classes(train_set))
+    if options.token_label and options.token_label_teacher:
+        check_teacher_classes(options.teacher_checkpoint, classes)
+    return classes, val_classes
+
+
+def _split_classes(
+    options: TrainOptions,
+    dataset: Any,
+    known: Mapping[str, int] | None,
+    num_classes: int,
+    split: str,
+    model: str,
+) -> ClassIndex:
+    return index_classes(
+        dataset,
+        known,
+        num_classes=num_classes,
+        class_map=options.class_map,
+        data=f"{options.data_dir}, split {split!r}",
+        model=model,
+    )
+
+
+def run_facts(options: TrainOptions, config: dict[str, Any], classes: ClassIndex) -> Facts:
+    """Return the facts of a run, which its checkpoints tell to other commands."""
+    names = classes.class_to_idx
+    return Facts(
+        model=options.model,
+        model_kwargs=options.model_kwargs,
+        pictures={**config, "exif": options.exif},
+        classes=None if names is None else names_by_index(names, classes.num_classes),
+        class_to_idx=names,
+    )
 
 
 def train_and_validate(

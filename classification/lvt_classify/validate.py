@@ -3,43 +3,70 @@
     python validate.py DATA --checkpoint checkpoints/lvt_imagenet.pth.tar --cfg ./configs/lvt_imagenet.py
 
 That is in classification/; ``python -m lvt_classify.validate`` runs in any folder. The checkpoint may be
-ours or the original release's, a folder of checkpoints, or a program that `torch.export.save` wrote
-(``.pt2``).
+ours or the original release's, timm's or Lightning's, a folder of checkpoints, or a program that
+`torch.export.save` wrote (``.pt2``). Architecture, size of the images and classes come from the checkpoint.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from lvt_classify.data.dataset import class_names, open_dataset
+from lvt_classify.data.classes import ClassIndex, dataset_classes, index_classes
+from lvt_classify.data.dataset import open_dataset
 from lvt_classify.data.loader import Loader, data_config, validation_loader
-from lvt_classify.models import load_weights, new_model
+from lvt_classify.facts import apply_facts, read_facts
+from lvt_classify.models import check_image_size, count_outputs, load_weights, new_model
 from lvt_classify.options.groups import ValidateOptions, option_names
+from lvt_classify.options.idle import VALIDATE, idle_options
 from lvt_classify.options.parser import parse_options
 from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.training.engine import evaluate
 from lvt_classify.training.run_log import write_csv
 from lvt_core import complexity
-from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint, select_weights
+from lvt_core.checkpoint import Facts
+from lvt_core.checkpoint.facts import names_by_index
+from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import write_text
 
 logger = logging.getLogger(__name__)
 
+PROGRAM = ".pt2"
+
+
+class Opened(NamedTuple):
+    """A classifier that is ready to be validated.
+
+    Attributes:
+        call: Function from images to logits.
+        options: Options, with what the checkpoint tells.
+        config: How to read a picture, in timm's words.
+        num_classes: Number of logits.
+        names: Names of the classes with their indices, if they are known.
+        numbers: Parameters and multiply-adds, for the record.
+    """
+
+    call: Callable[[Tensor], Tensor]
+    options: ValidateOptions
+    config: dict[str, Any]
+    num_classes: int
+    names: Mapping[str, int] | None
+    numbers: dict[str, Any]
+
 
 def main() -> None:
     options = parse_options(ValidateOptions, shared=option_names())
     runtime = start_runtime(options)
-    if options.test_pool:
-        logger.warning("note: --test-pool has no effect, because LVT has no test-time pooling")
+    for note in idle_options(options, VALIDATE):
+        logger.warning("note: %s", note)
     try:
         if options.results_file and not options.results_file.endswith((".csv", ".json")):
             raise UserError(f"--results-file {options.results_file}: must end in .json or .csv")
@@ -58,29 +85,23 @@ def main() -> None:
 def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dict[str, Any]:
     """Validate one checkpoint; return its record."""
     dataset = open_dataset(options, options.val_split, training=False)
-    names = class_names(dataset)
-    record: dict[str, Any] = {"checkpoint": checkpoint, "model": options.model}
-    call: Callable[[Tensor], Tensor]
-    if checkpoint.endswith(".pt2"):
-        call = load_program(checkpoint, runtime.device)
-        stand_in = nn.Identity()  # a program has no configuration of its images
-        stand_in.pretrained_cfg = timm.get_pretrained_cfg(options.model).to_dict()  # type: ignore
-        config = data_config(options, stand_in)
-    else:
-        model = load_model(options, checkpoint, names)
-        config = data_config(options, model)
-        counted = complexity(model, config["input_size"][-2:])
-        record |= {"params": counted.total_params, "gmacs": round(counted.total_macs / 1e9, 4)}
-        model = model.to(runtime.device).eval()
-        if options.channels_last:
-            model = model.to(memory_format=torch.channels_last)
-        call = torch.compile(model) if options.compile else model
-    loader = validation_loader(options, runtime, dataset, config)
+    is_program = checkpoint.endswith(PROGRAM)
+    opened = open_program(options, runtime, checkpoint) if is_program else None
+    opened = opened or open_checkpoint(options, runtime, checkpoint, dataset)
+    classes = index_classes(
+        dataset,
+        opened.names,
+        num_classes=opened.num_classes,
+        class_map=options.class_map,
+        data=options.data_dir,
+        model=checkpoint or opened.options.model,
+    )
+    loader = validation_loader(opened.options, runtime, dataset, opened.config, classes)
     if options.predictions_file and not hasattr(dataset, "filename"):
         raise UserError("--predictions-file: requires a data set of files")
-    predictions = Predictions(options, names) if options.predictions_file else None
+    predictions = Predictions(options, classes) if options.predictions_file else None
     result = evaluate(
-        check_classes(call, names, checkpoint),
+        opened.call,
         loader,
         runtime,
         title="validate",
@@ -88,12 +109,20 @@ def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dic
         channels_last=options.channels_last,
         on_batch=predictions.add if predictions else None,
     )
-    record |= result | {"img_size": config["input_size"][-1], "crop_pct": config["crop_pct"]}
+    config = opened.config
+    record = {"checkpoint": checkpoint, "model": opened.options.model, **opened.numbers, **result}
+    record |= {"img_size": config["input_size"][-1], "crop_pct": config["crop_pct"]}
     if predictions:
         predictions.write(loader, dataset)
+    log_record(record)
+    return record
+
+
+def log_record(record: dict[str, Any]) -> None:
+    """Log a result."""
     logger.info(
         "%s: top-1 %.3f %%  top-5 %.3f %%  loss %.4f  on %s images",
-        checkpoint or f"{options.model}, untrained",
+        record["checkpoint"] or f"{record['model']}, untrained",
         record["top1"],
         record["top5"],
         record["loss"],
@@ -102,7 +131,6 @@ def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dic
     if "params" in record:
         logger.info("%s parameters, %.3f GMACs", f"{record['params']:,}", record["gmacs"])
     logger.info("%.1f images per second per process", record["images_per_second"])
-    return record
 
 
 def find_checkpoints(path: str) -> list[str]:
@@ -113,50 +141,58 @@ def find_checkpoints(path: str) -> list[str]:
     """
     if not path or not Path(path).is_dir():
         return [path]
-    checkpoints = sorted(str(p) for p in Path(path).iterdir() if p.name.endswith((*SUFFIXES, ".pt2")))
+    checkpoints = sorted(str(p) for p in Path(path).iterdir() if p.name.endswith((*SUFFIXES, PROGRAM)))
     if not checkpoints:
         raise UserError(f"--checkpoint {path}: the folder holds no {', '.join(SUFFIXES)} or .pt2 file")
     return checkpoints
 
 
-def load_model(options: ValidateOptions, checkpoint: str, names: list[str] | None) -> nn.Module:
-    """Return the model with the weights of a checkpoint, which also gives the number of classes."""
-    num_classes = options.num_classes or (len(names) if names else None)
+def open_checkpoint(options: ValidateOptions, runtime: Runtime, checkpoint: str, dataset: Any) -> Opened:
+    """Open a checkpoint, which gives the architecture, the images and the classes.
+
+    Raises:
+        UserError: The file cannot be read, or its weights do not fit the model.
+    """
+    content = read_checkpoint(checkpoint) if checkpoint else {}
+    facts = read_facts(content, checkpoint) if checkpoint else Facts()
+    options, kwargs, pictures = apply_facts(options, facts, checkpoint)
+    names = facts.class_to_idx
+    outputs = options.num_classes
+    if checkpoint and outputs is None:
+        outputs = count_outputs(new_model(options.model, kwargs), content, checkpoint)
+    if outputs is None:
+        known = names or dataset_classes(dataset)
+        outputs = 1 + max(known.values()) if known else None
+    classes: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
+    model = new_model(options.model, kwargs, **classes)
     if checkpoint:
-        num_classes = options.num_classes or stored_classes(checkpoint) or num_classes
-    classes: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
-    model = new_model(options.model, options.model_kwargs, **classes)
-    if checkpoint:
-        load_weights(model, checkpoint, use_ema=options.use_ema)
+        load_weights(model, checkpoint, content=content, use_ema=options.use_ema)
     else:
         logger.warning("note: the weights are random, because there is no --checkpoint")
-    return model
+    config = data_config(options, model, pictures)
+    check_image_size(model, options.model, config["input_size"][-1])
+    counted = complexity(model, config["input_size"][-2:])
+    numbers = {"params": counted.total_params, "gmacs": round(counted.total_macs / 1e9, 4)}
+    model = model.to(runtime.device).eval()
+    if options.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    call = torch.compile(model) if options.compile else model
+    return Opened(call, options, config, outputs or model.num_classes, names, numbers)
 
 
-def stored_classes(checkpoint: str) -> int | None:
-    """Return the number of classes of a checkpoint's ``head``, or ``None`` without a head."""
-    weights = select_weights(read_checkpoint(checkpoint), checkpoint)
-    for key in ("head.bias", "module.head.bias"):
-        if key in weights:
-            return len(weights[key])
-    return None
-
-
-def check_classes(
-    model: Callable[[Tensor], Tensor], names: list[str] | None, checkpoint: str
-) -> Callable[[Tensor], Tensor]:
-    """Wrap a model so that it rejects data with more classes than it has logits."""
-
-    def checked(images: Tensor) -> Tensor:
-        logits = model(images)
-        if names and logits.shape[1] < len(names):
-            raise UserError(
-                f"{checkpoint}: has {logits.shape[1]} classes, but the data set has {len(names)}; map the "
-                "classes of the data set to those of the model with --class-map"
-            )
-        return logits
-
-    return checked
+def open_program(options: ValidateOptions, runtime: Runtime, path: str) -> Opened:
+    """Open a program, which has no facts of its run: the options say how to read images."""
+    call = load_program(path, runtime.device)
+    stand_in = nn.Identity()  # a program has no configuration of its images
+    stand_in.pretrained_cfg = timm.get_pretrained_cfg(options.model).to_dict()  # type: ignore
+    config = data_config(options, stand_in)
+    try:
+        logits = call(torch.zeros(1, *config["input_size"], device=runtime.device))
+    except Exception as error:  # a graph fails in any of its operators
+        raise UserError(
+            f"{path}: does not support images of {config['input_size'][-1]} px; choose --img-size"
+        ) from error
+    return Opened(call, options, config, logits.shape[1], None, {})
 
 
 def load_program(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
@@ -193,12 +229,12 @@ class Predictions:
 
     Args:
         options: Options of the command.
-        names: Names of the classes by index, or ``None``.
+        classes: Names of the model's classes.
     """
 
-    def __init__(self, options: ValidateOptions, names: list[str] | None) -> None:
+    def __init__(self, options: ValidateOptions, classes: ClassIndex) -> None:
         self.path = options.predictions_file
-        self.names = names
+        self.names = names_by_index(classes.class_to_idx or {}, classes.num_classes)
         self.rows: list[tuple[int, int, float]] = []
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
@@ -216,7 +252,7 @@ class Predictions:
         write_csv(self.path, rows)
 
     def _name(self, index: int) -> str:
-        return self.names[index] if self.names and index < len(self.names) else str(index)
+        return self.names[index] or str(index)
 
 
 def write_results(path: str, results: list[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ model = "lvt_cls"
 img_size = 224
 crop_pct = 0.96
 interpolation = "bicubic"
+exif = False  # the published evaluation reads files as they are: some of ImageNet's say that they are turned
 
 batch_size = 128  # per GPU: 8 x 128 = 1024 images per update
 opt = "adamw"

@@ -29,15 +29,17 @@ class LoadReport:
             backbone.
         dropped: Keys of the checkpoint that the model has no place for (a head, for a backbone).
         reinitialized: Keys of the model that keep their fresh values (`reset_head`).
+        ema: The moving average was taken; ``None`` if the checkpoint has none.
     """
 
     source: str
     layout: str
     dropped: tuple[str, ...]
     reinitialized: tuple[str, ...]
+    ema: bool | None = None
 
     def __str__(self) -> str:
-        text = f"loaded {self.source} ({self.layout} layout)"
+        text = f"loaded {self.source} ({self.layout} layout){describe_ema(self.ema)}"
         if self.dropped:
             text += f"; dropped {shorten(self.dropped)}"
         if self.reinitialized:
@@ -45,11 +47,18 @@ class LoadReport:
         return text
 
 
+def describe_ema(ema: bool | None) -> str:
+    """Say which of a checkpoint's two sets of weights was taken, if it has two."""
+    if ema is None:
+        return ""
+    return ": the moving average of its weights" if ema else ": its weights, not their moving average"
+
+
 def load_checkpoint(
     model: nn.Module,
     source: str | Path | Mapping[str, Any],
     *,
-    use_ema: bool = False,
+    use_ema: bool | None = None,
     reset_head: bool = False,
 ) -> LoadReport:
     """Load weights of ours or of the original release into any model of this package.
@@ -63,7 +72,8 @@ def load_checkpoint(
             segmentor that is made of the same parts.
         source: File (``.pth``, ``.pth.tar``, ``.pt`` or ``.safetensors``), or a state dict; wrappers
             (``{'state_dict': …}``, ``module.``) are removed.
-        use_ema: Take the moving average of the weights instead of the weights.
+        use_ema: Take the moving average of the weights; ``None`` takes it where the checkpoint has one,
+            because training ranked the checkpoints by it.
         reset_head: Keep fresh values outside of the backbone where the checkpoint does not fit, for example
             with another number of classes or another kind of head. Without it, such a checkpoint is an error.
 
@@ -84,7 +94,7 @@ def load_content(
     content: Mapping[str, Any],
     *,
     name: str,
-    use_ema: bool = False,
+    use_ema: bool | None = None,
     reset_head: bool = False,
 ) -> LoadReport:
     """Load content that `read_checkpoint` returned; `name` stands for the file in messages."""
@@ -101,7 +111,9 @@ def load_weights(model: nn.Module, weights: Weights, *, reset_head: bool = False
     with torch.no_grad():
         for tensor, value in fitted.pairs:
             tensor.copy_(value)
-    report = LoadReport(weights.name, weights.layout or "other", fitted.dropped, fitted.reinitialized)
+    report = LoadReport(
+        weights.name, weights.layout or "other", fitted.dropped, fitted.reinitialized, weights.ema
+    )
     logger.info("%s", report)
     return report
 

@@ -66,11 +66,28 @@ def layout_of(state_dict: Mapping[str, Tensor]) -> str | None:
 
 
 def strip_wrappers(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """Remove the prefixes that DDP, ``torch.compile`` and timm's feature getter put before keys."""
+    """Remove the prefixes that DDP, ``torch.compile`` and timm's feature getter put before keys.
+
+    Also the name that a Lightning module gives its network, if what remains is an LVT.
+    """
     state_dict = dict(state_dict)
     while prefix := next((p for p in _WRAPPERS if _all_start_with(state_dict, p)), None):
-        state_dict = {key[len(prefix) :]: value for key, value in state_dict.items()}
+        state_dict = remove_prefix(state_dict, prefix)
+    prefix = common_prefix(state_dict)
+    if layout_of(state_dict) is None and layout_of(remove_prefix(state_dict, prefix)) is not None:
+        return remove_prefix(state_dict, prefix)
     return state_dict
+
+
+def common_prefix(state_dict: Mapping[str, Tensor]) -> str:
+    """Return the first part of all keys, with its dot; ``''`` if they differ."""
+    prefix = next(iter(state_dict), "").partition(".")[0] + "."
+    return prefix if _all_start_with(state_dict, prefix) else ""
+
+
+def remove_prefix(state_dict: Mapping[str, Tensor], prefix: str) -> StateDict:
+    """Remove a prefix that all keys have."""
+    return {key[len(prefix) :]: value for key, value in state_dict.items()}
 
 
 def to_lvt(state_dict: Mapping[str, Tensor]) -> StateDict:

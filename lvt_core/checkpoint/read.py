@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import pickle
 import re
 import threading
@@ -19,6 +20,7 @@ from lvt_core.checkpoint.names import StateDict
 from lvt_core.errors import UserError
 
 SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")
+EXTRA = "lvt"  # key of the plain values in the metadata of a safetensors file
 _SHOWN_KEYS = 12
 _reading = threading.Lock()
 
@@ -100,9 +102,7 @@ def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = 
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
+            return _read_safetensors(path)
         # Files of timm's and VOLO's training scripts carry their options as a Namespace.
         known = [argparse.Namespace, *(mmengine_globals() if allowed is None else allowed)]
         # PyTorch keeps the allowed types and the filters of warnings for the whole process.
@@ -124,18 +124,36 @@ def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = 
         raise CheckpointError(f"{path}: not a readable checkpoint; it is damaged or cut off") from error
 
 
-def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool = False) -> StateDict:
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """Read tensors and, if `save_checkpoint` wrote some, the plain values beside them."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        extra = json.loads((file.metadata() or {}).get(EXTRA, "{}"))
+    return {**extra, "state_dict": tensors} if extra else tensors
+
+
+def takes_ema(content: Mapping[str, Any], use_ema: bool | None) -> bool:
+    """Whether to take the moving average: by default where there is one, because it was judged.
+
+    Our training, timm's and the original release's rank checkpoints by the moving average if they keep one.
+    """
+    return isinstance(content.get("state_dict_ema"), Mapping) if use_ema is None else use_ema
+
+
+def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool | None = None) -> StateDict:
     """Find the state dict in a checkpoint's content.
 
     Args:
         content: Content, as `read_checkpoint` returns it, or a state dict.
         name: Name of the file, for messages.
-        use_ema: Take the moving average.
+        use_ema: Take the moving average; ``None`` takes the weights that were judged, see `takes_ema`.
 
     Raises:
         CheckpointError: The content has no weights, or no moving average of them.
     """
-    if use_ema:
+    if takes_ema(content, use_ema):
         if not isinstance(content.get("state_dict_ema"), Mapping):
             raise CheckpointError(f"{name}: has no moving average (key 'state_dict_ema')")
         content = content["state_dict_ema"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lvt_core.checkpoint.names import StateDict, layout_of, rename_to_lvt, strip_wrappers
-from lvt_core.checkpoint.read import CheckpointError, select_weights, shorten
+from lvt_core.checkpoint.read import CheckpointError, select_weights, shorten, takes_ema
 
 
 @dataclass(frozen=True)
@@ -19,27 +19,30 @@ class Weights:
         state_dict: Tensors by our names.
         layout: Layout that the checkpoint had: ``'lvt'``, ``'lvt_backbone'`` or ``'original'``; ``None`` for
             a model with another backbone.
+        ema: The moving average was taken; ``None`` if the checkpoint has none.
     """
 
     name: str
     state_dict: StateDict
     layout: str | None
+    ema: bool | None = None
 
 
-def weights_of(content: Mapping[str, Any], name: str, *, use_ema: bool = False) -> Weights:
+def weights_of(content: Mapping[str, Any], name: str, *, use_ema: bool | None = None) -> Weights:
     """Take the weights from a checkpoint's content.
 
     Args:
         content: Content, as `read_checkpoint` returns it, or a state dict.
         name: Name of the file, for messages.
-        use_ema: Take the moving average of the weights.
+        use_ema: Take the moving average of the weights; ``None`` takes the weights that were judged.
 
     Raises:
         CheckpointError: The content has no weights, or no moving average of them.
     """
     unwrapped = strip_wrappers(select_weights(content, name, use_ema=use_ema))
     layout = layout_of(unwrapped)
-    return Weights(name, rename_to_lvt(unwrapped, layout), layout)
+    ema = takes_ema(content, use_ema) if "state_dict_ema" in content else None
+    return Weights(name, rename_to_lvt(unwrapped, layout), layout, ema)
 
 
 def require_lvt(weights: Weights) -> None:

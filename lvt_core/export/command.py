@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +33,12 @@ from lvt_core.export.write import delegates_of, export_model
 from lvt_core.files import require_writable_folder
 from lvt_core.segformer import SegFormer, SegFormerLabels
 
+logger = logging.getLogger(__name__)
+
 CROP_PCT = 0.96  # the published classifier's
 DENSE_SIDE, CLASSIFIER_SIDE = 512, 224
-OUTPUTS = {"lvt_cls": "logits", "segformer": "logits", "lvt": "maps"}
+OUTPUTS = {"lvt_cls": "logits", "lvt_pooled": "logits", "segformer": "logits", "lvt": "maps"}
+CLASSIFIERS = ("lvt_cls", "lvt_pooled")
 
 
 @dataclass(frozen=True)
@@ -144,19 +148,22 @@ def _prepare(network: Network, opened: Opened) -> Prepared:
     config: Any = opened.model.config
     export = Export(
         opened.name,
-        network.size_or(DENSE_SIDE if opened.name == "segformer" else CLASSIFIER_SIDE),
+        _size(network, opened),
         network.dynamic,
         network.precision,
         opened.classes,
         opened.palette,
         outputs="labels" if network.labels else OUTPUTS[opened.name],
         channels=config.in_chans,
-        **_preprocessing(network, opened.name, config.in_chans),
+        batch=network.batch or 1,
+        free_batch=network.batch is None,
+        opset=network.opset,
+        **_preprocessing(network, opened, config.in_chans),
     )
     if opened.name not in LABELLED and (network.precision != "fp32" or network.data):
         raise UserError(f"{opened.name}: has no task to judge it by; export it in fp32 and without --data")
     model = _with_labels(opened.model, opened.name) if network.labels else opened.model
-    data = _labelled(network, export, config.num_classes, opened.first_class) if network.data else None
+    data = _labelled(network, export, config.num_classes, opened) if network.data else None
     return Prepared(export, model, data)
 
 
@@ -166,7 +173,27 @@ def _with_labels(model: nn.Module, name: str) -> nn.Module:
     return SegFormerLabels(model)
 
 
-def _preprocessing(network: Network, name: str, channels: int) -> dict[str, Any]:
+def _size(network: Network, opened: Opened) -> tuple[int, int]:
+    """Return the size that the command line names, else the checkpoint's, else the task's."""
+    size = opened.facts.pictures.get("input_size")
+    if size is None:
+        return network.size_or(DENSE_SIDE if opened.name == "segformer" else CLASSIFIER_SIDE)
+    stored = (size[1], size[2])
+    if network.size not in (None, stored):
+        logger.warning("note: --size overrides what %s was trained with: %d %d", network.source, *stored)
+    return network.size or stored
+
+
+def _crop_pct(network: Network, opened: Opened) -> float:
+    """Return the part that the command line names, else the checkpoint's, else the published one."""
+    stored = opened.facts.pictures.get("crop_pct")
+    if None not in (stored, network.crop_pct) and stored != network.crop_pct:
+        note = "note: --crop-pct %s overrides what %s was trained with: %s"
+        logger.warning(note, network.crop_pct, network.source, stored)
+    return network.crop_pct or stored or CROP_PCT
+
+
+def _preprocessing(network: Network, opened: Opened, channels: int) -> dict[str, Any]:
     """Return the fields of `Export` on preprocessing that differ from its defaults.
 
     Raises:
@@ -175,10 +202,12 @@ def _preprocessing(network: Network, name: str, channels: int) -> dict[str, Any]
     fields: dict[str, Any] = {}
     if channels != 3:  # there is no published mean and deviation: values stay unchanged
         fields |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
-    if name == "lvt_cls":
-        return {**fields, "interpolation": "bicubic", "crop_pct": network.crop_pct or CROP_PCT}
+    if opened.name in CLASSIFIERS:
+        stored = {key: opened.facts.pictures.get(key) for key in ("mean", "std", "interpolation", "exif")}
+        stored = {key: value for key, value in stored.items() if value is not None}
+        return {"interpolation": "bicubic", **stored, **fields, "crop_pct": _crop_pct(network, opened)}
     if network.crop_pct is not None:
-        raise UserError(f"--crop-pct {network.crop_pct}: only applies to a classifier; this is {name}")
+        raise UserError(f"--crop-pct {network.crop_pct}: only applies to a classifier; this is {opened.name}")
     return fields
 
 
@@ -198,17 +227,18 @@ def _before(checkpoint: str, network: Network, opened: Opened) -> nn.Module:
     return _with_labels(before.model, before.name) if network.labels else before.model
 
 
-def _labelled(network: Network, export: Export, num_classes: int, first_class: int) -> JudgedImages:
+def _labelled(network: Network, export: Export, num_classes: int, opened: Opened) -> JudgedImages:
     """Open the labelled images of a model's task."""
     if export.channels != 3:
         raise UserError(
             f"--data {network.data}: its images have 3 channels, the network's input has {export.channels}"
         )
     options: dict[str, Any] = {"mean": export.mean, "std": export.std, "limit": network.limit}
-    if export.name == "lvt_cls":
-        options |= {"crop_pct": export.crop_pct, "classes": export.classes}
+    if export.name in CLASSIFIERS:
+        options |= {"crop_pct": export.crop_pct, "class_to_idx": opened.facts.class_to_idx}
+        options |= {"interpolation": export.interpolation, "exif": export.exif}
     else:
-        options["first_class"] = first_class
+        options["first_class"] = opened.first_class
     return LABELLED[export.name](network.data, export.size, num_classes=num_classes, **options)
 
 

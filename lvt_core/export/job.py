@@ -40,6 +40,7 @@ class Runtime:
         delegates: Functions that report how much of a file an accelerator's delegate takes, by delegate.
         checked_by: Program in which the gate runs the file.
         largest: Most images at a time, and their longest side, for a file with free sizes.
+        opsets: Lowest and highest version of ONNX's operators that a file may have, if it has one.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Runtime:
     delegates: Mapping[str, Callable[[Path], Delegation]] = field(default_factory=dict)
     checked_by: str = "the runtime"
     largest: tuple[int, int] = (UNBOUNDED, UNBOUNDED)
+    opsets: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,13 @@ class Export:
         crop_pct: Part of an image, by its side, that the crop keeps, if not all.
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.
-        batch: Images at a time, if sizes are not free.
+        batch: Images at a time, if they are not free.
+        free_batch: The number of images is free, at one size.
+        opset: Version of ONNX's operators; ``None`` for the runtime's default.
+        input: Name of the input, where a file has names.
         channels: Channels of an image.
         min_size: Shortest side that the network supports.
+        exif: Images are turned as their EXIF data say.
     """
 
     name: str
@@ -90,6 +96,15 @@ class Export:
     batch: int = 1
     channels: int = 3
     min_size: int = MIN_INPUT_SIZE
+    exif: bool = True
+    free_batch: bool = False
+    opset: int | None = None
+    input: str = "images"
+
+    @property
+    def any_batch(self) -> bool:
+        """Whether the number of images is free, with or without their size."""
+        return self.dynamic or self.free_batch
 
     def __post_init__(self) -> None:
         if min(self.size) < self.min_size:
@@ -117,8 +132,16 @@ def require_supported(export: Export, runtime: Runtime) -> None:
     """Reject what a runtime does not support.
 
     Raises:
-        UserError: The runtime does not support free sizes, or the precision.
+        UserError: The runtime does not support free sizes, the precision, or the version of ONNX's operators.
     """
+    if export.free_batch and not runtime.dynamic:
+        raise UserError(f"--batch dynamic: {runtime.name} only supports one number of images; name it")
+    if export.opset is not None and runtime.opsets is None:
+        raise UserError(f"--opset {export.opset}: does not apply to {runtime.name}, only to onnx")
+    if export.opset is not None and runtime.opsets is not None:
+        lowest, highest = runtime.opsets
+        if not lowest <= export.opset <= highest:
+            raise UserError(f"--opset {export.opset}: must be from {lowest} to {highest}")
     if export.dynamic and not runtime.dynamic:
         raise UserError(f"--size dynamic: {runtime.name} only supports one size; name it")
     if export.precision not in runtime.precisions:

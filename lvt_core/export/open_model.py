@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +11,14 @@ import timm
 from torch import nn
 
 from lvt_core.backbone import LVT
-from lvt_core.checkpoint import load_weights, read_checkpoint, weights_of
+from lvt_core.checkpoint import Facts, facts_of, load_weights, read_checkpoint, weights_of
+from lvt_core.checkpoint.architecture import BACKBONE_ONLY, POOLED, SEGFORMER, TOKENS, depths_of, kind_of
 from lvt_core.checkpoint.read import SUFFIXES
-from lvt_core.config import NUM_STAGES, LVTConfig
+from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.segformer import SegFormer
+
+logger = logging.getLogger(__name__)
 
 DETECTION = ("neck.", "rpn_head.", "roi_head.", "semantic_head.")
 FUSE = "decode_head.fuse.weight"
@@ -26,11 +29,12 @@ class Opened(NamedTuple):
     """A network and the meaning of its outputs.
 
     Attributes:
-        name: Name, out of `MODELS`.
+        name: Name, out of `MODELS`, or ``lvt_pooled`` for the classifier that timm calls ``lvt``.
         model: Network.
         classes: Names of the classes, if the checkpoint has them.
         palette: Colour of each class, if the checkpoint has them.
         first_class: Value of the first class in label maps: 1, as in ADE20K, unless the checkpoint says 0.
+        facts: Facts of the checkpoint's run.
     """
 
     name: str
@@ -38,83 +42,74 @@ class Opened(NamedTuple):
     classes: Sequence[str] | None = None
     palette: Sequence[Sequence[int]] | None = None
     first_class: int = 1
+    facts: Facts = Facts()
 
 
 def open_model(
-    source: str, *, use_ema: bool = False, model_kwargs: Mapping[str, Any] | None = None
+    source: str, *, use_ema: bool | None = None, model_kwargs: Mapping[str, Any] | None = None
 ) -> Opened:
     """Open a published architecture or a variant of it, untrained or with the weights of a checkpoint.
 
     Args:
         source: ``lvt_cls``, ``lvt`` (the backbone: four maps), ``segformer``, or a checkpoint of one of
             them, ours or of the original release.
-        use_ema: Take the checkpoint's moving average.
-        model_kwargs: Fields of `LVTConfig` that differ from the published ones; ``depths``, ``num_classes``
-            and the head's ``embed_dim`` are read from a checkpoint's weights.
+        use_ema: Take the checkpoint's moving average; ``None`` takes the weights that were judged.
+        model_kwargs: Fields of `LVTConfig` that differ from the published ones. A checkpoint's facts have
+            them; ``depths``, ``num_classes`` and the head's ``embed_dim`` are read from its weights.
 
     Raises:
         UserError: The model or file does not exist, or the checkpoint contains another network.
     """
     kwargs = dict(model_kwargs or {})
     if source in MODELS:
-        num_classes = 150 if source == "segformer" else 1000
+        num_classes = 150 if source == SEGFORMER else 1000
         return Opened(source, _build(source, {"num_classes": num_classes, **kwargs}))
     if not source.endswith(SUFFIXES) and not Path(source).exists():
         raise UserError(f"{source}: must be {', '.join(MODELS)}, or a checkpoint")
     content = read_checkpoint(source)
     loaded = weights_of(content, source, use_ema=use_ema)
-    weights = loaded.state_dict
-    name, num_classes = _recognise(weights, source)
-    width = {"embed_dim": weights[FUSE].shape[0]} if name == "segformer" and FUSE in weights else {}
-    model = _build(name, {"num_classes": num_classes, "depths": _depths(weights), **width, **kwargs})
-    load_weights(model, loaded)
-    meta = content.get("meta")  # mmengine stores classes in it
-    meaning = meta.get("dataset_meta", content) if isinstance(meta, Mapping) else content
-    meaning = meaning if isinstance(meaning, Mapping) else {}
-    classes, palette = (
-        values if _is_for(values := meaning.get(key), num_classes) else None for key in ("classes", "palette")
-    )
-    first_class = 0 if meaning.get("reduce_zero_label") is False else 1  # mmsegmentation's name for it
-    return Opened(name, model, classes, palette, first_class)
-
-
-def _is_for(values: object, num_classes: int) -> bool:
-    return isinstance(values, (list, tuple)) and len(values) == num_classes
-
-
-def _recognise(weights: Mapping[str, Any], source: str) -> tuple[str, int]:
-    """Find a network's name and number of classes from the names of its weights.
-
-    Raises:
-        UserError: The network is a panoptic one.
-    """
+    weights, facts = loaded.state_dict, facts_of(content, source)
     if any(key.startswith(DETECTION) for key in weights):
         raise UserError(f"{source}: contains a panoptic network; pass --task panoptic --config FILE")
-    for name, key in (("segformer", "decode_head.classifier.weight"), ("lvt_cls", "head.weight")):
-        if key in weights:
-            return name, weights[key].shape[0]
-    return "lvt", 0
+    name, num_classes = kind_of(weights)
+    stored = {key: value for key, value in facts.model_kwargs.items() if key in _keywords(name)}
+    stored = {"num_classes": num_classes, "depths": depths_of(weights), **stored}
+    if name == SEGFORMER and FUSE in weights:
+        stored["embed_dim"] = weights[FUSE].shape[0]
+    for key in kwargs.keys() & stored.keys():
+        if kwargs[key] != stored[key]:
+            logger.warning(
+                "note: --model-kwargs %s=%s overrides %s's %s", key, kwargs[key], source, stored[key]
+            )
+    model = _build(name, {**stored, **kwargs})
+    load_weights(model, loaded)
+    classes = [str(i) if each is None else each for i, each in enumerate(facts.classes or ())]
+    return Opened(
+        name,
+        model,
+        classes if classes and len(classes) == num_classes else None,
+        facts.palette if facts.palette and len(facts.palette) == num_classes else None,
+        1 if facts.first_class is None else facts.first_class,
+        facts,
+    )
 
 
-def _depths(weights: Mapping[str, Any]) -> tuple[int, ...]:
-    """Count the blocks of each stage; the published depths if the weights have other names."""
-    blocks = {
-        match.groups() for key in weights if (match := re.search(r"stages\.(\d)\.blocks\.(\d+)\.", key))
-    }
-    depths = tuple(sum(stage == str(i) for stage, _ in blocks) for i in range(NUM_STAGES))
-    return depths if all(depths) else LVTConfig.depths
+def _keywords(name: str) -> tuple[str, ...]:
+    """Return the keywords of a network, beside which its builder supports no others."""
+    own = {SEGFORMER: ("embed_dim",), TOKENS: ("global_pool",), POOLED: ("global_pool",)}
+    return (*LVTConfig.field_names(), *own.get(name, ()))
 
 
 def _build(name: str, kwargs: dict[str, Any]) -> nn.Module:
-    known = (*LVTConfig.field_names(), *(("embed_dim",) if name == "segformer" else ()))
+    known = _keywords(name)
     if other := sorted(kwargs.keys() - set(known)):
         raise UserError(f"--model-kwargs {other[0]}: {name} supports {', '.join(known)}")
     try:
-        if name == "segformer":
+        if name == SEGFORMER:
             width = {key: kwargs.pop(key) for key in ("embed_dim",) if key in kwargs}
             return SegFormer(LVTConfig(**kwargs), **width)
-        if name == "lvt":
+        if name == BACKBONE_ONLY:
             return LVT(LVTConfig(**kwargs))
-        return timm.create_model(name, **kwargs)
+        return timm.create_model("lvt" if name == POOLED else name, **kwargs)
     except (TypeError, ValueError) as error:
         raise UserError(f"--model-kwargs: {error}") from error

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lvt_core.errors import UserError
+from lvt_core.export.argument_types import ANY, batch, count, field, part
 from lvt_core.export.job import BFLOAT16, PRECISIONS, Runtime
 from lvt_core.export.open_model import MODELS
 from lvt_core.export.recipe.file import ACTIVATIONS
 from lvt_core.export.runtimes.table import RUNTIMES
 
 PANOPTIC = "panoptic"
-NOT_PANOPTIC = ("labels", "recipe", "before", "use_ema", "model_kwargs", "crop_pct")
+NOT_PANOPTIC = ("labels", "recipe", "before", "use_ema", "model_kwargs", "crop_pct", "batch", "opset")
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,11 @@ class Network:
         limit: Most images to judge on.
         crop_pct: Part of an image that a classifier's crop keeps.
         model_kwargs: Fields of `LVTConfig` that differ from the published ones.
-        use_ema: Take the moving average.
+        use_ema: Take the moving average; ``None`` takes the weights that were judged.
         labels: Export a segmentor whose output is the class of each pixel.
         config: mmdetection's config of a panoptic network; ``None`` for the other tasks.
+        batch: Images at a time; ``None`` for any number.
+        opset: Version of ONNX's operators; ``None`` for the runtime's default.
     """
 
     source: str
@@ -47,9 +49,11 @@ class Network:
     limit: int | None
     crop_pct: float | None
     model_kwargs: Mapping[str, Any]
-    use_ema: bool
+    use_ema: bool | None
     labels: bool
     config: Path | None
+    batch: int | None = 1
+    opset: int | None = None
 
     def size_or(self, default: int) -> tuple[int, int]:
         """Return the size, or a square of the default side."""
@@ -111,6 +115,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     _add_precision(parser)
     _add_panoptic(parser)
     _add_recipe(parser)
+    parser.add_argument(
+        "--batch", type=batch, help="images at a time, or 'dynamic' for any number; default: 1"
+    )
+    parser.add_argument("--opset", type=count, help="version of ONNX's operators; default: 20")
     parser.add_argument(
         "--before",
         metavar="CHECKPOINT",
@@ -192,6 +200,7 @@ def size_of(words: Sequence[str] | None) -> tuple[tuple[int, int] | None, bool]:
 
 def _network(arguments: argparse.Namespace) -> Network:
     size, dynamic = size_of(arguments.size)
+    images = getattr(arguments, "batch", None)
     return Network(
         source=arguments.source,
         runtime=RUNTIMES[arguments.to],
@@ -205,6 +214,8 @@ def _network(arguments: argparse.Namespace) -> Network:
         use_ema=arguments.use_ema,
         labels=arguments.labels,
         config=arguments.config,
+        batch=None if images == ANY else images or 1,
+        opset=getattr(arguments, "opset", None),
     )
 
 
@@ -214,14 +225,17 @@ def _reject_idle(arguments: argparse.Namespace, int8: Sequence[str]) -> None:
         raise UserError("--task panoptic and --config FILE: pass both or neither")
     if arguments.task is not None:
         for option in NOT_PANOPTIC:
-            if getattr(arguments, option, None) not in (None, False):
+            value = getattr(arguments, option, None)
+            if value not in (None, False) or (option == "use_ema" and value is False):
                 raise UserError(f"--{option.replace('_', '-')}: does not apply to a panoptic network")
     for option in int8:
         if getattr(arguments, option) is not None and arguments.precision != "int8":
             raise UserError(f"--{option} {getattr(arguments, option)}: only applies with --precision int8")
+    if getattr(arguments, "batch", None) is not None and arguments.size == ["dynamic"]:
+        raise UserError("--batch: does not apply with --size dynamic, which takes any number of images")
     if arguments.limit is not None and arguments.data is None:
         raise UserError(f"--limit {arguments.limit}: only applies with --data FOLDER")
-    if arguments.use_ema and arguments.source in MODELS:
+    if arguments.use_ema is not None and arguments.source in MODELS:
         raise UserError(f"--use-ema: {arguments.source} is not a checkpoint")
 
 
@@ -232,14 +246,14 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         "--size",
         nargs="+",
         metavar="PIXELS",
-        help="a side, height and width, or 'dynamic'; default: 512 for dense tasks' networks, else 224",
+        help="a side, height and width, or 'dynamic'; default: the checkpoint's, else 512 (dense) or 224",
     )
     parser.add_argument(
         "--model-kwargs",
         nargs="*",
-        type=_field,
+        type=field,
         metavar="KEY=VALUE",
-        help="fields of a variant: num_heads=(1,2,4,8); depths and classes are read from the weights",
+        help="fields of a variant, such as num_heads=(1,2,4,8), that the checkpoint does not tell",
     )
     parser.add_argument(
         "--data",
@@ -247,12 +261,20 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="labelled images in the layout of the task's recipe, which compare, judge and calibrate",
     )
-    parser.add_argument("--crop-pct", type=_part, help="part of an image that a classifier's crop keeps")
-    parser.add_argument("--limit", type=_count, help="most images to judge on")
+    parser.add_argument(
+        "--crop-pct",
+        type=part,
+        help="part of an image that a classifier's crop keeps; default: the checkpoint's, else 0.96",
+    )
+    parser.add_argument("--limit", type=count, help="most images to judge on")
     parser.add_argument(
         "--labels", action="store_true", help="segmentation: output each pixel's class instead of logits"
     )
-    parser.add_argument("--use-ema", action="store_true", help="take the moving average")
+    parser.add_argument(
+        "--use-ema",
+        action=argparse.BooleanOptionalAction,
+        help="take the moving average; default: if the checkpoint has one, because it was judged",
+    )
 
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:
@@ -268,32 +290,3 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe", type=Path, metavar="FILE", help="int8: which layers stay in float; `lvt recipe` writes it"
     )
-
-
-def _count(word: str) -> int:
-    """Read a number of images, at least one."""
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word}: must be an integer, at least 1")
-    return int(word)
-
-
-def _part(word: str) -> float:
-    """Read a part of a side, more than 0 and at most 1."""
-    try:
-        part = float(word)
-    except ValueError:
-        part = 0.0
-    if not 0 < part <= 1:  # also rejects NaN
-        raise argparse.ArgumentTypeError(f"{word}: must be a number in (0, 1]")
-    return part
-
-
-def _field(word: str) -> tuple[str, Any]:
-    """Read a field's name and value; a value that is not a Python literal is a text."""
-    key, equals, value = word.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"{word}: must be KEY=VALUE")
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value

@@ -78,7 +78,7 @@ def export_model(
         write_model_manifest(work, export, runtime, None)
         exported = ExportedModel(work)
         checked = gate(reference, exported)
-        batch = 1 if export.dynamic else export.batch
+        batch = 1 if export.any_batch else export.batch
         sample = record_sample(exported, (batch, export.channels, *export.size))
         del exported  # some runtimes keep the file open
         write_model_manifest(work, export, runtime, checked, sample)
@@ -146,13 +146,13 @@ def make_program(
         largest: Most images and longest side, if sizes are free.
     """
     graph = Outputs(exportable(model))
-    batch = 2 if export.dynamic else export.batch
+    batch = 2 if export.any_batch else export.batch
     sides = [max(side, DYNAMIC_SIDE) if export.dynamic else side for side in export.size]
     example = torch.randn(batch, export.channels, *sides)
     shapes: Any = None
-    if export.dynamic:
+    if export.any_batch:
         free: Any = torch.export.Dim.AUTO
-        side = free(min=export.min_size, max=largest[1])
+        side = free(min=export.min_size, max=largest[1]) if export.dynamic else None
         shapes = ({0: free(min=1, max=largest[0]), 2: side, 3: side},)
     with torch.no_grad():
         return torch.export.export(graph, (example,), dynamic_shapes=shapes)
@@ -184,7 +184,7 @@ def write_model_manifest(
         "runtime": runtime.name,
         "precision": export.precision,
         "file": runtime.file,
-        "input": [[1, most] if export.dynamic else export.batch, export.channels, *spatial],
+        "input": [[1, most] if export.any_batch else export.batch, export.channels, *spatial],
         "mean": list(export.mean),
         "std": list(export.std),
         "preprocessing": {
@@ -192,6 +192,7 @@ def write_model_manifest(
             "range": [0, 1],  # before mean and std
             "interpolation": export.interpolation,
             "crop_pct": export.crop_pct,
+            "exif": export.exif,
         },
         "outputs": export.outputs,
         "classes": list(export.classes) if export.classes else None,

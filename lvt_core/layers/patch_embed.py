@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from lvt_core.layers.init import init_conv_
@@ -15,12 +18,24 @@ class PatchEmbed(nn.Module):
         embed_dim: Channels out.
         kernel_size: Side of the convolution; the padding is half of it.
         stride: Stride of the convolution.
+        device: Device of the parameters.
+        dtype: Type of the parameters.
     """
 
-    def __init__(self, in_chans: int, *, embed_dim: int, kernel_size: int, stride: int) -> None:
+    def __init__(
+        self,
+        in_chans: int,
+        *,
+        embed_dim: int,
+        kernel_size: int,
+        stride: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size, stride, kernel_size // 2)
-        self.norm = nn.LayerNorm(embed_dim)
+        factory: Any = {"device": device, "dtype": dtype}
+        self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size, stride, kernel_size // 2, **factory)
+        self.norm = nn.LayerNorm(embed_dim, **factory)
         init_conv_(self.proj)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,13 +6,19 @@ S = floor(H/R) * floor(W/R) reduced positions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import abc
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lvt_core.layers.fast.attention import attend
 from lvt_core.layers.fast.depthwise import dilated_depthwise_conv
 from lvt_core.layers.init import init_conv_, init_linear_
+
+for name in ("attend", "dilated_depthwise_conv", "pad_to_window"):
+    torch.fx.wrap(name)  # one node of a traced graph each
 
 
 class AtrousQuery(nn.Module):
@@ -23,19 +29,31 @@ class AtrousQuery(nn.Module):
     Args:
         dim: Channels ``C``.
         rates: Dilations; the padding equals the dilation, so the map keeps its size.
+        device: Device of the parameters.
+        dtype: Type of the parameters.
     """
 
-    def __init__(self, dim: int, *, rates: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        rates: tuple[int, ...],
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
+        factory: Any = {"device": device, "dtype": dtype}
         self.rates = rates
-        self.conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False)
+        self.conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False, **factory)
         nn.init.kaiming_uniform_(self.conv.weight)  # gain sqrt(2)
 
     def forward(self, q: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` to ``(B, C, H, W)``."""
         weight = self.conv.weight
-        maps = [F.silu(dilated_depthwise_conv(q, weight, rate)) for rate in self.rates]
-        return sum(maps[1:], start=maps[0])
+        total = F.silu(dilated_depthwise_conv(q, weight, self.rates[0]))
+        for rate in self.rates[1:]:
+            total = total + F.silu(dilated_depthwise_conv(q, weight, rate))
+        return total
 
 
 class SpatialReduction(nn.Conv2d):
@@ -46,10 +64,19 @@ class SpatialReduction(nn.Conv2d):
     Args:
         dim: Channels ``C``.
         ratio: Side and stride ``R``.
+        device: Device of the parameters.
+        dtype: Type of the parameters.
     """
 
-    def __init__(self, dim: int, *, ratio: int) -> None:
-        super().__init__(dim, dim, ratio, ratio)
+    def __init__(
+        self,
+        dim: int,
+        *,
+        ratio: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(dim, dim, ratio, ratio, device=device, dtype=dtype)
         self.ratio = ratio
         init_conv_(self)
 
@@ -71,24 +98,41 @@ def reduce_windows(x: Tensor, ratio: int, matrix: Tensor, bias: Tensor | None) -
     return F.linear(x.reshape(B, h, w, R * R * C), matrix, bias)
 
 
-def recurse(step: Callable[[Tensor], Tensor], x: Tensor, num_recursions: int) -> Tensor:
-    """Apply an attention step recursively, by the formula of `RASA`.
+def pad_to_window(x: Tensor, ratio: int) -> Tensor:
+    """Pad a map ``(B, H, W, C)`` with zeros until one ``R x R`` window fits, or there would be no keys."""
+    _, height, width, _ = x.shape
+    if height < ratio or width < ratio:
+        x = F.pad(x, (0, 0, 0, max(0, ratio - width), 0, max(0, ratio - height)))
+    return x
+
+
+class Recursion(nn.Module, abc.ABC):
+    """The recursion of `RASA`'s formula; subclasses define the step ``f``.
 
     Args:
-        step: Attention step ``f``.
-        x: Input of the first step.
         num_recursions: Number of steps.
     """
-    if num_recursions == 1:
-        return step(x)
-    y = F.silu(step(x))
-    for _ in range(num_recursions - 1):
-        x = x + y
-        y = F.silu(step(x))
-    return y
+
+    def __init__(self, num_recursions: int) -> None:
+        super().__init__()
+        self.num_recursions = num_recursions
+
+    @abc.abstractmethod
+    def step(self, x: Tensor) -> Tensor:
+        """Compute one attention step ``f``: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        if self.num_recursions == 1:
+            return self.step(x)
+        y = F.silu(self.step(x))
+        for _ in range(self.num_recursions - 1):
+            x = x + y
+            y = F.silu(self.step(x))
+        return y
 
 
-class RASA(nn.Module):
+class RASA(Recursion):
     """Self-attention with a multi-scale query, applied recursively with one set of weights.
 
     One step ``f`` is attention whose query is atrous and whose keys and values come from a map that is
@@ -121,6 +165,8 @@ class RASA(nn.Module):
         num_recursions: Number of steps.
         attn_drop: Dropout on the attention weights.
         proj_drop: Dropout after the output projection.
+        device: Device of the parameters.
+        dtype: Type of the parameters.
 
     Raises:
         ValueError: ``num_heads`` does not divide ``dim``.
@@ -136,49 +182,39 @@ class RASA(nn.Module):
         num_recursions: int = 2,
         attn_drop: float = 0.0,
         proj_drop: float = 0.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(num_recursions)
+        factory: Any = {"device": device, "dtype": dtype}
         if dim % num_heads != 0:
             raise ValueError(f"RASA num_heads={num_heads}: must divide dim={dim}")
         self.num_heads = num_heads
         self.head_dim = dim // num_heads
         self.sr_ratio = sr_ratio
-        self.num_recursions = num_recursions
         self.attn_drop = attn_drop
-        self.q = nn.Linear(dim, dim, bias=False)
-        self.atrous = AtrousQuery(dim, rates=atrous_rates) if atrous_rates else nn.Identity()
-        if sr_ratio > 1:
-            self.sr = SpatialReduction(dim, ratio=sr_ratio)
-            self.norm = nn.LayerNorm(dim)
-        self.kv = nn.Linear(dim, 2 * dim, bias=False)
-        self.proj = nn.Linear(dim, dim)
+        self.q = nn.Linear(dim, dim, bias=False, **factory)
+        self.atrous = AtrousQuery(dim, rates=atrous_rates, **factory) if atrous_rates else nn.Identity()
+        self.sr = SpatialReduction(dim, ratio=sr_ratio, **factory) if sr_ratio > 1 else nn.Identity()
+        self.norm = nn.LayerNorm(dim, **factory) if sr_ratio > 1 else nn.Identity()
+        self.kv = nn.Linear(dim, 2 * dim, bias=False, **factory)
+        self.proj = nn.Linear(dim, dim, **factory)
         self.proj_drop = nn.Dropout(proj_drop)
         init_linear_(self.q, self.kv, self.proj)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
-        return recurse(self.step, x, self.num_recursions)
 
     def step(self, x: Tensor) -> Tensor:
         """Compute one attention step ``f``: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
         B, H, W, C = x.shape
         q = self.atrous(self.q(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (B, H, W, C)
         k, v = self.kv(self.reduce(x)).flatten(1, 2).chunk(2, dim=-1)  # (B, S, C) each
-        drop = self.attn_drop if self.training else 0.0
-        q, k, v = (self._split_heads(t) for t in (q.flatten(1, 2), k, v))  # (B, N, L or S, d)
-        x = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)  # (B, N, L, d)
+        q, k, v = self._split_heads(q.flatten(1, 2)), self._split_heads(k), self._split_heads(v)
+        x = attend(q, k, v, drop=self.attn_drop if self.training else 0.0)  # (B, N, L, d)
         x = x.transpose(1, 2).reshape(B, H, W, C)
         return self.proj_drop(self.proj(x))
 
     def reduce(self, x: Tensor) -> Tensor:
         """Reduce the map for keys and values: ``(B, H, W, C)`` to ``(B, H/R, W/R, C)``."""
-        R = self.sr_ratio
-        if R == 1:
-            return x
-        _, H, W, _ = x.shape
-        if H < R or W < R:  # at least one window must fit, or there would be no keys
-            x = F.pad(x, (0, 0, 0, max(0, R - W), 0, max(0, R - H)))
-        return self.norm(self.sr(x))
+        return self.norm(self.sr(pad_to_window(x, self.sr_ratio)))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """Reshape ``(B, L, C)`` to ``(B, N, L, d)``."""

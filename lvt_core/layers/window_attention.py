@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lvt_core.layers.fast.cache_blocking import is_in_pieces, piece_length
+from lvt_core.layers.fast.modes import uses_own_backward
 
 KERNEL = 3
 STRIDE = 2
@@ -33,11 +34,13 @@ def window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
     Returns:
         ``(B, H, W, C)``.
     """
+    if torch.jit.is_scripting():
+        return _on_whole_map(x, attn, tap_weight)
     device = x.device.type
     if device != "meta" and torch.is_autocast_enabled(device):  # autocast does not support "meta"
         dtype = torch.get_autocast_dtype(device)
         x, attn, tap_weight = x.to(dtype), attn.to(dtype), tap_weight.to(dtype)
-    if torch.is_grad_enabled():
+    if uses_own_backward():
         return _WindowAttention.apply(x, attn, tap_weight)
     return _window_attention(x, attn, tap_weight)
 
@@ -65,7 +68,11 @@ class _WindowAttention(torch.autograd.Function):
 def _window_attention(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
     if is_in_pieces(x):
         return _in_bands(x, attn, tap_weight)
-    B, H, W, C = x.shape
+    return _on_whole_map(x, attn, tap_weight)
+
+
+def _on_whole_map(x: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
+    _, H, W, _ = x.shape
     return put_back(_mix(cut_windows(pad_to_windows(x)), attn, tap_weight), H, W)  # (B, H, W, C)
 
 
@@ -112,14 +119,14 @@ def _mix(windows: Tensor, attn: Tensor, tap_weight: Tensor) -> Tensor:
 
 def _values(windows: Tensor, tap_weight: Tensor) -> Tensor:
     """Multiply each tap by its matrix: ``(K, K, B, h, w, C)``; same shape."""
-    C = windows.shape[-1]
-    return torch.bmm(windows.view(NUM_TAPS, -1, C), tap_weight.transpose(1, 2)).view(windows.shape)
+    T, C, _ = tap_weight.shape
+    return torch.bmm(windows.view(T, -1, C), tap_weight.transpose(1, 2)).view(windows.shape)
 
 
 def _split_heads(windows: Tensor, attn: Tensor) -> Tensor:
     """Reshape ``(K, K, B, h, w, C)`` to ``(B*h*w, N, T, d)``."""
-    M, N = attn.shape[:2]
-    return windows.view(NUM_TAPS, M, N, windows.shape[-1] // N).permute(1, 2, 0, 3)
+    M, N, T, _ = attn.shape
+    return windows.view(T, M, N, windows.shape[-1] // N).permute(1, 2, 0, 3)
 
 
 def _pieces(x: Tensor, attn: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -143,12 +150,11 @@ def cut_windows(padded: Tensor) -> Tensor:
     Tap ``dy`` of window row ``i`` is row ``2i + dy``.
     """
     B, height, width, C = padded.shape
-    taps = [
-        padded[:, dy : height - 2 + dy : STRIDE, dx : width - 2 + dx : STRIDE]
-        for dy in range(KERNEL)
-        for dx in range(KERNEL)
-    ]
-    return torch.stack(taps).view(KERNEL, KERNEL, B, height // 2, width // 2, C)
+    taps = []
+    for dy in range(3):  # TorchScript reads no constants of modules
+        for dx in range(3):
+            taps.append(padded[:, dy : height - 2 + dy : 2, dx : width - 2 + dx : 2])
+    return torch.stack(taps).view(3, 3, B, height // 2, width // 2, C)
 
 
 def put_back(x: Tensor, height: int, width: int) -> Tensor:
@@ -176,6 +182,10 @@ def _put_back_axis(taps: Tensor, axis: int) -> Tensor:
     """Put three taps ``(3, ...)`` back along ``axis`` of each tap, whose length doubles."""
     first, middle, last = taps.unbind(0)
     length = first.shape[axis]
-    odd = last.clone()
-    odd.narrow(axis, 0, length - 1).add_(first.narrow(axis, 1, length - 1))
+    if torch.jit.is_tracing():  # the classic ONNX exporter loses an addition into a part of a tensor
+        both = last.narrow(axis, 0, length - 1) + first.narrow(axis, 1, length - 1)
+        odd = torch.cat((both, last.narrow(axis, length - 1, 1)), dim=axis)
+    else:
+        odd = last.clone()
+        odd.narrow(axis, 0, length - 1).add_(first.narrow(axis, 1, length - 1))
     return torch.stack((middle, odd), dim=axis + 1).flatten(axis, axis + 1)

@@ -28,6 +28,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", parts.PARTS)
 def test_part_runs_and_reports_every_form(name: str, monkeypatch, tmp_path) -> None:
     needed = {"segmentation": "mmseg", "panoptic": "mmdet"}.get(name)

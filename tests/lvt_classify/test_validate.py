@@ -41,7 +41,15 @@ def test_one_checkpoint(folder: Path, trained: Path, tmp_path: Path) -> None:
     assert "images per second" in done.stderr
     with open(trained / "summary.csv", newline="") as file:
         last = list(csv.DictReader(file))[-1]
-    assert result["top1"] == pytest.approx(float(last["eval_top1"]))
+    assert "the moving average of its weights" in done.stderr  # the run ranked its checkpoints by it
+    assert result["top1"] == pytest.approx(float(last["ema_top1"]))
+    assert result["loss"] == pytest.approx(float(last["ema_loss"]), rel=1e-5)
+    done = run(
+        *["validate.py", folder, "--checkpoint", trained / "last.pth.tar", *COMMON, "--no-use-ema"],
+        *["--results-file", tmp_path / "r.json"],
+    )
+    assert "its weights, not their moving average" in done.stderr
+    (result,) = json.loads((tmp_path / "r.json").read_text())
     assert result["loss"] == pytest.approx(float(last["eval_loss"]), rel=1e-5)
 
 

@@ -87,6 +87,7 @@ def test_format_only_needs_no_truth(config: Path, tmp_path: Path, splits) -> Non
     assert Image.open(tmp_path / "show/p00.png").width == 2 * 96 + 6
 
 
+@pytest.mark.slow
 def test_images_of_another_file_and_in_folders(config: Path, tmp_path: Path, splits) -> None:
     """As for COCO's test-dev: categories from the annotations, images from a file that has nothing else."""
     checkpoint = tiny_file(config, tmp_path / "ours.pth")
@@ -111,6 +112,7 @@ def test_images_of_another_file_and_in_folders(config: Path, tmp_path: Path, spl
         assert set(archive.namelist()) == {"res.json", "res/cam1/x.png", "res/cam2/x.png"}
 
 
+@pytest.mark.slow
 def test_the_originals_file_tests_like_ours(config: Path, tmp_path: Path) -> None:
     ours = tiny_file(config, tmp_path / "ours.pth")
     original = tmp_path / "original.pth"
@@ -124,6 +126,7 @@ def test_the_originals_file_tests_like_ours(config: Path, tmp_path: Path) -> Non
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_backbone_weights_and_fine_tuning(config: Path, tmp_path: Path) -> None:
     small = LVTConfig(embed_dims=(8, 8, 16, 16), num_heads=(2, 2, 2, 2), depths=(1, 1, 1, 1))
     save_checkpoint(LVT(small), tmp_path / "backbone.pth")
@@ -150,6 +153,7 @@ def test_mixed_precision_and_many_scales(config: Path, tmp_path: Path) -> None:
     train(config, tmp_path / "run", "--amp", "--no-validate", "--cfg-options", "train_cfg.max_epochs=1")
 
 
+@pytest.mark.slow
 def test_two_processes_test_as_one(config: Path, tmp_path: Path, monkeypatch) -> None:
     """Three images over two processes: the one that fills up the second does not count twice."""
     monkeypatch.setenv("PORT", "29873")
@@ -163,6 +167,7 @@ def test_two_processes_test_as_one(config: Path, tmp_path: Path, monkeypatch) ->
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_two_processes_train(config: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PORT", "29874")
     options = ["--work-dir", tmp_path / "run", "--cfg-options", "train_dataloader.batch_size=1"]

@@ -75,6 +75,7 @@ def add_images(split, count: int) -> None:
     edit_json(split.annotations, change)
 
 
+@pytest.mark.slow
 def test_one_command_trains_tests_and_draws(tmp_path: Path, splits) -> None:
     data = [splits[0].images, splits[0].annotations, splits[0].maps]
     options = ["--epochs", 1, "-b", 2, "--short-side", 64, "--workers", 0, "--val-every", 2]

@@ -91,6 +91,19 @@ def test_turns_a_picture_as_its_exif_data_say(number: int, suffix: str, tmp_path
         assert np.abs(pixels_of(path, exif=False).astype(int) - stored).max() <= 2
 
 
+@pytest.mark.parametrize("number", range(1, 9))
+def test_reads_a_turned_grey_tiff_from_a_path_as_from_a_file(number: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = number
+    Image.fromarray(GREY).save(tmp_path / "image.tif", exif=exif)
+    found = pixels_of(tmp_path / "image.tif")
+    assert found.shape == ((9, 6, 3) if number >= 5 else (6, 9, 3))
+    with open(tmp_path / "image.tif", "rb") as file:
+        np.testing.assert_array_equal(found, np.asarray(read_picture(file)))
+    Image.fromarray(GREY).save(tmp_path / "image.png", exif=exif)
+    np.testing.assert_array_equal(found, pixels_of(tmp_path / "image.png"))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

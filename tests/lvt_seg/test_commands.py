@@ -69,6 +69,7 @@ def test_the_originals_file_tests_like_ours(config: Path, tmp_path: Path) -> Non
     assert "dropped decode_head.conv_seg.weight, decode_head.conv_seg.bias" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_format_only_needs_no_masks_and_tta_averages(config: Path, tmp_path: Path) -> None:
     checkpoint = tiny_file(tmp_path / "ours.pth")
     with config.open("a") as file:
@@ -126,6 +127,7 @@ def test_a_run_keeps_its_schedule(config: Path, tmp_path: Path) -> None:
     assert "has param_scheduler.1.end=4, the config 8" in sentence(done)
 
 
+@pytest.mark.slow
 def test_a_restartable_job_starts_from_weights_the_first_time(config: Path, tmp_path: Path) -> None:
     start = tiny_file(tmp_path / "start.pth")
     options = ["--no-validate", "--resume", "--load-from", start, "--cfg-options", "train_cfg.max_iters=2"]

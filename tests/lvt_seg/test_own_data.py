@@ -6,12 +6,14 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.commands import sentence
 from tests.seg_commands import seg
 
 
+@pytest.mark.slow
 def test_own_data_in_one_command(data: Path, tmp_path: Path) -> None:
     classes, work_dir = tmp_path / "classes.txt", tmp_path / "work"
     classes.write_text("red\ngreen\nblue\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from lvt_core import LVTConfig, SegFormer, save_checkpoint
@@ -44,6 +45,7 @@ class FrozenNorm(Hook):
 '''
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(config: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "frozen_norm.py").write_text(HOOK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -62,6 +64,7 @@ def test_two_processes_equal_one(config: Path, tmp_path: Path, monkeypatch) -> N
         torch.testing.assert_close(found[1][key], value, rtol=1e-4, atol=1e-5, msg=key)
 
 
+@pytest.mark.slow
 def test_two_processes_test_as_one(config: Path, tmp_path: Path, monkeypatch) -> None:
     """Three images over two processes: the one that fills up the second does not count twice."""
     monkeypatch.setenv("PORT", "29872")

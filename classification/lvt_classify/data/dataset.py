@@ -7,22 +7,29 @@ of workers or processes, and a resumed run sees the same samples as an uninterru
 from __future__ import annotations
 
 import io
+import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from timm.data import create_dataset
+from timm.data import create_dataset, set_img_extensions
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lvt_classify.data.classes import ClassIndex, read_class_map
 from lvt_classify.data.decode import UnreadableImage
 from lvt_classify.options.groups import DataOptions
 from lvt_classify.seeds import seed_sample
 from lvt_classify.token_labels.maps import label_path, read_label_map
+from lvt_core.class_names import shown
 from lvt_core.errors import UserError
+from lvt_predict.pictures import SUFFIXES
+
+logger = logging.getLogger(__name__)
 
 IDENTITY = torch.eye(2, 3)
 SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "eval")
@@ -47,6 +54,7 @@ class Images(Dataset):
         seed: Seed of the random numbers, beside the epoch and the index.
         label_root: Folder of token-label maps; ``''`` for none.
         num_classes: Number of classes that the label maps may name.
+        classes: Indices of the classes in the model; ``None`` keeps them.
     """
 
     def __init__(
@@ -57,12 +65,14 @@ class Images(Dataset):
         seed: int = 0,
         label_root: str = "",
         num_classes: int = 0,
+        classes: ClassIndex | None = None,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
         self.seed = seed
         self.label_root = label_root
         self.num_classes = num_classes
+        self.classes = classes
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -73,6 +83,7 @@ class Images(Dataset):
         seed_sample(self.seed, epoch, index)
         try:
             image, target = self._read(index)
+            target = target if self.classes is None else self.classes(target)
             label_map = None
             if self.label_root:
                 path = label_path(self.label_root, self.filename(index))
@@ -81,23 +92,44 @@ class Images(Dataset):
         except UserError as error:
             return error
         except UnreadableImage as error:
-            name = self.dataset.filename(index, absolute=True)
-            return UserError(f"{name}: not a readable image ({error})")
+            return UserError(f"{self._place(index)}: not a readable image ({error})")
 
     def filename(self, index: int) -> str:
         """Return the path of an image, relative to its split."""
         return self.dataset.filename(index)
 
+    def _place(self, index: int) -> str:
+        """Return the path of an image, or its number in a data set without files."""
+        if hasattr(self.dataset, "filename"):
+            return str(self.dataset.filename(index, absolute=True))
+        files = getattr(self.dataset, "samples", None)  # torchvision's folders
+        return str(files[index][0]) if files else f"image {index} of the data set"
+
     def _read(self, index: int) -> tuple[Image.Image, int]:
         """Return an image and its class; the image is not decoded yet if the data set reads files."""
-        if not hasattr(self.dataset, "reader"):  # torchvision's data sets
-            return self.dataset[index]
         try:
-            file, target = self.dataset.reader[index]
-            with file:
-                return Image.open(io.BytesIO(file.read())), target
+            if not hasattr(self.dataset, "reader"):  # torchvision's data sets
+                return self.dataset[index]
+            file, target, *_ = self.dataset.reader[index]
+            return open_image(file), target
         except Exception as error:  # Pillow raises many kinds for damaged files
             raise UnreadableImage(str(error)) from error
+
+
+def open_image(source: Any) -> Image.Image:
+    """Open an image of a reader of timm or torchvision, but do not decode it.
+
+    Args:
+        source: Path, open file, bytes, or an image.
+    """
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, (str, Path)):
+        source = Path(source).read_bytes()
+    if not isinstance(source, bytes):
+        with source:
+            source = source.read()
+    return Image.open(io.BytesIO(source))
 
 
 def make_sample(result: Any, target: int, label_map: Tensor | None = None) -> Sample:
@@ -114,22 +146,31 @@ def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
     """
     if not options.dataset and not Path(options.data_dir).exists():
         raise UserError(f"{options.data_dir}: no such data set folder")
+    class_map = read_class_map(options.class_map, options.data_dir) if options.class_map else None
+    set_img_extensions(SUFFIXES)
     try:
         dataset = create_dataset(
             options.dataset,
             root=options.data_dir,
             split=split,
             is_training=training,
-            class_map=options.class_map or None,  # type: ignore[arg-type]
+            class_map=class_map,  # type: ignore[arg-type]
+            input_img_mode="",  # only `decode` decodes
             batch_size=options.batch_size,
             seed=getattr(options, "seed", 0),
         )
-    except (RuntimeError, OSError, ValueError, AssertionError, ImportError) as error:
-        reason = str(error).split("\n")[0]
+    except Exception as error:  # timm's readers assert, and look up what an index lacks
+        reason = str(error).split("\n")[0] or type(error).__name__
         raise UserError(f"{options.data_dir}, split {split!r}: {reason}") from error
+    if class_map is not None and not hasattr(dataset, "reader"):
+        raise UserError(f"--class-map {options.class_map}: does not apply to --dataset {options.dataset}")
     if not options.dataset:
         _reject_missing_split(dataset, options.data_dir, split)
-        _reject_empty_classes(dataset)
+        _reject_loose_images(dataset)
+        _reject_empty_classes(dataset, mapped=class_map is not None)
+        note_left_out(dataset, options.class_map)
+    elif hasattr(dataset, "loader"):  # torchvision's folders
+        dataset.loader = open_image
     return dataset
 
 
@@ -143,8 +184,20 @@ def _reject_missing_split(dataset: Any, data_dir: str, split: str) -> None:
         raise UserError(f"{data_dir}: has no folder for the split {split!r}, only {', '.join(others)}")
 
 
-def _reject_empty_classes(dataset: Any) -> None:
-    """Reject an empty class folder: it would silently shift the indices of all later classes."""
+def _reject_loose_images(dataset: Any) -> None:
+    """Reject images outside of class folders: timm would make a class without a name of them."""
+    reader: Any = getattr(dataset, "reader", None)
+    index = (getattr(reader, "class_to_idx", None) or {}).get("")
+    if index is not None:
+        file = next(file for file, target in reader.samples if target == index)
+        raise UserError(f"{file}: is in no class folder; the folder of an image is its class")
+
+
+def _reject_empty_classes(dataset: Any, *, mapped: bool) -> None:
+    """Reject an empty class folder: it would silently shift the indices of all later classes.
+
+    A class map gives them, and leaves out the folders that it does not name.
+    """
     reader: Any = getattr(dataset, "reader", None)
     classes = getattr(reader, "class_to_idx", None)
     root = getattr(reader, "root", "")
@@ -152,17 +205,37 @@ def _reject_empty_classes(dataset: Any) -> None:
         return
     used = {target for _, target in reader.samples}
     for entry in sorted(os.scandir(root), key=lambda e: e.name):
+        if mapped and entry.name not in classes:
+            continue
         if entry.is_dir() and classes.get(entry.name) not in used and not entry.name.startswith("."):
             has_images_below = any(name.startswith(entry.path + os.sep) for name, _ in reader.samples)
             if not has_images_below:
-                raise UserError(f"{entry.path}: the class folder holds no image")
+                raise UserError(
+                    f"{entry.path}: the class folder holds no image ({', '.join(SUFFIXES)}); remove it"
+                )
 
 
-def class_names(dataset: Any) -> list[str] | None:
-    """Return the class names in the order of their indices, if the data set has names."""
-    reader = getattr(dataset, "reader", dataset)
-    classes = getattr(reader, "class_to_idx", None)
-    classes = classes or getattr(reader, "class_name_to_idx", None)  # timm's reader of tar files
-    if not classes:
-        return getattr(dataset, "classes", None)
-    return sorted(classes, key=classes.get)
+def note_left_out(dataset: Any, class_map: str = "") -> None:
+    """Say which files of a folder are not read: those of other kinds, and of folders without an index.
+
+    Args:
+        dataset: Data set from timm.
+        class_map: File that numbers the folders; ``''`` for none.
+    """
+    root = getattr(getattr(dataset, "reader", None), "root", "")
+    if not os.path.isdir(root) or not logger.isEnabledFor(logging.WARNING):
+        return
+    kinds: Counter[str] = Counter()
+    folders: Counter[str] = Counter()
+    for folder, _, files in os.walk(root, followlinks=True):
+        name = os.path.basename(folder)
+        for suffix in (os.path.splitext(file)[1].lower() for file in files if not file.startswith(".")):
+            if suffix not in SUFFIXES:
+                kinds[suffix or "without a suffix"] += 1
+            elif class_map and name not in dataset.reader.class_to_idx:
+                folders[name] += 1
+    if kinds:
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+        logger.warning("note: %s: left out, because they are not pictures: %s", root, counts)
+    if folders:
+        logger.warning("note: --class-map %s: leaves out the folders %s", class_map, shown(folders))

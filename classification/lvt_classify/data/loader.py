@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -12,58 +13,20 @@ import torch
 from timm.data import create_transform, resolve_data_config
 from timm.data.loader import PrefetchLoader
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, Sampler
+from torch.utils.data import DataLoader, IterableDataset
 from torchvision.transforms import Compose
 
+from lvt_classify.data.classes import ClassIndex
 from lvt_classify.data.dataset import Images, Sample
 from lvt_classify.data.decode import decoded
+from lvt_classify.data.sampler import EpochSampler
 from lvt_classify.data.stream import StreamedImages
 from lvt_classify.data.transforms import TrainTransform
 from lvt_classify.options.groups import DataOptions, TrainOptions
 from lvt_classify.runtime import Runtime
-from lvt_classify.seeds import mix_seeds
 from lvt_classify.token_labels.labels import Labels
 from lvt_classify.token_labels.sparse import number_classes
 from lvt_core.errors import UserError
-
-
-class EpochSampler(Sampler):
-    """Sampler of this rank's part of each epoch's permutation, as keys ``(epoch, index)``.
-
-    All ranks draw the same permutation and take every ``world``-th entry, so the joint batch of a step
-    is the same for any number of ranks. Samples that do not fill a joint batch are left out of this epoch.
-
-    Args:
-        length: Number of samples in the data set.
-        batch_size: Samples per rank and step.
-        rank: Number of this process, from 0.
-        world: Number of processes.
-        seed: Seed of the permutations.
-    """
-
-    def __init__(self, length: int, *, batch_size: int, rank: int, world: int, seed: int) -> None:
-        self.length, self.batch_size, self.rank, self.world, self.seed = (
-            length,
-            batch_size,
-            rank,
-            world,
-            seed,
-        )
-        self.steps = length // (batch_size * world)
-        self.epoch, self.first_step = 0, 0
-
-    def set_position(self, epoch: int, first_step: int = 0) -> None:
-        """Choose the epoch, and how many of its first steps to skip because they are done."""
-        self.epoch, self.first_step = epoch, first_step
-
-    def __len__(self) -> int:
-        return (self.steps - self.first_step) * self.batch_size
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        generator = torch.Generator().manual_seed(mix_seeds(self.seed, self.epoch, -1))
-        order = torch.randperm(self.length, generator=generator)[self.rank :: self.world]
-        for index in order[self.first_step * self.batch_size : self.steps * self.batch_size].tolist():
-            yield self.epoch, index
 
 
 class Loader:
@@ -177,18 +140,33 @@ def collate(samples: list[Sample | UserError]) -> tuple[Tensor, Labels] | UserEr
     return torch.stack([sample.image for sample in good]), labels
 
 
-def data_config(options: DataOptions, model: nn.Module) -> dict[str, Any]:
-    """Return size, pixel statistics, interpolation and crop of validation, in timm's form."""
+def data_config(
+    options: DataOptions, model: nn.Module, pictures: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return size, pixel statistics, interpolation and crop of validation, in timm's form.
+
+    Args:
+        options: Options of the command.
+        model: Model, whose configuration has the rest.
+        pictures: Facts of a checkpoint, which come before the options.
+    """
     config = {
         "input_size": (3, options.img_size, options.img_size),
         "crop_pct": options.crop_pct,
         "interpolation": options.interpolation or None,
+        **(pictures or {}),
     }
     return resolve_data_config({k: v for k, v in config.items() if v is not None}, model=model)
 
 
 def train_loader(
-    options: TrainOptions, runtime: Runtime, dataset: Any, config: dict[str, Any], *, label_root: str = ""
+    options: TrainOptions,
+    runtime: Runtime,
+    dataset: Any,
+    config: dict[str, Any],
+    *,
+    label_root: str = "",
+    classes: ClassIndex | None = None,
 ) -> Loader:
     """Return a loader of augmented batches.
 
@@ -198,6 +176,7 @@ def train_loader(
         dataset: Data set from `open_dataset`.
         config: Settings from `data_config`.
         label_root: Folder of label maps that go with the images; ``''`` for none.
+        classes: Indices of the classes in the model; ``None`` keeps them.
 
     Raises:
         UserError: The label maps are missing or the data set cannot have any, or the images do not fill a
@@ -215,6 +194,7 @@ def train_loader(
             rank=runtime.rank,
             world=runtime.world,
             seed=options.seed,
+            classes=classes,
         )
     else:
         _require_one_batch(len(dataset), options.batch_size, runtime.world)
@@ -226,6 +206,7 @@ def train_loader(
             seed=options.seed,
             label_root=label_root,
             num_classes=options.num_classes or 0,
+            classes=classes,
         )
         sampler = EpochSampler(
             len(dataset),
@@ -237,20 +218,28 @@ def train_loader(
     return _loader(options, runtime, images, sampler, config, True)
 
 
-def validation_loader(options: DataOptions, runtime: Runtime, dataset: Any, config: dict[str, Any]) -> Loader:
-    """Return a loader that reads every image once, on exactly one rank."""
+def validation_loader(
+    options: DataOptions,
+    runtime: Runtime,
+    dataset: Any,
+    config: dict[str, Any],
+    classes: ClassIndex | None = None,
+) -> Loader:
+    """Return a loader that reads every image once, on exactly one rank; `classes` as in `train_loader`."""
     stages = create_transform(
         config["input_size"],
         interpolation=config["interpolation"],
         crop_pct=config["crop_pct"],
         use_prefetcher=True,
     )
-    transform = Compose([decoded, stages])
+    transform = Compose([partial(decoded, exif=options.exif), stages])
     if isinstance(dataset, IterableDataset):
-        images = StreamedImages(dataset, transform, training=False, rank=runtime.rank, world=runtime.world)
+        images = StreamedImages(
+            dataset, transform, training=False, rank=runtime.rank, world=runtime.world, classes=classes
+        )
         return _loader(options, runtime, images, None, config, False)
     indices = range(runtime.rank, len(dataset), runtime.world)
-    return _loader(options, runtime, Images(dataset, transform), indices, config, False)
+    return _loader(options, runtime, Images(dataset, transform, classes=classes), indices, config, False)
 
 
 def _loader(
@@ -276,5 +265,8 @@ def _loader(
 def _require_one_batch(length: int, batch_size: int, world: int) -> None:
     if length < batch_size * world:
         raise UserError(
-            f"-b {batch_size}: {length} training images do not fill one batch on {world} processes"
+            f"-b {batch_size}: {length} training images do not fill one batch on {world} processes; choose "
+            f"-b {length // world} or less"
+            if length >= world
+            else f"{world} processes: the data set has only {length} training images; start fewer processes"
         )

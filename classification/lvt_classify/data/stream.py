@@ -14,6 +14,7 @@ import torch
 from timm.data.readers.reader_wds import ReaderWds
 from torch.utils.data import IterableDataset, get_worker_info
 
+from lvt_classify.data.classes import ClassIndex
 from lvt_classify.data.dataset import Sample, make_sample
 from lvt_classify.data.decode import UnreadableImage
 from lvt_classify.seeds import seed_sample
@@ -30,6 +31,7 @@ class StreamedImages(IterableDataset):
         rank: Number of this process, from 0.
         world: Number of processes.
         seed: Seed of the random numbers, beside the epoch.
+        classes: Indices of the classes in the model; ``None`` keeps them.
 
     Raises:
         UserError: A shard is missing, or so many processes cannot share the stream.
@@ -44,11 +46,13 @@ class StreamedImages(IterableDataset):
         rank: int,
         world: int,
         seed: int = 0,
+        classes: ClassIndex | None = None,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
         self.rank = rank
         self.seed = seed
+        self.classes = classes
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers outlive an epoch
         self.shards: int | None = None
         if isinstance(dataset.reader, ReaderWds):
@@ -82,7 +86,10 @@ class StreamedImages(IterableDataset):
         for number, (image, target) in enumerate(self.dataset):
             seed_sample(self.seed, int(self.epoch), *place, number)
             try:
-                yield make_sample(self.transform(image), target)
+                index = target if self.classes is None else self.classes(target)
+                yield make_sample(self.transform(image), index)
+            except UserError as error:
+                yield error
             except UnreadableImage as error:
                 yield UserError(f"sample {number} of the stream: not a readable image ({error})")
 

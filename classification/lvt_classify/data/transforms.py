@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -22,8 +24,9 @@ from torch import Tensor
 from torchvision import transforms as tv
 
 from lvt_classify.data import shifts
-from lvt_classify.data.decode import decoded, resized_crop, to_tensor
+from lvt_classify.data.decode import decoded, prepare, resized_crop, to_tensor, upright_size
 from lvt_classify.options.groups import TrainOptions
+from lvt_core.errors import UserError
 
 Matrix = np.ndarray  # 3x3, homogeneous, float64
 
@@ -42,25 +45,27 @@ class TrainTransform:
         self, options: TrainOptions, *, mean: tuple[float, ...], label_crop: str = "upright"
     ) -> None:
         self.label_crop = label_crop
+        self.exif = options.exif
         self.crop: Matrix = np.eye(3)
         self.geometry: Matrix = np.eye(3)
-        stages = create_transform(
-            options.img_size,
-            is_training=True,
-            no_aug=not options.aug,
-            use_prefetcher=True,  # ends in a uint8 tensor; the device normalises
-            scale=(options.scale[0], options.scale[1]),
-            ratio=(options.ratio[0], options.ratio[1]),
-            hflip=options.hflip,
-            vflip=options.vflip,
-            color_jitter=options.color_jitter,
-            auto_augment=options.aa or None,
-            interpolation=options.train_interpolation,
-            mean=mean,
-        )
+        with reject_policy(options.aa):
+            stages = create_transform(
+                options.img_size,
+                is_training=True,
+                no_aug=not options.aug,
+                use_prefetcher=True,  # ends in a uint8 tensor; the device normalises
+                scale=(options.scale[0], options.scale[1]),
+                ratio=(options.ratio[0], options.ratio[1]),
+                hflip=options.hflip,
+                vflip=options.vflip,
+                color_jitter=options.color_jitter,
+                auto_augment=options.aa or None,
+                interpolation=options.train_interpolation,
+                mean=mean,
+            )
         self.steps = [self._record(step) for step in stages.transforms]
         if not isinstance(stages.transforms[0], RandomResizedCropAndInterpolation):
-            self.steps.insert(0, decoded)
+            self.steps.insert(0, partial(decoded, exif=options.exif))
 
     def __call__(self, image: Any) -> tuple[Tensor, Tensor]:
         """Augment an image, best opened but not decoded.
@@ -102,11 +107,16 @@ class TrainTransform:
 
     def _random_crop(self, step: RandomResizedCropAndInterpolation, image: Image.Image) -> Image.Image:
         """Draw the crop as timm's step does, before the image is decoded."""
-        top, left, height, width = box = step.get_params(image, step.scale, step.ratio)
-        self._note_crop(image, top, left, height, width)
+        image, turned = prepare(image, exif=self.exif)
+        upright = Image.new("1", upright_size(image, turned)[::-1])  # timm only asks for its size
+        top, left, height, width = step.get_params(upright, step.scale, step.ratio)
+        top, left = min(top, upright.height - 1), min(left, upright.width - 1)
+        height, width = max(height, 1), max(width, 1)  # timm's crop of a tiny image may have no pixel
+        box = (top, left, height, width)
+        self._note_crop(upright, top, left, height, width)
         modes: Any = step.interpolation
         mode = random.choice(modes) if isinstance(modes, tuple) else modes
-        return resized_crop(image, box, step.size, mode.value)
+        return resized_crop(image, box, step.size, mode.value, turned)
 
     def _centre_crop(self, step: tv.CenterCrop, image: Image.Image) -> Image.Image:
         height, width = step.size
@@ -126,6 +136,24 @@ class TrainTransform:
     def _operate(self, matrix: Any, function: Any, image: Image.Image, *args: Any, **kw: Any) -> Any:
         self.geometry = self.geometry @ matrix(args[0], image.width, image.height)
         return function(image, *args, **kw)
+
+
+@contextmanager
+def reject_policy(policy: str) -> Iterator[None]:
+    """Turn what timm raises for an unknown policy into a sentence.
+
+    Raises:
+        UserError: timm does not know the policy of ``--aa``.
+    """
+    try:
+        yield
+    except Exception as error:  # timm asserts, or looks a key up
+        if not policy:
+            raise
+        raise UserError(
+            f"--aa {policy}: timm does not know this policy; rand-m9-mstd0.5-inc1, augmix-m3-w3, original, "
+            "v0 and 3a are some"
+        ) from error
 
 
 def crop_matrix(top: float, left: float, height: float, width: float) -> Matrix:

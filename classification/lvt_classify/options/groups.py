@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from lvt_classify.options.parser import option
-from lvt_core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -19,10 +18,18 @@ class DataOptions:
     data_dir: str = option(help="folder of the data set, or the root that timm's reader of --dataset expects")
     dataset: str = option("", "timm dataset name: '' for folders and tars, wds/…, hfds/…, tfds/…")
     val_split: str = option("validation", "name of the validation split")
-    class_map: str = option("", "file that maps class names to indices", flags=("--class_map",))
-    num_classes: int | None = option(
-        None, "number of classes; default: as many as the data set has, or 1000", low=1
+    class_map: str = option(
+        "",
+        "indices of the classes: a .txt file with a class per line, counted from 0, or a .pkl file of a dict "
+        "of names and indices; other folders are left out",
+        flags=("--class_map",),
     )
+    num_classes: int | None = option(
+        None,
+        "number of classes; default: the checkpoint's, else the largest index of the data set + 1, else 1000",
+        low=1,
+    )
+    exif: bool = option(True, "--no-exif: read images as they are stored, not as their EXIF data turn them")
     img_size: int = option(224, "side of the square input, in pixels", low=32)
     crop_pct: float | None = option(
         None, "share of the image in the centre crop; default: the model's 0.96", low=0.01, high=1
@@ -69,7 +76,11 @@ class StartOptions:
     finetune: str = option(
         "", "start from the weights of a checkpoint; a head with another shape is initialised anew"
     )
-    use_ema: bool = option(False, "take the moving average of the weights from the checkpoint of --finetune")
+    use_ema: bool | None = option(
+        None,
+        "take the moving average of the weights from the checkpoint of --finetune; default: if it has one, "
+        "because it was judged",
+    )
     quantization_aware: bool = option(
         False, "fine-tune for int8 exports: round weights and inputs of layers to 8 bits"
     )
@@ -104,7 +115,10 @@ class ScheduleOptions:
     min_lr: float = option(1e-5, "learning rate at the end", low=0)
     cooldown_epochs: int = option(0, "epochs at the lowest learning rate after the schedule", low=0)
     decay_epochs: float = option(90.0, "epochs between decays of the step schedule", low=0)
-    decay_rate: float = option(0.1, "factor of each decay of the step schedule", low=0)
+    decay_milestones: tuple[float, ...] = option(
+        (30.0, 60.0), "epochs at which the multistep schedule decays", low=0
+    )
+    decay_rate: float = option(0.1, "factor of each decay of the step and multistep schedules", low=0)
 
 
 @dataclass(frozen=True)
@@ -135,9 +149,13 @@ class AugmentOptions:
     mixup_switch_prob: float = option(0.5, "share of cutmix, if mixup is on too", low=0, high=1)
     mixup_mode: str = option("batch", "mix per batch, pair or element", choices=("batch", "pair", "elem"))
     mixup_off_epoch: int = option(0, "turn mixup and cutmix off from this epoch on; 0 for never", low=0)
-    drop: float = option(0.0, "dropout", low=0, high=0.99)
-    attn_drop: float = option(0.0, "dropout on attention weights", low=0, high=0.99)
-    drop_path: float = option(0.0, "stochastic depth rate of the last block", low=0, high=0.99)
+    drop: float | None = option(None, "dropout; default: the model's own", low=0, high=0.99)
+    attn_drop: float | None = option(
+        None, "dropout on attention weights; default: the model's own", low=0, high=0.99
+    )
+    drop_path: float | None = option(
+        None, "stochastic depth rate of the last block; default: the model's own", low=0, high=0.99
+    )
     model_ema: bool = option(False, "keep a moving average of the weights and validate it too")
     model_ema_decay: float = option(0.99992, "decay of the moving average per update", low=0, high=1)
 
@@ -187,7 +205,11 @@ class EvaluateOptions:
     """Checkpoints and results"""
 
     checkpoint: str = option("", "checkpoint, folder of checkpoints, or exported .pt2 program")
-    use_ema: bool = option(False, "take the moving average of the weights from the checkpoint")
+    use_ema: bool | None = option(
+        None,
+        "take the moving average of the weights from the checkpoint; default: if it has one, because it "
+        "was judged",
+    )
     test_pool: bool = option(False, "accepted for compatibility: LVT has no test-time pooling")
     results_file: str = option("", "write the results as .json or .csv")
     predictions_file: str = option("", "write the prediction of every image as .csv")
@@ -224,45 +246,3 @@ RETIRED = {"patience_epochs"}
 def option_names() -> set[str]:
     """Return the names that a configuration file may hold: the options of all commands."""
     return {item.name for cls in (TrainOptions, ValidateOptions) for item in fields(cls)} | RETIRED
-
-
-def check_train_options(options: TrainOptions) -> list[str]:
-    """Name the options that have no effect; `TrainingTask.check_options` adds those of its task.
-
-    Raises:
-        UserError: Two options contradict each other.
-    """
-    o = options
-    if o.resume and o.finetune:
-        raise UserError("--resume and --finetune: choose one; a run either continues or starts afresh")
-    if o.quantization_aware and not (o.resume or o.finetune):
-        raise UserError("--quantization-aware: requires trained weights to start from; add --finetune FILE")
-    if o.quantization_aware and o.compile:
-        raise UserError(
-            "--compile: cannot be combined with --quantization-aware, which exchanges weights at run time"
-        )
-    if len(o.scale) != 2 or o.scale[0] > o.scale[-1]:
-        raise UserError(f"--scale {o.scale}: must be the smallest and the largest share, in this order")
-    if len(o.ratio) != 2 or o.ratio[0] > o.ratio[-1] or o.ratio[0] <= 0:
-        raise UserError(f"--ratio {o.ratio}: must be the smallest and the largest ratio, in this order")
-    if o.warmup_epochs > o.epochs:
-        raise UserError(f"--warmup-epochs {o.warmup_epochs}: must not exceed --epochs {o.epochs}")
-    if o.token_label_data and o.token_label_teacher:
-        raise UserError("--token-label-data and --token-label-teacher: choose one source of labels")
-    mixing = o.mixup > 0 or o.cutmix > 0
-    if mixing and o.batch_size % 2:
-        raise UserError(f"-b {o.batch_size}: must be even for --mixup and --cutmix")
-    augmentation = "augmentation (--no-aug is set)"
-    idle = [
-        (bool(o.resume and o.experiment), "--experiment", "a new run: --resume stays in its folder"),
-        (o.use_ema and not o.finetune, "--use-ema", "--finetune"),
-        (o.amp_dtype != "auto" and not o.amp, "--amp-dtype", "--amp"),
-        (o.clip_mode != "norm" and o.clip_grad is None, "--clip-mode", "--clip-grad"),
-        (not o.aug and o.aa, "--aa", augmentation),
-        (not o.aug and o.reprob, "--reprob", augmentation),
-        (not o.aug and (o.hflip != 0.5 or o.vflip != 0), "--hflip, --vflip", augmentation),
-        (not o.reprob and o.recount != 1, "--recount", "--reprob"),
-        (not mixing and o.mixup_prob != 1, "--mixup-prob", "--mixup or --cutmix"),
-        (not mixing and o.mixup_off_epoch, "--mixup-off-epoch", "--mixup or --cutmix"),
-    ]
-    return [f"{name} has no effect without {what}" for active, name, what in idle if active]

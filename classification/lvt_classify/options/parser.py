@@ -10,6 +10,7 @@ import argparse
 import ast
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ import yaml
 from lvt_core.errors import CommandParser, UserError
 
 T = TypeVar("T")
+GIVEN = "_given"
 
 
 def option(
@@ -79,7 +81,14 @@ def parse_options(cls: type[T], argv: Sequence[str] | None = None, *, shared: se
         if path is not None:
             values |= _check_values(cls, read(path), str(path), shared)
     values |= _check_values(cls, parsed, "the command line", set())
-    return cls(**values)
+    options = cls(**values)
+    object.__setattr__(options, GIVEN, frozenset(parsed))  # the dataclass is frozen
+    return options
+
+
+def given(options: Any) -> frozenset[str]:
+    """Return the names of the options that the command line named; those of files are not among them."""
+    return getattr(options, GIVEN, frozenset())
 
 
 def _suggest(word: str, known: Iterable[str]) -> str:
@@ -234,6 +243,8 @@ def _check_value(item: dataclasses.Field, annotation: Any, value: Any, where: st
     if meta["choices"] is not None and value not in meta["choices"]:
         raise UserError(f"{label}: must be one of {', '.join(map(str, meta['choices']))}")
     numbers = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(v, float) and not math.isfinite(v) for v in numbers):
+        raise UserError(f"{label}: must be finite")
     if meta["low"] is not None and any(v < meta["low"] for v in numbers):
         raise UserError(f"{label}: must be at least {meta['low']}")
     if meta["high"] is not None and any(v > meta["high"] for v in numbers):

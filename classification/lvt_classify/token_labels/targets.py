@@ -5,6 +5,7 @@ Legend: B batch, K classes, S tokens per side, P = S * S places.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -27,17 +28,26 @@ class TokenTargets:
         size: Tokens per side ``S``; 1 for soft labels of the image only.
         smoothing: Label smoothing.
         teacher: Model that labels each batch instead of stored maps, or ``None``.
+        pictures: How the teacher reads a picture, in timm's words; ``None`` for its configuration.
     """
 
     def __init__(
-        self, *, student: Any, num_classes: int, size: int, smoothing: float, teacher: nn.Module | None
+        self,
+        *,
+        student: Any,
+        num_classes: int,
+        size: int,
+        smoothing: float,
+        teacher: nn.Module | None,
+        pictures: Mapping[str, Any] | None = None,
     ) -> None:
         self.num_classes = num_classes
         self.size = size
         self.smoothing = smoothing
         self.teacher = teacher
         # The teacher may expect pixels normalised by another mean and deviation than the student.
-        (mean, std), (teacher_mean, teacher_std) = map(pixel_statistics, (student, teacher or student))
+        mean, std = pixel_statistics(student)
+        teacher_mean, teacher_std = pixel_statistics(teacher or student, pictures)
         device = next(student.parameters()).device
         self.gain = (std / teacher_std).to(device)
         self.offset = ((mean - teacher_mean) / teacher_std).to(device)
@@ -81,7 +91,7 @@ def mix_targets(target: Tensor | SparseTarget, share: float) -> Tensor | SparseT
     return share * target + (1.0 - share) * target.flip(0)
 
 
-def pixel_statistics(model: Any) -> tuple[Tensor, Tensor]:
+def pixel_statistics(model: Any, pictures: Mapping[str, Any] | None = None) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of the pixels that a timm model expects, ``(3, 1, 1)`` each."""
-    config = resolve_data_config({}, model=model)
+    config = resolve_data_config(dict(pictures or {}), model=model)
     return torch.tensor(config["mean"])[:, None, None], torch.tensor(config["std"])[:, None, None]

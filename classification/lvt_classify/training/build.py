@@ -12,14 +12,15 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lvt_classify.data.dataset import class_names
-from lvt_classify.models import load_weights, new_model
+from lvt_classify.data.classes import ClassIndex
+from lvt_classify.models import check_image_size, load_weights, new_model
 from lvt_classify.options.groups import TrainOptions
 from lvt_classify.runtime import Runtime
 from lvt_classify.seeds import seed_everything
 from lvt_classify.training.engine import Training
 from lvt_classify.training.quantization import make_quantization_aware, share_input_ranges
 from lvt_classify.training.tasks import task_type
+from lvt_core.checkpoint import facts_of, read_checkpoint
 from lvt_core.errors import UserError
 
 # The gradients take 22 MB. The last bucket should be small, because no backward pass is left to hide its
@@ -27,10 +28,10 @@ from lvt_core.errors import UserError
 BUCKET_MB = 4
 
 
-def build_training(options: TrainOptions, runtime: Runtime) -> Training:
-    """Build the model, and everything that trains it but the schedule."""
+def build_training(options: TrainOptions, runtime: Runtime, classes: ClassIndex | None = None) -> Training:
+    """Build the model, and everything that trains it but the schedule; `classes` are those of the run."""
     seed_everything(options.seed)  # equal weights on every rank
-    model = build_model(options).to(runtime.device)
+    model = build_model(options, classes).to(runtime.device)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
     if options.quantization_aware:
@@ -55,23 +56,48 @@ def build_training(options: TrainOptions, runtime: Runtime) -> Training:
     )
 
 
-def build_model(options: TrainOptions) -> Any:
+def build_model(options: TrainOptions, classes: ClassIndex | None = None) -> Any:
     """Build the model with the weights that training starts from.
+
+    A classifier of other classes is initialised anew.
 
     Raises:
         UserError: There is no such model, or the checkpoint does not fit it.
     """
     rates: dict[str, Any] = {
-        "drop_rate": options.drop or None,  # timm leaves out what is None: not every model takes all
-        "attn_drop_rate": options.attn_drop or None,
-        "drop_path_rate": options.drop_path or None,
+        "drop_rate": options.drop,  # timm leaves out what is None: not every model takes all
+        "attn_drop_rate": options.attn_drop,
+        "drop_path_rate": options.drop_path,
     }
     model = new_model(options.model, options.model_kwargs, num_classes=options.num_classes, **rates)
     if options.finetune:
-        load_weights(model, options.finetune, use_ema=options.use_ema, reset_head=True)
+        content = read_checkpoint(options.finetune)
+        known = facts_of(content, options.finetune).class_to_idx
+        names = classes.class_to_idx if classes else None
+        load_weights(
+            model,
+            options.finetune,
+            content=content,
+            use_ema=options.use_ema,
+            reset_head=True,
+            drop_head=None not in (known, names) and known != names,
+        )
+    check_image_size(model, options.model, options.img_size)
     if options.grad_checkpointing:
-        model.set_grad_checkpointing(True)
+        enable_grad_checkpointing(model, options.model)
     return model
+
+
+def enable_grad_checkpointing(model: Any, name: str) -> None:
+    """Let a model recompute activations.
+
+    Raises:
+        UserError: The model does not support it.
+    """
+    try:
+        model.set_grad_checkpointing(True)
+    except (AssertionError, AttributeError, NotImplementedError) as error:  # timm's models assert
+        raise UserError(f"--grad-checkpointing: {name} does not support it; leave it out") from error
 
 
 def build_ddp(
@@ -100,7 +126,7 @@ def build_optimizer(options: TrainOptions, model: nn.Module) -> torch.optim.Opti
     fused: dict[str, Any] = {"fused": True} if options.opt in ("adam", "adamw") else {}
     try:
         return create_optimizer_v2(model, **optimizer_kwargs(options), **fused)
-    except (ValueError, TypeError, AssertionError) as error:
+    except (ValueError, TypeError, AssertionError, ImportError, RuntimeError) as error:
         raise UserError(f"--opt {options.opt}: {error}") from error
 
 
@@ -123,24 +149,3 @@ def build_scheduler(
         )
     except (ValueError, AssertionError, RuntimeError) as error:
         raise UserError(f"--sched {options.sched}: {error}") from error
-
-
-def count_classes(options: TrainOptions, classes: list[str] | None, val_set: Any) -> int:
-    """Return how many classes to train.
-
-    Raises:
-        UserError: The validation set has other classes, or `--num-classes` is too small.
-    """
-    val_classes = class_names(val_set)
-    if classes and val_classes and classes != val_classes:
-        other = sorted(set(classes) ^ set(val_classes))[:5]
-        raise UserError(
-            f"--val-split {options.val_split}: has {len(val_classes)} classes, but the training split has "
-            f"{len(classes)}; in only one of them: {', '.join(other)}"
-        )
-    wanted = options.num_classes or (len(classes) if classes else 1000)
-    if classes and wanted < len(classes):
-        raise UserError(
-            f"--num-classes {wanted}: must be at least {len(classes)}, as many as the data set has"
-        )
-    return wanted

@@ -11,7 +11,7 @@ from typing import Any
 
 from lvt_classify.training.engine import Training
 from lvt_classify.training.quantization import input_ranges, load_input_ranges
-from lvt_core.checkpoint import save_checkpoint
+from lvt_core.checkpoint import Facts, save_checkpoint
 from lvt_core.checkpoint.read import CheckpointError, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.files import write_text
@@ -24,8 +24,10 @@ BEST = "model_best.pth.tar"
 FIXED = (
     "opt", "lr", "weight_decay", "momentum", "opt_eps", "opt_betas", "layer_decay", "epochs", "sched",
     "sched_on_updates", "warmup_epochs", "warmup_lr", "min_lr", "cooldown_epochs", "decay_epochs",
-    "decay_rate", "grad_accum_steps", "seed", "quantization_aware",
+    "decay_milestones", "decay_rate", "grad_accum_steps", "seed", "quantization_aware",
 )  # fmt: skip
+# Values of options that runs of earlier versions lack.
+ADDED = {"quantization_aware": False, "decay_milestones": [30.0, 60.0], "exif": False}
 
 
 @dataclasses.dataclass
@@ -51,22 +53,21 @@ class Saver:
     Args:
         folder: Folder of the run.
         training: Training whose state is saved.
-        classes: Names of the classes, saved with the weights.
+        facts: Facts of the run, saved with the weights.
     """
 
-    def __init__(self, folder: Path, training: Training, classes: list[str] | None) -> None:
+    def __init__(self, folder: Path, training: Training, facts: Facts) -> None:
         self.folder = folder
         self.training = training
-        self.classes = classes
+        self.facts = facts
 
     def save(self, position: Position) -> None:
         """Write ``last.pth.tar``, with everything that resuming needs."""
         t = self.training
         extra: dict[str, Any] = {
-            "arch": t.options.model,
+            **self.facts.entries(),
             "options": plain(t.options),
             "world": t.runtime.world,
-            "classes": self.classes,
             "optimizer": t.optimizer.state_dict(),
             "position": dataclasses.asdict(position),
         }
@@ -99,15 +100,29 @@ class Saver:
         return self.folder / f"checkpoint-{epoch}.pth.tar"
 
 
-def restore(path: str, training: Training) -> Position:
-    """Restore the state of training from a checkpoint; return the position of the run.
+def read_run(path: str) -> dict[str, Any]:
+    """Read the checkpoint of a run.
 
     Raises:
-        UserError: The checkpoint holds no state of a run, or does not fit the options of this run.
+        UserError: The checkpoint holds no state of a run.
     """
     content = read_checkpoint(path)
-    if "position" not in content or "optimizer" not in content:
+    if not {"position", "optimizer", "options", "world"} <= content.keys():
         raise UserError(f"--resume {path}: holds only weights; start from them with --finetune")
+    return content
+
+
+def restore(path: str, content: dict[str, Any], training: Training) -> Position:
+    """Restore the state of training from a checkpoint; return the position of the run.
+
+    Args:
+        path: File, for messages.
+        content: Content of the file, from `read_run`.
+        training: Training to restore.
+
+    Raises:
+        UserError: The checkpoint does not fit the options of this run.
+    """
     position = Position(**content["position"])
     position.best = [(score, number) for score, number in position.best]
     _check_same_run(path, content, training, position)
@@ -135,7 +150,7 @@ def _check_same_run(path: str, content: dict[str, Any], training: Training, posi
     Raises:
         UserError: The run has another model, joint batch size or fixed option, or no moving average.
     """
-    before, now = {"quantization_aware": False, **content["options"]}, plain(training.options)
+    before, now = {**ADDED, **content["options"]}, plain(training.options)
     world = content["world"], training.runtime.world
     if before["model"] != now["model"]:
         raise UserError(f"--resume {path}: holds the model {before['model']}, not --model {now['model']}")

@@ -6,7 +6,6 @@ Legend: B batch, K classes, H W sides of the images.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -15,12 +14,12 @@ from timm.data.random_erasing import RandomErasing
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch import Tensor, nn
 
-from lvt_classify.options.groups import TokenLabelOptions, TrainOptions
+from lvt_classify.options.groups import TrainOptions
 from lvt_classify.runtime import Runtime
 from lvt_classify.token_labels.labels import Labels
 from lvt_classify.token_labels.loss import TokenLabelLoss
 from lvt_classify.token_labels.targets import TokenTargets, mix_targets
-from lvt_classify.token_labels.teacher import create_teacher
+from lvt_classify.token_labels.teacher import Teacher, create_teacher
 from lvt_core.errors import UserError
 
 
@@ -28,7 +27,7 @@ class TrainingTask(nn.Module):
     """Base class of the tasks, which turn a batch of images and labels into its loss.
 
     Args:
-        options: Options of the run; `check_options` has accepted them.
+        options: Options of the run; `check_train_options` has accepted them.
         runtime: Device and precision.
         model: Model to train, on its device.
 
@@ -47,15 +46,6 @@ class TrainingTask(nn.Module):
         self.trainable_module: nn.Module = model
         self.mixup = build_mixup(options)
         self.erasing = build_erasing(options, runtime)
-
-    @classmethod
-    def check_options(cls, options: TrainOptions) -> list[str]:
-        """Name the options that have no effect in this task.
-
-        Raises:
-            UserError: Two options contradict each other.
-        """
-        raise NotImplementedError
 
     def forward(self, images: Tensor, labels: Labels) -> Tensor:
         """Return the mean loss of a batch: images ``(B, 3, H, W)``, normalised, and their labels."""
@@ -90,12 +80,6 @@ class ClassificationTask(TrainingTask):
         else:
             self.criterion = nn.CrossEntropyLoss()
 
-    @classmethod
-    def check_options(cls, options: TrainOptions) -> list[str]:
-        changed = [f for f in fields(TokenLabelOptions) if getattr(options, f.name) != f.default]
-        flags = [("--no-" if f.default is True else "--") + f.name.replace("_", "-") for f in changed]
-        return [f"{flag} has no effect without --token-label" for flag in flags]
-
     def forward(self, images: Tensor, labels: Labels) -> Tensor:
         images, targets = self._erase(images), labels.targets
         if self.mixup is not None:
@@ -108,7 +92,7 @@ class TokenLabelTask(TrainingTask):
     """A soft label per token, with MixToken (Jiang et al. 2021).
 
     Args:
-        options: Options of the run; `check_options` has accepted them.
+        options: Options of the run; `check_train_options` has accepted them.
         runtime: Device and precision.
         model: Model with a token head, such as ``lvt_cls``.
 
@@ -121,7 +105,7 @@ class TokenLabelTask(TrainingTask):
         size = count_tokens(options, model)
         self.label_root = options.token_label_data
         self.trainable_module = TokenForward(model)
-        teacher = None
+        teacher: Teacher | None = None
         if options.token_label_teacher:
             teacher = create_teacher(
                 options.token_label_teacher,
@@ -135,33 +119,14 @@ class TokenLabelTask(TrainingTask):
             num_classes=model.num_classes,
             size=size,
             smoothing=options.smoothing,
-            teacher=teacher,
+            teacher=teacher.model if teacher else None,
+            pictures=teacher.pictures if teacher else None,
         )
         self.criterion = TokenLabelLoss(
             dense_weight=options.dense_weight,
             cls_weight=options.cls_weight,
             ground_truth=options.ground_truth,
         )
-
-    @classmethod
-    def check_options(cls, options: TrainOptions) -> list[str]:
-        o = options
-        if o.cutmix > 0:
-            raise UserError(
-                f"--cutmix {o.cutmix}: cannot be combined with --token-label, whose MixToken cuts already"
-            )
-        if o.mixup > 0 and o.mixup_mode != "batch":
-            raise UserError(f"--mixup-mode {o.mixup_mode}: must be batch with --token-label")
-        if o.token_label_data and o.aa.startswith("augmix"):
-            raise UserError(f"--aa {o.aa}: mixes several geometries, which no label map can follow")
-        dense = o.token_label_data or o.token_label_teacher
-        idle = [
-            (o.ground_truth and not dense, "--ground-truth", "token labels of a teacher"),
-            (o.ground_truth and o.token_label_size == 1, "--ground-truth", "labels per token"),
-            (o.teacher_checkpoint and not o.token_label_teacher, "--teacher-checkpoint", "a teacher"),
-            (o.token_label_crop != "upright" and not o.token_label_data, "--token-label-crop", "label maps"),
-        ]
-        return [f"{name} has no effect without {what}" for active, name, what in idle if active]
 
     def forward(self, images: Tensor, labels: Labels) -> Tensor:
         with self.runtime.autocast():

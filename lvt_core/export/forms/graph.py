@@ -20,7 +20,7 @@ from lvt_core.layers.class_attention import ClassAttention
 from lvt_core.layers.csa import CSA
 from lvt_core.layers.mlp import DepthwiseMlp
 from lvt_core.layers.patch_embed import PatchEmbed
-from lvt_core.layers.rasa import RASA, SpatialReduction, recurse, reduce_windows
+from lvt_core.layers.rasa import RASA, Recursion, SpatialReduction, reduce_windows
 from lvt_core.layers.window_attention import KERNEL, NUM_TAPS, STRIDE
 from lvt_core.segformer import SegFormerHead
 
@@ -151,7 +151,7 @@ def _interleave(even: Tensor, odd: Tensor, before: Tensor, axis: int) -> Tensor:
     return torch.cat((even, odd), dim=2).reshape(B, 2 * h, w, C)
 
 
-class SlicedRASA(nn.Module):
+class SlicedRASA(Recursion):
     """`RASA` with separate matrices for keys and values (paper, section 3.2).
 
     Args:
@@ -159,17 +159,14 @@ class SlicedRASA(nn.Module):
     """
 
     def __init__(self, rasa: RASA) -> None:
-        super().__init__()
+        super().__init__(rasa.num_recursions)
         self.rasa = rasa
         replace_layers(rasa, {SpatialReduction: FoldedReduction})
         self.heads = _Heads(rasa.kv.weight, rasa.num_heads)
         del rasa.kv  # the weight would not be in the file
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, H, W, C)`` to ``(B, H, W, C)``."""
-        return recurse(self._step, x, self.rasa.num_recursions)
-
-    def _step(self, x: Tensor) -> Tensor:
+    def step(self, x: Tensor) -> Tensor:
+        """Compute one attention step: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
         rasa = self.rasa
         B, H, W, C = x.shape
         q = rasa.atrous(rasa.q(x).permute(0, 3, 1, 2))  # (B, C, H, W)

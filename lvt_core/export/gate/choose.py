@@ -36,16 +36,17 @@ def choose_gate(
         return ParityGate(sizes_of(export, runtime.largest), data, export.channels)
     if data is None:
         raise UserError(f"--precision {export.precision}: requires --data FOLDER, which judges it")
-    sizes = sizes_of(export, runtime.largest) if export.dynamic else ()
+    sizes = sizes_of(export, runtime.largest) if export.any_batch else ()
     return ScoreGate(data, sizes, export.channels, before and Outputs(before.eval()))
 
 
 def sizes_of(export: Export, largest: tuple[int, int]) -> list[Size]:
     """List batches and sizes to run; free sizes run from small to large to small, odd ones among them."""
     height, width = export.size
-    if not export.dynamic:
-        return [(export.batch, height, width)]
     most, longest = largest
+    if not export.dynamic:
+        batches = (1, min(3, most), 1) if export.free_batch else (export.batch,)
+        return [(batch, height, width) for batch in batches]
 
     def fit(batch: int, height: int, width: int) -> Size:
         sides = (min(max(side, export.min_size), longest) for side in (height, width))

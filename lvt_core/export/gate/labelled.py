@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from PIL import Image
 from timm.data import create_transform
-from timm.utils import natural_key
+from timm.data.readers.reader_image_folder import find_images_and_targets
 from torch.nn import functional as F
-from torchvision.datasets import ImageFolder
 
+from lvt_core.class_names import imagenet_names, match_classes
 from lvt_core.errors import UserError
 from lvt_core.semantic.iou import count_pairs, iou
 from lvt_core.semantic.label_map import IGNORED, MAX_CLASSES, read_label_map
@@ -107,23 +107,17 @@ class JudgedImages(LabelledImages):
         """Compute `metric` in percent."""
 
 
-class ClassFolders(ImageFolder):
-    """A folder of images per class, numbered in the order of `lvt_classify`."""
-
-    def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
-        names = sorted(super().find_classes(directory)[0], key=natural_key)
-        return names, {name: i for i, name in enumerate(names)}
-
-
 class ClassifiedImages(JudgedImages):
     """``train/CLASS/*`` and ``val/CLASS/*``, as `lvt_classify` reads them.
 
     Args:
         root: The data set's folder.
         size: Height and width that the network takes.
-        num_classes: Number of classes, which must be the number of folders.
-        classes: Names of the classes, if known, which must be the names of the folders.
+        num_classes: Number of classes.
+        class_to_idx: Names of the classes with their indices, if known; else there must be as many folders.
         crop_pct: Part of the image, by its side, that the crop keeps.
+        interpolation: Resampling.
+        exif: Turn images as their EXIF data say.
         options: Options of `LabelledImages`.
 
     Raises:
@@ -138,21 +132,23 @@ class ClassifiedImages(JudgedImages):
         size: tuple[int, int],
         *,
         num_classes: int,
-        classes: Sequence[str] | None = None,
+        class_to_idx: Mapping[str, int] | None = None,
         crop_pct: float | None = None,
+        interpolation: str = "bicubic",
+        exif: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(root, size, **options)
-        self.num_classes, self.classes = num_classes, classes
+        self.num_classes, self.class_to_idx, self.exif = num_classes, class_to_idx, exif
         self.transform = create_transform(
             (3, *size),
             is_training=False,
-            interpolation="bicubic",
+            interpolation=interpolation,
             mean=tuple(self.mean),
             std=tuple(self.std),
             crop_pct=crop_pct,
         )
-        self._judging = self._folder("val").samples
+        self._judging = self._folder("val")
 
     def calibration(self) -> list[np.ndarray]:
         files = self._training()
@@ -164,7 +160,7 @@ class ClassifiedImages(JudgedImages):
             yield self._image(path), label
 
     def _training(self) -> list[tuple[str, int]]:
-        return self._folder("train").samples
+        return self._folder("train")
 
     def predict(self, outputs: Sequence[np.ndarray], truth: int) -> int:
         return int(outputs[0].argmax())
@@ -176,26 +172,24 @@ class ClassifiedImages(JudgedImages):
         return 100 * float(np.mean(np.equal(predictions, truths)))
 
     def _image(self, path: str) -> np.ndarray:
-        return np.asarray(self.transform(read_picture(path)))[None]
+        return np.asarray(self.transform(read_picture(path, exif=self.exif)))[None]
 
-    def _folder(self, split: str) -> ImageFolder:
-        try:
-            folder = ClassFolders(str(self.root / split))
-        except OSError as error:  # the folder is missing, or a file
-            raise UserError(
-                f"--data {self.root}: {split}/ must have one folder of images per class"
-            ) from error
-        if len(folder.classes) != self.num_classes:
-            raise UserError(
-                f"--data {self.root}: {split}/ has {len(folder.classes)} classes, "
-                f"the network has {self.num_classes}"
-            )
-        for name, ours in zip(folder.classes, self.classes or folder.classes, strict=True):
-            if name != ours:
-                raise UserError(
-                    f"--data {self.root}: {split}/ has the class {name!r} where the network has {ours!r}"
-                )
-        return folder
+    def _folder(self, split: str) -> list[tuple[str, int]]:
+        """List the images of a split, each with its class's index in the network."""
+        root = self.root / split
+        images, names = find_images_and_targets(str(root), types=SUFFIXES) if root.is_dir() else ([], {})
+        if not images or "" in names:  # an image of the split's own folder has no class
+            raise UserError(f"--data {self.root}: {split}/ must have one folder of images per class")
+        indices = match_classes(
+            names,
+            self.class_to_idx or imagenet_names(names, self.num_classes),
+            num_classes=self.num_classes,
+            data=f"--data {self.root}: {split}/",
+            model="the network",
+            remedy="name the folders as the network's classes",
+        )
+        moves = {names[name]: index for name, index in indices.items()}
+        return [(file, moves[target]) for file, target in images]
 
 
 class LabelMaps(JudgedImages):
@@ -281,7 +275,11 @@ class LabelMaps(JudgedImages):
         return files
 
 
-LABELLED: dict[str, Callable[..., JudgedImages]] = {"lvt_cls": ClassifiedImages, "segformer": LabelMaps}
+LABELLED: dict[str, Callable[..., JudgedImages]] = {
+    "lvt_cls": ClassifiedImages,
+    "lvt_pooled": ClassifiedImages,
+    "segformer": LabelMaps,
+}
 
 
 def first_images(data: LabelledImages, count: int) -> list[np.ndarray]:

@@ -157,6 +157,7 @@ def _plan(
             batch=settings[kind]["batch"],
             channels=settings["roi"]["channels"],
             min_size=side,
+            input="features",
         )
     return settings, exports
 

@@ -62,7 +62,7 @@ def lowered(job: Job) -> bytes:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    program = _in_xnnpacks_terms(job.program, static=not job.export.dynamic)
+    program = _in_xnnpacks_terms(job.program, static=not job.export.any_batch)
     if job.export.precision == "int8":
         program = to_int8(program, job)
     with without_pairs():
@@ -83,8 +83,9 @@ def to_int8(program: ExportedProgram, job: Job) -> ExportedProgram:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     activations = job.recipe.activations
-    if job.export.dynamic:
-        raise UserError("--size dynamic: executorch only supports int8 for one size; name it")
+    if job.export.any_batch:
+        option = "--size" if job.export.dynamic else "--batch"
+        raise UserError(f"{option} dynamic: executorch only supports int8 for one size and batch; name them")
     is_static = activations == "static"
     config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=not is_static)
     quantizer = XNNPACKQuantizer()

@@ -7,6 +7,7 @@ error messages name layers.
 from __future__ import annotations
 
 import ast
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from lvt_core.export.recipe.file import Recipe
 from lvt_core.export.runtimes.delegates import Delegation
 
 OPSET = 20  # GELU is one operator from there on
+OPSETS = (18, 23)  # what both the exporter and the runtimes of the last years support
+AXES = {0: "batch", 2: "height", 3: "width"}  # names of an image's free axes
 LARGEST = 2**31  # elements of a tensor
 # Products with weights. Attention's products of two activations stay in float: they are cheap and sensitive.
 QUANTIZED = {"static": ["Conv", "MatMul", "Gemm"], "dynamic": ["MatMul", "Gemm"]}
@@ -37,13 +40,21 @@ def convert(job: Job, file: Path) -> None:
     import onnxscript.optimizer
 
     exported = torch.onnx.export(
-        job.program, (), dynamo=True, opset_version=OPSET, optimize=True, verbose=False
+        job.program,
+        (),
+        dynamo=True,
+        opset_version=job.export.opset or OPSET,
+        input_names=[job.export.input],
+        output_names=_output_names(job),
+        optimize=True,
+        verbose=False,
     )
     assert exported is not None  # for a program it is not None
     # Transpose and reshape large weights now: the quantiser ignores weights that are the output of a node.
     onnxscript.optimizer.optimize(exported.model, input_size_limit=LARGEST, output_size_limit=LARGEST)
     graph = exported.model_proto
     _name_nodes(graph)
+    _name_axes(graph)
     onnx.save(graph, file)
 
 
@@ -78,6 +89,26 @@ def delegation(file: Path, *, estimate: str, **options: str) -> Delegation:
     taken = {node.name for group in report.supported_groups for node in group}
     outside = Counter(node.op_type for node in graph.graph.node if node.name not in taken)
     return Delegation(report.num_partitions, dict(outside))
+
+
+def _output_names(job: Job) -> list[str]:
+    """Name the outputs by their kind: ``logits`` or ``labels``, or ``map_0``, ``map_1`` and so on."""
+    kind, count = job.export.outputs, len(job.program.graph_signature.user_outputs)
+    return [kind] if count == 1 else [f"{kind.removesuffix('s')}_{place}" for place in range(count)]
+
+
+def _name_axes(graph: Any) -> None:
+    """Name free axes of images ``batch``, ``height``, ``width``, also where other sizes follow from them."""
+    (images,) = graph.graph.input
+    axes = images.type.tensor_type.shape.dim
+    names = {axes[place].dim_param: name for place, name in AXES.items() if axes[place].dim_param}
+    if not names:
+        return
+    symbols = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
+    for value in (*graph.graph.input, *graph.graph.output, *graph.graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param:
+                axis.dim_param = symbols.sub(lambda found: names[found[0]], axis.dim_param)
 
 
 def _name_nodes(graph: Any) -> None:

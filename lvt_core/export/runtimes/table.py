@@ -33,6 +33,7 @@ _RUNTIMES = (
         },
         quantize=onnx.quantize,
         activations=("static", "dynamic"),
+        opsets=onnx.OPSETS,
     ),
     Runtime(
         "executorch",

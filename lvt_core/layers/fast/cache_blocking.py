@@ -18,7 +18,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
+
+from lvt_core.layers.fast.modes import is_symbolic, is_transformed
 
 CACHE_BYTES = 1 << 20  # a core's own (second-level) cache: 0.5 to 2 MiB today
 
@@ -36,20 +39,27 @@ def cache_of(size: int) -> Iterator[None]:
 
 
 def is_in_pieces(x: Tensor) -> bool:
-    """Whether work on this tensor is cut: on a CPU, in eager mode, without autocast and gradients."""
+    """Whether work on this tensor is cut: on a CPU, in plain eager mode, without autocast and gradients."""
     return (
-        x.device.type == "cpu"
+        not is_symbolic(x)
+        and x.device.type == "cpu"
         and x.numel() > 0
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
+        and not is_transformed()
     )
 
 
 def piece_length(bytes_each: int) -> int:
     """Return how many entries of a size fit the caches of the cores in use; at least one."""
     return max(1, _cache_bytes.get() * torch.get_num_threads() // bytes_each)
+
+
+def works_in_pieces(layer: nn.Module, x: Tensor) -> bool:
+    """Whether a layer cuts its input; hooks on the modules inside of it see whole batches."""
+    return is_in_pieces(x) and not has_inner_hooks(layer)
 
 
 def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, *, bytes_each: int) -> Tensor:
@@ -60,6 +70,27 @@ def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, *, bytes_each: in
         x: Input of the function.
         bytes_each: Size of the intermediate results of one entry.
     """
-    if not is_in_pieces(x) or (length := piece_length(bytes_each)) >= len(x):
+    length = piece_length(bytes_each)
+    if length >= len(x):
         return function(x)
     return torch.cat([function(piece) for piece in x.split(length)])
+
+
+def has_inner_hooks(layer: nn.Module) -> bool:
+    """Whether a module inside of a layer has a hook, or a method ``forward`` that was replaced."""
+    if (
+        hooks._global_forward_hooks
+        or hooks._global_forward_pre_hooks
+        or hooks._global_backward_hooks
+        or hooks._global_backward_pre_hooks
+    ):
+        return True
+    return any(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in vars(module)
+        for module in layer.modules()
+        if module is not layer
+    )

@@ -4,7 +4,7 @@
 `csa_triton` and the portable form, for the forward and the backward pass separately. Without Triton, or if it
 fails, the portable form is used. Both forms keep only the operator's inputs for the backward pass.
 
-Gain: not run on a GPU; `python -m benchmarks.gpu` measures it.
+Gain: docs/gpu.md, measured on an H100 by `python -m benchmarks.gpu`.
 
 Legend: B batch, H W map, h = ceil(H/2), w = ceil(W/2) windows, M = B * h * w, C channels, N heads, d = C / N.
 """
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lvt_core.layers.fast.modes import is_symbolic, is_transformed
 from lvt_core.layers.fast.trial import Trial
 from lvt_core.layers.window_attention import window_attention, window_gradients
 
@@ -29,12 +30,14 @@ MAX_HEAD_DIM = 64  # more would not fit into a GPU's registers
 def can_fuse(x: Tensor, num_heads: int) -> bool:
     """Whether `fused_mix` supports this map; an exported program has ordinary operators instead."""
     return (
-        x.is_cuda
+        not is_symbolic(x)
+        and x.is_cuda
         and x.dtype in TOLERANCES
         and x.shape[3] <= MAX_CHANNELS
         and x.shape[3] <= MAX_HEAD_DIM * num_heads
         and not torch.compiler._is_exporting_flag  # is_exporting() is true under all compilers of torch 2.11
         and not torch.jit.is_tracing()
+        and not is_transformed()
     )
 
 
@@ -91,6 +94,25 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 csa_mix.register_autograd(_backward, setup_context=_save_inputs)
+
+
+def _save_inputs_of_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _save_inputs(ctx, inputs, output[0])
+
+
+def _second_backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    """Differentiate the portable form of the backward pass."""
+    again = torch.is_grad_enabled()  # also for the third derivative
+    with torch.enable_grad(), torch.autocast(grads[0].device.type, enabled=False):
+        # As views, the inputs do not depend on each other; the logits are a function of the map.
+        inputs = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
+        wanted = [tensor for tensor in inputs if tensor.requires_grad]
+        outputs = portable_backward(*inputs, ctx.num_heads)
+        found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=again, allow_unused=True))
+    return *(next(found) if tensor.requires_grad else None for tensor in inputs), None
+
+
+csa_mix_backward.register_autograd(_second_backward, setup_context=_save_inputs_of_backward)
 
 
 @csa_mix.register_kernel("cuda")

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lvt_core.layers.fast.modes import is_transformed
+
 KERNEL = 3
 FAST_PADDING = 3
 
@@ -30,7 +32,9 @@ def dilated_depthwise_conv(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         weight: ``(C, 1, 3, 3)``.
         dilation: Distance of the kernel's taps, in pixels.
     """
-    if x.device.type != "cpu" or torch.jit.is_tracing():
+    if torch.jit.is_scripting():
+        return F.conv2d(x, weight, None, 1, dilation, dilation, len(weight))
+    if x.device.type != "cpu" or torch.jit.is_tracing() or is_transformed():
         return F.conv2d(x, weight, None, 1, dilation, dilation, len(weight))
     if torch.is_grad_enabled() and dilation > 1:
         if torch.is_autocast_enabled("cpu"):
@@ -55,8 +59,6 @@ def _padded_conv(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
 
 
 class _DilatedDepthwiseConv(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         return _padded_conv(x, weight, dilation)

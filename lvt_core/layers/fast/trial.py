@@ -3,7 +3,7 @@
 The first call with a class of sizes runs both forms on random numbers. From then on the kernels are used if
 they agree with the portable form and are faster.
 
-Gain: not run on a GPU; a trial keeps kernels from being slower than the portable form.
+Gain: a trial keeps kernels from being slower than the portable form (docs/gpu.md).
 """
 
 from __future__ import annotations

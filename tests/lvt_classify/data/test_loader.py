@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lvt_classify.data.dataset import Sample
-from lvt_classify.data.loader import EpochSampler, Loader, collate
+from lvt_classify.data.loader import Loader, collate
+from lvt_classify.data.sampler import EpochSampler
 from lvt_core.errors import UserError
 
 

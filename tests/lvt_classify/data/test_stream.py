@@ -110,6 +110,7 @@ def test_rejects_streams_that_cannot_be_used(shards: Path, folder: Path) -> None
         stream(shards, "--token-label", "--token-label-data", str(folder / "labels"))
 
 
+@pytest.mark.slow
 def test_training_on_shards_by_one_and_two_processes(shards: Path, tmp_path: Path) -> None:
     command = train_command(
         *[shards, tmp_path, "--dataset", "wds/x", "--num-classes", SAMPLES, "--workers", 1],

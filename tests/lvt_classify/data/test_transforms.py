@@ -121,3 +121,14 @@ def test_crops_and_flips_have_timms_statistics() -> None:
     assert (np.abs(a.mean(0) - b.mean(0)) < 4 * error).all()
     quantiles = np.linspace(0.05, 0.95, 19)
     assert np.abs(np.quantile(a, quantiles, axis=0) - np.quantile(b, quantiles, axis=0)).max() < 0.04
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (3, 1), (2, 2), (1, 40)])
+def test_tiny_images_are_cropped(size: tuple[int, int]) -> None:
+    transform = TrainTransform(options("--color-jitter", "0"), mean=GREY)
+    for seed in range(40):
+        random.seed(seed)
+        image, geometry = transform(Image.new("RGB", size, (9, 9, 9)))
+        assert image.unique().tolist() == [9]
+        corners = geometry @ torch.tensor([[0.0, 0, 1], [1, 1, 1]]).T
+        assert ((corners >= 0) & (corners <= 1)).all()

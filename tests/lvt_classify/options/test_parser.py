@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lvt_classify.options.groups import TrainOptions, ValidateOptions, check_train_options, option_names
+from lvt_classify.options.checks import check_train_options
+from lvt_classify.options.groups import TrainOptions, ValidateOptions, option_names
 from lvt_classify.options.parser import parse_options
-from lvt_classify.training.tasks import TokenLabelTask
 from lvt_core.errors import UserError
 
 PUBLISHED = (
@@ -25,7 +25,6 @@ def parse(*argv: str) -> TrainOptions:
 def test_the_published_command_gives_the_published_recipe() -> None:
     options = parse(*PUBLISHED, "--cfg", str(RECIPE), "--output", "./work_dirs/")
     assert check_train_options(options) == []
-    assert TokenLabelTask.check_options(options) == []
     assert (options.batch_size, options.lr, options.weight_decay) == (128, 1.6e-3, 0.05)
     assert (options.epochs, options.warmup_epochs, options.cooldown_epochs) == (300, 20, 10)
     assert (options.warmup_lr, options.min_lr, options.sched) == (1e-6, 1e-5, "cosine")

@@ -13,7 +13,6 @@ from lvt_classify.options.groups import TrainOptions
 from lvt_classify.runtime import Runtime
 from lvt_classify.token_labels.labels import Labels
 from lvt_classify.training.tasks import ClassificationTask, TokenLabelTask, TrainingTask, task_type
-from lvt_core.errors import UserError
 
 HERE = Runtime(torch.device("cpu"), 0, 1, None)
 SMALL: dict[str, Any] = {"depths": (1, 1, 1, 1), "embed_dims": (8, 8, 16, 16), "num_heads": (2, 2, 2, 2)}
@@ -83,51 +82,3 @@ def test_mixing_ends_at_its_epoch() -> None:
 def test_label_maps_belong_to_token_labels() -> None:
     assert new_task(token_label=True, token_label_data="maps").label_root == "maps"
     assert new_task(token_label_data="maps").label_root == ""
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"cutmix": 1.0}, "--cutmix 1.0: cannot be combined with --token-label"),
-        ({"mixup": 0.2, "mixup_mode": "elem"}, "--mixup-mode elem: must be batch with --token-label"),
-        ({"token_label_data": "x", "aa": "augmix-m5"}, "--aa augmix-m5: mixes several geometries"),
-    ],
-)
-def test_token_labels_reject_what_they_cannot_follow(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(UserError) as caught:
-        TokenLabelTask.check_options(options(token_label=True, **changes))
-    assert words in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "note"),
-    [
-        ({"ground_truth": True}, "--ground-truth has no effect without token labels of a teacher"),
-        ({"teacher_checkpoint": "x"}, "--teacher-checkpoint has no effect without a teacher"),
-        ({"token_label_crop": "original"}, "--token-label-crop has no effect without label maps"),
-        (
-            {"ground_truth": True, "token_label_data": "x", "token_label_size": 1},
-            "--ground-truth has no effect without labels per token",
-        ),
-    ],
-)
-def test_token_labels_name_idle_options(changes: dict[str, Any], note: str) -> None:
-    assert TokenLabelTask.check_options(options(token_label=True, **changes)) == [note]
-
-
-@pytest.mark.parametrize(
-    ("changes", "flag"),
-    [
-        ({"token_label_size": 7}, "--token-label-size"),
-        ({"token_label_data": "x"}, "--token-label-data"),
-        ({"token_label_teacher": "x"}, "--token-label-teacher"),
-        ({"mix_token": False}, "--no-mix-token"),
-        ({"dense_weight": 1.0}, "--dense-weight"),
-        ({"cls_weight": 0.5}, "--cls-weight"),
-        ({"ground_truth": True}, "--ground-truth"),
-    ],
-)
-def test_classification_names_options_of_token_labels(changes: dict[str, Any], flag: str) -> None:
-    assert ClassificationTask.check_options(options(**changes)) == [
-        f"{flag} has no effect without --token-label"
-    ]

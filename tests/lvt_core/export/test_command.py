@@ -93,6 +93,7 @@ def test_the_default_size_is_the_tasks(name: str, side: int, tmp_path: Path) -> 
     assert json.loads((tmp_path / "a" / "model.json").read_text())["input"][2:] == [side, side]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "runtime"), [("32", "pt2"), ("dynamic", "onnx")])
 def test_images_of_other_channels(size: str, runtime: str, tmp_path: Path) -> None:
     words = ["export", "lvt", "--to", runtime, "--size", size, "--output", str(tmp_path / "a")]

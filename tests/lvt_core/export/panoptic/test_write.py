@@ -265,6 +265,7 @@ def test_a_network_that_finds_nothing(network: PanopticNetwork, data: PanopticIm
     assert not (tmp_path / "int8").exists()
 
 
+@pytest.mark.slow
 def test_delegates_are_asked_part_by_part(
     network: PanopticNetwork, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

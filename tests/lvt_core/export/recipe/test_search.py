@@ -125,6 +125,7 @@ def test_runtimes_find_what_int8_ruins(runtime: str, data: ClassifiedImages) -> 
     assert lines[0].startswith("static: stages.1 ") and "0 of 5 parts in float: top-1" in lines[1]
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_recipe_that_an_export_uses(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

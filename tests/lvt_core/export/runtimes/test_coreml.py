@@ -147,7 +147,7 @@ def test_a_broken_file_is_told_in_a_sentence(exported: Path, tmp_path: Path) -> 
     for program, message in (
         (content[:1000], "model.mlpackage: coreml rejects it: .*Error parsing message"),
         (b"", "model.mlmodel: has no program"),
-        (content.replace(b"softmax", b"softmin"), "operator 'softmin': the interpreter has none"),
+        (content.replace(b"softmax", b"softmin"), "operator 'softmin': the interpreter does not support it"),
     ):
         check_rejected(folder, PROGRAM, [program], message)
     (folder / PROGRAM).write_bytes(content)

@@ -59,6 +59,7 @@ def test_opens_without_the_converter(model: nn.Module, exported: Path) -> None:
     check_export(model, exported, without=CONVERTERS)
 
 
+@pytest.mark.slow
 def test_sizes_are_free_within_bounds(tmp_path: Path) -> None:
     model, folder = two_stages(atrous_rates=(1, 5)), tmp_path / "file"
     model.stages = model.stages[:1]

@@ -60,6 +60,24 @@ def test_the_portable_form_is_the_layer(size: tuple[int, int]) -> None:
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
+def test_the_operator_has_the_second_and_third_derivative_of_the_layer() -> None:
+    layer = CSA(4, num_heads=2).double()
+    fused = FusedCSA(4, num_heads=2).double()
+    fused.load_state_dict(layer.state_dict())
+    x = torch.randn(1, 3, 2, 4, dtype=torch.float64, requires_grad=True)
+    results = []
+    for each in (layer, fused):
+        value, derivatives = each(x).sin().sum(), []
+        for _ in range(3):
+            grads = torch.autograd.grad(value, [x, each.tap_weight, each.attn.weight], create_graph=True)
+            value = sum(grad.square().sum() for grad in grads)
+            derivatives += grads
+        results.append(derivatives)
+    for expected, actual in zip(*results, strict=True):
+        assert expected.abs().max() > 0
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_operators_keep_pytorchs_contract(size: tuple[int, int]) -> None:
     windows = (size[0] + 1) // 2, (size[1] + 1) // 2

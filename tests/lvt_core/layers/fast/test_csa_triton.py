@@ -34,6 +34,7 @@ def test_kernels_in_the_interpreter() -> None:
     assert "passed" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("capability", "dtype"),
     [(80, torch.float16), (90, torch.bfloat16), (90, torch.float32)],
