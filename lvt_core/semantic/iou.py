@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-
 BAND = 1 << 22  # pixels that are counted at once, to bound the memory
 
 
