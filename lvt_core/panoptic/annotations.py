@@ -14,7 +14,6 @@ from lvt_core.errors import UserError
 from lvt_core.files import walk_files
 from lvt_core.panoptic.quality import VOID, Segment
 
-
 LARGEST = 2**63  # bound of numbers in a file, which NumPy must hold
 
 
