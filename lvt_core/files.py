@@ -48,6 +48,27 @@ def write_text(path: str | Path, text: str) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
+def walk_files(folder: str | Path) -> Iterator[Path]:
+    """Yield the files in a folder and in the folders inside, sorted; links are followed, in no circle.
+
+    Raises:
+        UserError: A folder cannot be read.
+    """
+    yield from _walk(Path(folder), frozenset((os.path.realpath(folder),)))
+
+
+def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read as a folder ({error.strerror or error})") from error
+    for path in entries:
+        if not path.is_dir():
+            yield path
+        elif (real := os.path.realpath(path)) not in above:
+            yield from _walk(path, above | {real})
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Make a temporary folder, which takes the name `path` when the block ends without an exception.

@@ -52,13 +52,31 @@ def opened(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def opened_map(path: str | Path) -> Iterator[Image.Image]:
+    """Open a picture whose values are numbers of classes or segments, as they are stored.
+
+    Raises:
+        UserError: The file cannot be read, or says that a viewer should turn it.
+    """
+    from PIL import Image
+
+    with readable(path), Image.open(path) as image:
+        image.load()
+        if (number := orientation(image)) != UPRIGHT:
+            raise UserError(
+                f"has the EXIF orientation {number}; a map is read as it is stored: remove the orientation"
+            )
+        yield image
+
+
+@contextmanager
 def readable(source: object) -> Iterator[None]:
     """Turn the many exceptions of damaged pictures into one sentence that names the file.
 
     Raises:
         UserError: The block raised an exception.
     """
-    name = getattr(source, "name", source)
+    name = source if isinstance(source, (str, Path)) else getattr(source, "name", source)
     try:
         yield
     except UserError as error:

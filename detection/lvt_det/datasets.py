@@ -57,7 +57,7 @@ class PanopticDataset(CocoPanopticDataset):
         for segment in image.segments:
             left, top, width, height = segment.box
             # A crowd is not one instance: nothing to learn a box or a mask from.
-            is_instance = segment.label < num_things and not segment.is_crowd and min(width, height) >= 1
+            is_instance = segment.label < num_things and not segment.is_crowd
             segments.append(
                 {
                     "id": segment.id,

@@ -16,6 +16,7 @@ from lvt_core.errors import UserError
 from lvt_core.files import write_text, write_whole
 from lvt_core.panoptic.annotations import field_of, file_name_of, list_of, read_json
 from lvt_core.panoptic.quality import VOID, ids_to_rgb
+from lvt_predict.pictures import opened_map
 
 NO_STUFF = (0, 255)  # in a map of stuff
 
@@ -123,10 +124,8 @@ def _mask(entry: Mapping, size: tuple[int, int], place: str) -> np.ndarray:
 
 
 def _read_stuff(path: Path, size: tuple[int, int], num_stuff: int) -> np.ndarray:
-    try:
-        labels = np.asarray(Image.open(path)) + 0
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"{path}: cannot be read as a map of stuff ({error})") from error
+    with opened_map(path) as opened:
+        labels = np.asarray(opened) + 0
     if labels.shape != size:
         raise UserError(f"{path}: has {labels.shape} pixels, the image has {size}; a map has one channel")
     wrong = labels[(labels > num_stuff) & ~np.isin(labels, NO_STUFF)]

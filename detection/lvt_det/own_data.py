@@ -10,11 +10,12 @@ from pathlib import Path
 
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text
-from lvt_core.openmmlab.own_data import VAL_EVERY, check_options, own_data_parser, read_names, train_and_test
+from lvt_core.openmmlab.own_data import check_options, hold_out, own_data_parser, read_names, train_and_test
 from lvt_core.panoptic.annotations import AnnotatedImage, read_categories, read_images
-from lvt_core.panoptic.quality import check_map, read_map
+from lvt_core.panoptic.quality import check_boxes, check_map, read_map
 from lvt_det.from_instances import write_panoptic
 from lvt_det.own_config import OwnData, Split, write_own_config
+from lvt_predict.pictures import read_picture
 
 COCO_LIMIT, COCO_AREA = 4096, 640 * 480  # published limit of stuff's area, and the area of a COCO image
 
@@ -31,8 +32,9 @@ def run_own_data(description: str) -> None:
     found = {}
     for split in (train, val):
         found[split] = read_images(split.annotations, [*things, *stuff], things)
-        print(f"{split.annotations}: checking {len(found[split])} images' maps", flush=True)
-        check_maps(split, found[split])
+        source = args.val_annotations if split is val and args.val_annotations else args.annotations
+        print(f"{split.annotations}: checking {len(found[split])} images and maps", flush=True)
+        check_data(split, found[split], source)
     config = work_dir / "config.py"
     data = OwnData(
         things=things,
@@ -77,7 +79,7 @@ def splits(args: Namespace, folder: Path) -> tuple[Split, Split, list[str], list
     if given:
         return train, _panoptic(args.stuff_classes, given, folder / "panoptic_val"), things, stuff
     numbers = [image.id for image in read_images(train.annotations, [*things, *stuff], things)]
-    held_out = _held_out(numbers, args.val_every, folder / "split.json", train.annotations)
+    held_out = hold_out(numbers, args.val_every, folder / "split.json", source=train.annotations)
     content = json.loads(Path(train.annotations).read_text(encoding="utf-8"))
     parts = []
     for part in ("train", "val"):
@@ -99,26 +101,17 @@ def stuff_area_limit(config: Path, images: list[AnnotatedImage]) -> int:
     return max(1, round(COCO_LIMIT * area / COCO_AREA))
 
 
-def _held_out(numbers: list[int], every: int | None, record: Path, annotations: str) -> set[int]:
-    """Choose the images to validate on: images held out before stay so when others are added."""
-    if record.exists():
-        earlier = json.loads(record.read_text(encoding="utf-8"))
-        if every not in (None, earlier["val_every"]):
-            raise UserError(
-                f"--val-every {every}: {record} holds out by {earlier['val_every']}; name another --work-dir"
-            )
-        held_out = set(earlier["val"]) & set(numbers)
-    else:
-        every = every or VAL_EVERY
-        held_out = set(numbers[::every])
-        write_text(record, json.dumps({"val_every": every, "val": sorted(held_out)}))
-    if not held_out or held_out == set(numbers):
-        raise UserError(f"{annotations}: {len(numbers)} images are too few to hold out some for validation")
-    return held_out
+def check_data(split: Split, images: list[AnnotatedImage], source: str) -> None:
+    """Read every image and map: one that is wrong should not stop the training after an hour.
 
+    Args:
+        split: Training or validation.
+        images: Its images.
+        source: The user's annotation file, for messages.
 
-def check_maps(split: Split, images: list[AnnotatedImage]) -> None:
-    """Read every map once: one that disagrees should not stop the training after an hour."""
+    Raises:
+        UserError: An image or a map cannot be read, or the two and the annotations disagree.
+    """
     for image in images:
         if image.map_name is None:
             raise UserError(f"{split.annotations}: image {image.id} has no annotation")
@@ -130,6 +123,18 @@ def check_maps(split: Split, images: list[AnnotatedImage]) -> None:
                 f"{image.width} x {image.height}"
             )
         check_map(ids, [segment.id for segment in image.segments], path)
+        boxes = {segment.id: segment.box for segment in image.segments}
+        check_boxes(ids, boxes, f"{source}: image {image.id}, {path.name}")
+        _check_picture(Path(split.images) / image.file_name, image, source)
+
+
+def _check_picture(path: Path, image: AnnotatedImage, source: str) -> None:
+    width, height = read_picture(path).size
+    if (height, width) != (image.height, image.width):
+        raise UserError(
+            f"{path}: {width} x {height} pixels as a viewer shows it, but {source} says "
+            f"{image.width} x {image.height}"
+        )
 
 
 def _panoptic(stuff_classes: str | None, given: tuple[str, ...], converted: Path) -> Split:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs
 from mmdet.registry import TRANSFORMS
+from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 
 from lvt_core.errors import UserError
-from lvt_core.panoptic.quality import VOID, check_map, read_map
+from lvt_core.panoptic.quality import VOID, check_map, read_map, segment_boxes
 
 IGNORED = 255
 TEST_KEYS = ("img_id", "img_path", "file_name", "ori_shape", "img_shape", "scale_factor")
@@ -33,7 +35,7 @@ class LoadPanoptic(LoadAnnotations):
         Raises:
             UserError: The map cannot be read, or is not what its JSON entry says.
         """
-        self._load_bboxes(results)
+        self._load_bboxes(results)  # fills what later steps look for; the boxes follow from the map
         self._load_labels(results)
         path, segments = results["seg_map_path"], results["segments_info"]
         ids = read_map(path)
@@ -47,9 +49,19 @@ class LoadPanoptic(LoadAnnotations):
         labels = np.array([IGNORED, *(segment["category"] for segment in segments)], np.uint8)
         order = np.argsort(known)
         results["gt_seg_map"] = labels[order][np.searchsorted(known[order], ids)]
-        masks = [(ids == segment["id"]).astype(np.uint8) for segment in segments if segment["is_thing"]]
+        things = [segment["id"] for segment in segments if segment["is_thing"]]
+        masks = [(ids == thing).astype(np.uint8) for thing in things]
         results["gt_masks"] = BitmapMasks(masks, height, width)
+        results["gt_bboxes"] = _boxes(ids, things)
         return results
+
+
+def _boxes(ids: np.ndarray, things: Sequence[int]) -> HorizontalBoxes:
+    """Return the boxes of segments of a map, as corners: those of the JSON file may be wrong."""
+    sizes = segment_boxes(ids, things)
+    corners = [(left, top, left + width, top + height) for left, top, width, height in
+               (sizes[thing] for thing in things)]  # fmt: skip
+    return HorizontalBoxes(np.array(corners, np.float32).reshape(-1, 4))
 
 
 @TRANSFORMS.register_module()

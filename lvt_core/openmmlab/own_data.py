@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def read_names(path: str, what: str, *, at_least: int, at_most: int) -> list[str
         UserError: The file cannot be read, or has too few or too many names, or one of them twice.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{what} {path}: cannot be read ({error})") from error
     names = [line.strip() for line in lines if line.strip()]
@@ -111,6 +112,34 @@ def read_names(path: str, what: str, *, at_least: int, at_most: int) -> list[str
             f"{what} {path}: must name {at_least} to {at_most} classes, each of them once, one per line"
         )
     return names
+
+
+def hold_out(names: Sequence[Any], every: int | None, record: Path, *, source: str) -> set[Any]:
+    """Choose what to validate on; what was held out before stays so when others are added.
+
+    Args:
+        names: Names or numbers of all images.
+        every: Distance between two that are held out; ``None`` for that of an earlier call, or the default.
+        record: JSON file that keeps the choice.
+        source: Data, for messages.
+
+    Raises:
+        UserError: An earlier call held out by another distance, or there are too few images.
+    """
+    if record.exists():
+        earlier = json.loads(record.read_text(encoding="utf-8"))
+        if every not in (None, earlier["val_every"]):
+            raise UserError(
+                f"--val-every {every}: {record} holds out by {earlier['val_every']}; name another --work-dir"
+            )
+        chosen = set(earlier["val"]) & set(names)
+    else:
+        every = every or VAL_EVERY
+        chosen = set(names[::every])
+        write_text(record, json.dumps({"val_every": every, "val": sorted(chosen)}))
+    if not chosen or chosen == set(names):
+        raise UserError(f"{source}: {len(names)} images are too few to hold out some for validation")
+    return chosen
 
 
 def write_config(
@@ -143,7 +172,7 @@ def write_config(
         title=title,
         path=path,
         run=path.parent / "run",
-        base=Path(os.path.relpath(base, path.resolve().parent)).as_posix(),
+        base=base.as_posix(),  # absolute: the config may be read through a link
         package=package,
         values="\n".join(lines),
     )

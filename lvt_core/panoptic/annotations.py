@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lvt_core.errors import UserError
+from lvt_core.files import walk_files
 from lvt_core.panoptic.quality import VOID, Segment
+
+LARGEST = 2**63  # bound of numbers in a file, which NumPy must hold
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,14 @@ def read_images(
         content = {"images": list_of(read_json(path), "images", path)}
     maps: dict[int, Mapping] = {}
     for entry in list_of(content, "annotations", path) if "annotations" in content else []:
-        image_id = field_of(entry, "image_id", "an annotation", path)
+        image_id = whole_of(entry, "image_id", "an annotation", path)
         if image_id in maps:
             raise UserError(f"{path}: image_id={image_id} has two annotations")
         maps[image_id] = entry
     images: dict[int, AnnotatedImage] = {}
     for entry in list_of(content, "images", path):
         image_id, height, width = (
-            field_of(entry, field, "an image", path) for field in ("id", "height", "width")
+            whole_of(entry, field, "an image", path) for field in ("id", "height", "width")
         )
         if image_id in images:
             raise UserError(f"{path}: two images have id={image_id}")
@@ -127,11 +131,7 @@ def file_name_of(entry: Mapping, what: str, place: Path | str) -> str:
 
 def missing_file(folder: str | Path, names: Sequence[str]) -> str | None:
     """Return the first file that is missing in a folder, or ``None``; the folder is listed once."""
-    there = {
-        os.path.relpath(os.path.join(root, name), folder)
-        for root, _, files in os.walk(folder, followlinks=True)
-        for name in files
-    }
+    there = {os.path.relpath(path, folder) for path in walk_files(folder)}
     return next((name for name in names if os.path.normpath(name) not in there), None)
 
 
@@ -145,7 +145,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # text that is not UTF-8 or JSON, or nested too deeply
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a COCO file; it contains a {type(content).__name__}, must be an object")
@@ -155,9 +155,13 @@ def read_json(path: Path) -> dict[str, Any]:
 def _categories(content: Mapping, path: Path) -> list[Category]:
     found = []
     for entry in list_of(content, "categories", path):
-        number, name, is_thing = (
-            field_of(entry, field, "a category", path) for field in ("id", "name", "isthing")
-        )
+        number = whole_of(entry, "id", "a category", path)
+        name, is_thing = (field_of(entry, field, "a category", path) for field in ("name", "isthing"))
+        if not isinstance(name, str) or is_thing not in (0, 1):
+            raise UserError(
+                f"{path}: category {number} has name={name!r} and isthing={is_thing!r}; they must be a text "
+                "and 0 or 1"
+            )
         found.append(Category(number, name, bool(is_thing)))
     columns: dict[str, list] = {"id": [c.id for c in found], "name": [c.name for c in found]}
     for what, values in columns.items():
@@ -190,10 +194,9 @@ def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> lis
     found: list[AnnotatedSegment] = []
     seen = {VOID}
     for entry in list_of(annotation, "segments_info", place):
-        number, category, box = (
-            field_of(entry, field, "a segment", place) for field in ("id", "category_id", "bbox")
-        )
-        if number in seen or not isinstance(number, int):
+        number, category = (whole_of(entry, field, "a segment", place) for field in ("id", "category_id"))
+        box = field_of(entry, "bbox", "a segment", place)
+        if number in seen:
             raise UserError(
                 f"{place}: segment id={number!r}; ids are positive numbers, each once in an image"
             )
@@ -201,12 +204,30 @@ def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> lis
             raise UserError(
                 f"{place}: segment {number} has category_id={category!r}, which is not a class of the config"
             )
-        if not isinstance(box, list) or len(box) != 4:
+        if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
             raise UserError(f"{place}: segment {number} has bbox={box!r}, not [left, top, width, height]")
         seen.add(number)
         crowd = bool(entry.get("iscrowd", 0))
         found.append(AnnotatedSegment(number, labels[category], crowd, tuple(box)))
     return found
+
+
+def whole_of(entry: Mapping, field: str, what: str, place: Path | str) -> int:
+    """Return a required field that must be a whole number; the rest as in `field_of`.
+
+    Raises:
+        UserError: The field is missing, or has another type.
+    """
+    value = field_of(entry, field, what, place)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST:
+        raise UserError(
+            f"{place}: {what} has {field}={str(value)[:40]!r}; it must be a whole number, not negative"
+        )
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def list_of(content: Mapping, field: str, place: Path | str) -> list[Mapping]:

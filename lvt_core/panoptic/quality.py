@@ -6,14 +6,14 @@ A map has one segment id per pixel; `VOID` pixels belong to none. Its PNG file h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from lvt_core.errors import UserError
+from lvt_predict.pictures import opened_map
 
 VOID = 0
 COLUMNS = 4  # counts have: sum of IoU, true positives, false positives, false negatives
@@ -50,16 +50,10 @@ def read_map(path: str | Path) -> np.ndarray:
     Raises:
         UserError: The file is missing or not an RGB picture.
     """
-    try:
-        with Image.open(path) as opened:
-            if opened.mode not in ("RGB", "RGBA"):
-                raise UserError(
-                    f"{path}: is a picture of mode {opened.mode}; a map is RGB, id = R + 256 G + 256² B"
-                )
-            pixels = np.asarray(opened)[..., :3]
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"{path}: cannot be read as a panoptic map ({error})") from error
-    return rgb_to_ids(pixels)
+    with opened_map(path) as opened:
+        if opened.mode not in ("RGB", "RGBA"):
+            raise UserError(f"is a picture of mode {opened.mode}; a map is RGB, id = R + 256 G + 256² B")
+        return rgb_to_ids(np.asarray(opened)[..., :3])
 
 
 def check_map(ids: np.ndarray, segments: Sequence[int], path: str | Path) -> None:
@@ -78,6 +72,42 @@ def check_map(ids: np.ndarray, segments: Sequence[int], path: str | Path) -> Non
         raise UserError(f"{path}: has pixels of segment {alone[0]}, which its JSON entry does not list")
     if alone := sorted(listed - there):
         raise UserError(f"{path}: has no pixel of segment {alone[0]}, which its JSON entry lists")
+
+
+def segment_boxes(ids: np.ndarray, segments: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
+    """Return the box of each segment's pixels: left, top, width, height; segments without pixels have none.
+
+    Args:
+        ids: Map ``(H, W)``.
+        segments: Ids whose boxes to find.
+    """
+    boxes = {}
+    for segment in segments:
+        mask = ids == segment
+        rows, columns = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
+        if len(rows):
+            left, top = int(columns[0]), int(rows[0])
+            boxes[segment] = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
+    return boxes
+
+
+def check_boxes(ids: np.ndarray, boxes: Mapping[int, Sequence[float]], place: str) -> None:
+    """Reject a box that differs by more than a pixel from that of its segment's pixels.
+
+    Args:
+        ids: Map ``(H, W)``, which `check_map` has accepted.
+        boxes: Box of each segment in the JSON file: left, top, width, height.
+        place: JSON file and map, for messages.
+
+    Raises:
+        UserError: A box differs.
+    """
+    for segment, right in segment_boxes(ids, list(boxes)).items():
+        if any(abs(a - b) > 1 for a, b in zip(boxes[segment], right, strict=True)):
+            raise UserError(
+                f"{place}: segment {segment} has bbox={list(boxes[segment])}, but its pixels have "
+                f"{list(right)} (left, top, width, height); correct the boxes"
+            )
 
 
 def count_matches(

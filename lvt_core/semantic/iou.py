@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
+BAND = 1 << 22  # pixels that are counted at once, to bound the memory
+
 
 def count_pairs(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
     """Count the pixels of each pair of classes, int64 ``(num_classes, num_classes + 1)``.
 
     Args:
-        truth: Class of each pixel; pixels outside of ``0..num_classes - 1`` do not count.
+        truth: Class of each pixel ``(H, W)``; pixels outside of ``0..num_classes - 1`` do not count.
         prediction: Predicted class of each pixel, same shape; all other values share the last column.
         num_classes: Number of classes.
     """
-    truth, prediction = truth.astype(np.int64).ravel(), prediction.astype(np.int64).ravel()
-    counted = (truth >= 0) & (truth < num_classes)
-    known = (prediction >= 0) & (prediction < num_classes)
-    columns = np.where(known, prediction, num_classes)
-    pairs = truth[counted] * (num_classes + 1) + columns[counted]
-    return np.bincount(pairs, minlength=num_classes * (num_classes + 1)).reshape(num_classes, num_classes + 1)
+    counts = np.zeros(num_classes * (num_classes + 1), np.int64)
+    rows = max(1, BAND // max(1, truth.shape[-1]))
+    for top in range(0, len(truth), rows):
+        pairs = _pairs(truth[top : top + rows], prediction[top : top + rows], num_classes)
+        counts += np.bincount(pairs, minlength=len(counts))
+    return counts.reshape(num_classes, num_classes + 1)
+
+
+def areas(counts: np.ndarray) -> np.ndarray:
+    """Sum counts up by class, int64 ``(4, num_classes)``: intersection, union, prediction, truth."""
+    both = np.diagonal(counts)
+    predicted, true = counts[:, : len(counts)].sum(axis=0), counts.sum(axis=1)
+    return np.stack((both, predicted + true - both, predicted, true))
 
 
 def iou(counts: np.ndarray) -> np.ndarray:
@@ -27,6 +36,12 @@ def iou(counts: np.ndarray) -> np.ndarray:
     Args:
         counts: Sum of `count_pairs` over images.
     """
-    both = np.diagonal(counts)
-    union = counts.sum(axis=1) + counts[:, : len(counts)].sum(axis=0) - both
+    both, union, _, _ = areas(counts)
     return np.where(union > 0, both / np.maximum(union, 1), np.nan)
+
+
+def _pairs(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
+    truth, prediction = truth.astype(np.int64).ravel(), prediction.astype(np.int64).ravel()
+    counted = (truth >= 0) & (truth < num_classes)
+    known = (prediction >= 0) & (prediction < num_classes)
+    return (truth * (num_classes + 1) + np.where(known, prediction, num_classes))[counted]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from lvt_core.errors import UserError
+from lvt_core.files import walk_files
+from lvt_predict.pictures import SUFFIXES
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 
 
@@ -18,7 +21,8 @@ class ImageMaskDataset(BaseSegDataset):
     """A folder of images and a folder of masks with the same names, in any common format.
 
     ``data_prefix=dict(img_path=…, seg_map_path=…)`` names the folders, ``metainfo=dict(classes=…)`` the
-    classes. ``ann_file`` is a text file with the names to use, one a line; without it, all images are used.
+    classes; ``mask_values`` in it are the classes' values in the masks, if they are not counted from 0 or 1.
+    ``ann_file`` is a text file with the names to use, one a line; without it, all images are used.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -29,7 +33,11 @@ class ImageMaskDataset(BaseSegDataset):
         """
         masks = self.data_prefix.get("seg_map_path")
         pairs = match_pairs(self.data_prefix["img_path"], masks or None, self.ann_file or None)
-        common = {"label_map": self.label_map, "reduce_zero_label": self.reduce_zero_label}
+        common = {
+            "label_map": self.label_map,
+            "reduce_zero_label": self.reduce_zero_label,
+            "mask_values": self.metainfo.get("mask_values"),
+        }
         return [
             {
                 "img_path": str(image),
@@ -54,7 +62,7 @@ def match_pairs(
     Raises:
         UserError: A folder, an image or a mask is missing.
     """
-    found_images = files_by_name(images, IMAGE_SUFFIXES, "images")
+    found_images = files_by_name(images, SUFFIXES, "images")
     found_masks = files_by_name(masks, MASK_SUFFIXES, "masks") if masks else {}
     names = sorted(found_images)
     if names_file is not None:
@@ -78,8 +86,8 @@ def files_by_name(folder: str | Path, suffixes: tuple[str, ...], kind: str) -> d
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of {kind}")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in suffixes and not path.name.startswith("."):
+    for path in _visible(folder):
+        if path.suffix.lower() in suffixes:
             name = path.relative_to(folder).with_suffix("").as_posix()
             if name in found:
                 raise UserError(f"{path}: {found[name].name} has the same name")
@@ -89,9 +97,24 @@ def files_by_name(folder: str | Path, suffixes: tuple[str, ...], kind: str) -> d
     return found
 
 
+def left_out(folder: str | Path, suffixes: tuple[str, ...]) -> str:
+    """Describe the files that `files_by_name` leaves out, by suffix; empty if there are none."""
+    others = Counter(path.suffix.lower() for path in _visible(Path(folder)))
+    counted = [f"{count} {suffix or 'without suffix'}" for suffix, count in others.items()
+               if suffix not in suffixes]  # fmt: skip
+    return ", ".join(sorted(counted))
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Yield the files whose names, and those of their folders, do not begin with a dot."""
+    for path in walk_files(folder):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
 def _read_names(path: Path) -> list[str]:
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot read the list of names ({error})") from error
     if not names:

@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.dist import is_main_process
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 from PIL import Image
 
 from lvt_core.files import write_text, write_whole
+from lvt_core.semantic.iou import areas, count_pairs
 
 
 @METRICS.register_module()
 class SegmentationMetric(IoUMetric):
     """mmsegmentation's `IoUMetric` with exact sums, results that are not rounded, and a file per class.
 
-    The base class adds up pixel counts in float32, which stops counting singly at 16.8 million pixels of a
-    class, and rounds its results to 0.01 %.
+    The base class counts pixels in float32, which stops at 16.8 million of a class, in one image too, and
+    rounds its results to 0.01 %.
 
     Args:
         results_file: JSON file to write: every metric, and under ``classes`` those of each class, in percent
@@ -41,22 +43,27 @@ class SegmentationMetric(IoUMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count a batch's pixels, and write its predictions."""
-        super().process(data_batch, data_samples)
-        if self.predictions is None:
-            return
         for sample in data_samples:
-            labels = sample["pred_sem_seg"]["data"].squeeze().cpu().numpy()
-            picture = Image.fromarray((labels + int(sample.get("reduce_zero_label", False))).astype(np.uint8))
-            path = Path(self.predictions) / f"{Path(sample['img_path']).stem}.png"
-            write_whole(path, partial(picture.save, format="PNG"))
+            labels = sample["pred_sem_seg"]["data"][0].cpu().numpy()
+            if not self.format_only:
+                truth = sample["gt_sem_seg"]["data"][0].cpu().numpy()
+                self.results.append(areas(count_pairs(truth, labels, len(self.dataset_meta["classes"]))))
+            if self.predictions is not None:
+                self._write(sample, labels)
+
+    def _write(self, sample: dict, labels: np.ndarray) -> None:
+        """Write a prediction in the numbers of the data set's masks."""
+        picture = Image.fromarray((labels + int(sample.get("reduce_zero_label", False))).astype(np.uint8))
+        path = Path(self.predictions or "") / f"{Path(sample['img_path']).stem}.png"
+        write_whole(path, partial(picture.save, format="PNG"))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Percentages by name: ``aAcc``, and the mean over the classes of each metric."""
         if self.format_only:
             return {}
-        exact = [tuple(area.double() for area in areas) for areas in results]
-        super().compute_metrics(exact)  # prints the table
-        totals = [sum(areas) for areas in zip(*exact, strict=True)]
+        total = torch.from_numpy(np.sum(results, axis=0)).double()  # exact to 2^53 pixels
+        totals = tuple(total)
+        super().compute_metrics([totals])  # prints the table
         values = self.total_area_to_metrics(*totals, self.metrics, self.nan_to_num, self.beta)
         accuracy = 100 * float(values.pop("aAcc"))
         percent = {name: 100 * value for name, value in values.items()}

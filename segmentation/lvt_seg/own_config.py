@@ -35,6 +35,7 @@ class OwnData:
     Attributes:
         classes: Names of the classes, in the order of their values.
         first_class: Value of the first class in the masks: 0, or 1 if 0 means "does not count".
+        mask_values: Value of each class in the masks, instead of those counted from `first_class`.
         train: Training data.
         val: Validation data.
         crop_size: Height and width of training crops, in pixels.
@@ -59,6 +60,7 @@ class OwnData:
     workers: int
     pretrained: str | None
     flip: float = 0.5
+    mask_values: Sequence[int] | None = None
 
 
 def write_own_config(path: Path, data: OwnData) -> None:
@@ -71,6 +73,7 @@ def write_own_config(path: Path, data: OwnData) -> None:
         "classes": list(data.classes),
         "palette": class_colors(len(data.classes)).tolist(),
         "first_class": data.first_class,
+        "mask_values": list(data.mask_values) if data.mask_values else None,
         "train": vars(data.train),
         "val": vars(data.val),
         "crop_size": data.crop_size,
@@ -85,6 +88,7 @@ def write_own_config(path: Path, data: OwnData) -> None:
     }
     comments = {
         "first_class": "value of the first class in the masks; 1: the value 0 does not count",
+        "mask_values": "value of each class in the masks, instead",
         "batch_size": "images per process",
         "checkpoint": "the backbone's weights; None: from scratch",
         "head_lr_mult": "a fresh head on a trained backbone learns faster",
@@ -98,6 +102,7 @@ def settings(
     classes: list[str],
     palette: list[list[int]],
     first_class: int,
+    mask_values: list[int] | None = None,
     train: dict[str, str],
     val: dict[str, str],
     crop_size: tuple[int, int],
@@ -112,7 +117,10 @@ def settings(
 ) -> dict[str, Any]:
     """Make the sections of a config from its values; `OwnData` explains them."""
     scale = (4 * short_side, short_side)  # longest and shortest side
-    load: list[dict[str, Any]] = [{"type": "LoadImage"}, {"type": "LoadMask", "num_classes": len(classes)}]
+    load: list[dict[str, Any]] = [
+        {"type": "LoadImageFromFile"},
+        {"type": "LoadAnnotations", "num_classes": len(classes)},
+    ]
     train_pipeline: list[dict[str, Any]] = [
         *load,
         {"type": "RandomResize", "scale": scale, "ratio_range": (0.5, 2.0), "keep_ratio": True},
@@ -128,7 +136,7 @@ def settings(
         dataset = {
             "_delete_": True,
             "type": "ImageMaskDataset",
-            "metainfo": {"classes": classes, "palette": palette},
+            "metainfo": {"classes": classes, "palette": palette, "mask_values": mask_values},
             "reduce_zero_label": first_class == 1,
             "data_prefix": {"img_path": split["images"], "seg_map_path": split["masks"]},
             "ann_file": split["names"],

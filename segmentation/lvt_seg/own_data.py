@@ -5,15 +5,15 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text
-from lvt_core.openmmlab.own_data import VAL_EVERY, check_options, own_data_parser, read_names, train_and_test
-from lvt_core.semantic.label_map import MAX_CLASSES
+from lvt_core.openmmlab.own_data import check_options, hold_out, own_data_parser, read_names, train_and_test
+from lvt_core.semantic.label_map import MAX_CLASSES, MaskValues
+from lvt_seg.census import check_pairs
 from lvt_seg.datasets import match_pairs
 from lvt_seg.own_config import OwnData, Split, write_own_config
-from lvt_seg.transforms import LoadMask
+
+LARGEST = 2**16 - 1  # value of a mask of 16 bits
 
 
 def run_own_data(description: str) -> None:
@@ -27,14 +27,18 @@ def run_own_data(description: str) -> None:
     work_dir = require_writable_folder(args.work_dir).resolve()
     config = work_dir / "config.py"
     train, val = splits(args, work_dir)
-    for split in (train, val):
-        pairs = match_pairs(split.images, split.masks, split.names or None)
-        print(f"{split.images}: checking {len(pairs)} images and masks", flush=True)
-        check_masks(pairs, num_classes=len(classes), first_class=args.first_class)
+    check_pairs(
+        (train, val),
+        classes,
+        _meaning(args, len(classes)),
+        explicit=args.mask_values is not None,
+        smallest=(args.short_side * 2, args.short_side // 2),
+    )
     height, width = (args.crop_size * 2)[:2]
     data = OwnData(
         classes=classes,
-        first_class=args.first_class,
+        first_class=args.first_class or 0,
+        mask_values=args.mask_values,
         train=train,
         val=val,
         crop_size=(height, width),
@@ -65,16 +69,9 @@ def splits(args: Namespace, work_dir: Path) -> tuple[Split, Split]:
             *(str(Path(p).resolve()) for p in (args.val_images, args.val_masks))
         )
     folder = Path(images)
-    pairs = match_pairs(images, masks)
-    names = [image.relative_to(folder).with_suffix("").as_posix() for image, _ in pairs]
-    # When images are added, the same images stay held out.
-    earlier = work_dir / "val.txt"
-    held_out = names[:: args.val_every or VAL_EVERY]
-    if earlier.exists():
-        held_out = [name for name in earlier.read_text(encoding="utf-8").splitlines() if name in set(names)]
-    training = [name for name in names if name not in set(held_out)]
-    if not training:
-        raise UserError(f"IMAGES {images}: {len(names)} images are too few to hold out some for validation")
+    names = [image.relative_to(folder).with_suffix("").as_posix() for image, _ in match_pairs(images, masks)]
+    chosen = hold_out(names, args.val_every, work_dir / "split.json", source=f"IMAGES {images}")
+    training, held_out = ([name for name in names if (name in chosen) == part] for part in (False, True))
     files = []
     for name, part in (("train", training), ("val", held_out)):
         path = work_dir / f"{name}.txt"
@@ -83,18 +80,18 @@ def splits(args: Namespace, work_dir: Path) -> tuple[Split, Split]:
     return files[0], files[1]
 
 
-def check_masks(pairs: list, *, num_classes: int, first_class: int) -> None:
-    """Read every mask once: a wrong value should not stop the training after an hour."""
-    load = LoadMask(num_classes=num_classes)
-    for image, mask in pairs:
-        try:
-            with Image.open(image) as opened:
-                opened.load()
-                width, height = ImageOps.exif_transpose(opened).size
-        except (OSError, SyntaxError) as error:
-            raise UserError(f"{image}: cannot be read as an image ({error})") from error
-        sample = {"seg_map_path": str(mask), "reduce_zero_label": first_class == 1, "seg_fields": []}
-        load.transform({**sample, "ori_shape": (height, width)})
+def _meaning(args: Namespace, num_classes: int) -> MaskValues:
+    if args.mask_values is None:
+        return MaskValues.counted(num_classes, args.first_class or 0)
+    values = args.mask_values
+    text = f"--mask-values {' '.join(map(str, values))}"
+    if args.first_class is not None:
+        raise UserError(f"{text}: has no --first-class beside it; it names every value")
+    if len(values) != num_classes or len(set(values)) != num_classes:
+        raise UserError(f"{text}: must be {num_classes} different values, one for each class")
+    if min(values) < 0 or max(values) > LARGEST:
+        raise UserError(f"{text}: must be in 0..{LARGEST}")
+    return MaskValues.listed(values)
 
 
 def _parse(description: str) -> Namespace:
@@ -102,7 +99,14 @@ def _parse(description: str) -> Namespace:
     parser.add_argument("images", metavar="IMAGES", help="folder")
     parser.add_argument("masks", metavar="MASKS", help="folder")
     parser.add_argument("classes", metavar="CLASSES", help="text file, one name a line")
-    parser.add_argument("--first-class", type=int, choices=(0, 1), default=0, help="its number in the masks")
+    parser.add_argument("--first-class", type=int, choices=(0, 1), help="its number in the masks; default: 0")
+    parser.add_argument(
+        "--mask-values",
+        type=int,
+        nargs="+",
+        metavar="VALUE",
+        help="value of each class in the masks, such as 0 255; default: counted from --first-class",
+    )
     parser.add_argument("--val-images", metavar="DIR", help="validation images")
     parser.add_argument("--val-masks", metavar="DIR", help="and their masks")
     parser.add_argument(

@@ -91,13 +91,13 @@ def test_maps_of_another_size_or_kind(config: Path, tmp_path: Path, splits) -> N
     assert "48 x 32 pixels, but its image has 96 x 64" in failing(config, tmp_path)
     for path in paths:
         path.write_bytes(b"no picture")
-    assert "cannot be read as a panoptic map" in failing(config, tmp_path)
+    assert "cannot be read as a picture" in failing(config, tmp_path)
 
 
 def test_a_damaged_image(config: Path, tmp_path: Path, splits) -> None:
     for path in Path(splits[0].images).iterdir():
         path.write_bytes(b"no picture")
-    assert "cannot be read as an image" in failing(config, tmp_path)
+    assert "cannot be read as a picture" in failing(config, tmp_path)
 
 
 def test_nothing_to_train_on(config: Path, tmp_path: Path, splits) -> None:

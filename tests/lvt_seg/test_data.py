@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from mmseg.datasets.transforms import LoadAnnotations
@@ -90,7 +91,7 @@ def test_a_damaged_mask_is_named(tmp_path) -> None:
 def test_a_damaged_image_is_named(tmp_path) -> None:
     path = tmp_path / "image.jpg"
     path.write_bytes(b"not a picture")
-    with pytest.raises(UserError, match=r"image\.jpg: cannot be read as an image"):
+    with pytest.raises(UserError, match=r"image\.jpg: cannot be read as a picture"):
         LoadImage().transform({"img_path": str(path)})
 
 
@@ -144,3 +145,18 @@ def test_what_is_missing_is_named(data) -> None:
     Image.new("RGB", (9, 9)).save(images / "p03.jpg")
     with pytest.raises(UserError, match=r"p03\.png: p03\.jpg has the same name"):
         match_pairs(images, masks)
+
+
+def test_aligned_resize_interpolates_twice_as_published(tmp_path) -> None:
+    """First to the allowed sides in bytes, then stretched to multiples of 32."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 83, 3), dtype=np.uint8)
+    found = AlignedResize(scale=(256, 48)).transform({"img": pixels})["img"]
+    once = cv2.resize(pixels, (66, 48), interpolation=cv2.INTER_LINEAR)
+    twice = cv2.resize(once, (96, 64), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(found, twice)
+    assert (found != cv2.resize(pixels, (96, 64), interpolation=cv2.INTER_LINEAR)).any()
+
+
+def test_a_picture_of_one_column_is_resized() -> None:
+    found = AlignedResize(scale=(256, 64)).transform({"img": np.zeros((1000, 1, 3), np.uint8)})["img"]
+    assert found.shape == (256, 32, 3)

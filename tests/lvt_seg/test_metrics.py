@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmseg.evaluation import IoUMetric
+from PIL import Image
 
 from lvt_seg.metrics import SegmentationMetric
 
@@ -79,17 +80,36 @@ def test_equals_a_confusion_matrix_and_mmsegmentation(tmp_path) -> None:
     assert written["classes"]["g"]["IoU"] is None  # never there, never predicted
 
 
-def test_counts_stay_exact_beyond_float32() -> None:
-    """Each image adds 2^24 + 1 pixels; float32 sums lose the ones."""
+def flat_sample(truth: np.ndarray, prediction: np.ndarray) -> dict:
+    return {
+        "pred_sem_seg": {"data": torch.from_numpy(prediction)[None]},
+        "gt_sem_seg": {"data": torch.from_numpy(truth)[None]},
+        "img_path": "x.png",
+    }
+
+
+def test_one_image_of_24_megapixels_is_counted_exactly() -> None:
+    """A histogram in float32 stops at 2^24: accuracy 100 and mIoU 50."""
+    truth = np.zeros((4000, 6000), np.uint8)
+    truth[3000:] = 1
+    metrics = evaluate([flat_sample(truth, np.zeros_like(truth))])
+    assert metrics["aAcc"] == pytest.approx(75, abs=1e-9)
+    assert metrics["mIoU"] == pytest.approx(37.5, abs=1e-9)
+
+
+def test_sums_of_images_stay_exact() -> None:
+    """Many images of 2^24 + 1 and of 3 pixels; float32 sums lose the ones."""
     metric = SegmentationMetric(iou_metrics=["mIoU"])
     metric.dataset_meta = {"classes": ("a", "b")}
-    big = 2.0**24
-    one = (
-        torch.tensor([big, 1.0]),
-        torch.tensor([big, 2.0]),
-        torch.tensor([big, 1.0]),
-        torch.tensor([big, 2.0]),
-    )
-    two = tuple(torch.tensor([1.0, 1.0]) for _ in range(4))
-    metrics = metric.compute_metrics([one] + [two] * 1000)
-    assert metrics["aAcc"] / 100 == pytest.approx((big + 2001) / (big + 2002), abs=1e-12)
+    big, small = np.zeros((1, 2**24 + 1), np.uint8), np.array([[0, 1, 1]], np.uint8)
+    metric.process({}, [flat_sample(big, big), flat_sample(small, np.zeros_like(small))])
+    large, little = metric.results
+    metrics = metric.compute_metrics([large] * 60 + [little] * 1000)
+    right, wrong = 60 * (2**24 + 1) + 1000, 2000
+    assert metrics["aAcc"] / 100 == pytest.approx(right / (right + wrong), abs=1e-13)
+
+
+def test_an_image_of_one_row_is_written(tmp_path) -> None:
+    row = np.array([[0, 1, 1, 0]], np.uint8)
+    evaluate([flat_sample(row, row)], output_dir=str(tmp_path))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "x.png")), row)

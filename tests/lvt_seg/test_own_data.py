@@ -77,7 +77,7 @@ def test_own_data_mistakes(data: Path, tmp_path: Path) -> None:
     broken = data / "images/train/p03.png"
     whole = broken.read_bytes()
     broken.write_bytes(whole[: len(whole) // 2])
-    assert "p03.png: cannot be read as an image" in sentence(seg(*words, "--first-class", 1, ok=False))
+    assert "p03.png: cannot be read as a picture" in sentence(seg(*words, "--first-class", 1, ok=False))
     broken.write_bytes(whole)
     classes.write_text("red\nred\n")
     assert "must name 2 to 254 classes, each of them once" in sentence(seg(*words, ok=False))

@@ -1,0 +1,114 @@
+"""Small inputs that once went wrong (`tests/cases/README.md`): each command gives the right result now."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lvt_predict.pictures import read_picture
+from tests.commands import ROOT, run, sentence
+
+CASES = ROOT / "tests" / "cases"
+SEGMENTATION, DETECTION = ROOT / "segmentation", ROOT / "detection"
+CLASSIFY = "--img-size 48 --workers 0 -b 8 --device cpu --epochs 1 --warmup-epochs 0".split()
+
+
+def own_masks(case: str, work_dir: Path, *options: object, **kwargs):
+    """Run segmentation's own_data.py on a case, on a small network."""
+    folder = CASES / case
+    inputs = (folder / "images", folder / "masks", folder / "classes.txt")
+    sizes = "--crop-size 64 --short-side 64 --max-iters 12 -b 4 --workers 0".split()
+    command = ("tools/own_data.py", *inputs, "--work-dir", work_dir, *sizes, *options)
+    return run(*command, task=SEGMENTATION, **kwargs)
+
+
+def own_panoptic(case: str, work_dir: Path, *options: object, **kwargs):
+    """Run detection's own_data.py on a case."""
+    folder = CASES / case
+    inputs = (folder / "images", folder / "panoptic.json", folder / "maps")
+    sizes = "--short-side 96 --epochs 3 -b 2 --workers 0".split()
+    return run(
+        "tools/own_data.py", *inputs, "--work-dir", work_dir, *sizes, *options, task=DETECTION, **kwargs
+    )
+
+
+def test_binary_masks_stop_before_training(tmp_path: Path) -> None:
+    message = sentence(own_masks("binary_masks_0_255", tmp_path, ok=False))
+    assert "'object'" in message
+    assert "no pixel" in message
+    assert re.search(r"\d+(\.\d+)? % of the pixels are 255", message)
+    assert "--mask-values 0 255" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_binary_masks_are_read_with_the_option_that_the_message_names(tmp_path: Path) -> None:
+    own_masks("binary_masks_0_255", tmp_path, "--mask-values", 0, 255, "--config-only")
+    assert (tmp_path / "config.py").is_file()
+
+
+def test_a_byte_order_mark_belongs_to_no_class(tmp_path: Path) -> None:
+    own_masks("classes_with_bom", tmp_path, "--config-only")
+    text = (tmp_path / "config.py").read_text(encoding="utf-8")
+    assert "background" in text
+    assert "\ufeff" not in text
+    assert "\\ufeff" not in text
+
+
+def test_masks_of_16_bits_are_read(tmp_path: Path) -> None:
+    own_masks("masks_16_bit_ok", tmp_path, "--config-only")
+    assert (tmp_path / "config.py").is_file()
+
+
+@pytest.mark.parametrize("case", ["panoptic_xyxy", "panoptic_zero"])
+def test_boxes_follow_from_the_maps_or_the_first_wrong_one_is_named(case: str, tmp_path: Path) -> None:
+    message = sentence(own_panoptic(case, tmp_path, "--config-only", ok=False))
+    assert "panoptic.json" in message
+    assert "bbox" in message
+    assert re.search(r"\[\d+, \d+, \d+, \d+\]", message)  # what the map has
+
+
+def test_a_truncated_picture_is_named_before_training(tmp_path: Path) -> None:
+    message = sentence(own_panoptic("panoptic_trunc", tmp_path, "--config-only", ok=False))
+    assert re.search(r"panoptic_trunc/images/\S+: cannot be read as a picture", message)
+
+
+def classify(case: str, output: Path) -> str:
+    command = ("main.py", CASES / case, "--model-kwargs", "depths=(1,1,1,1)", *CLASSIFY, "--output", output)
+    done = run(*command, "--experiment", "run")
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_pictures_of_mixed_formats_all_count(tmp_path: Path) -> None:
+    assert "48 training and 16 validation images" in classify("mixed_extensions", tmp_path)
+
+
+@pytest.mark.slow
+def test_every_kind_of_picture_trains(tmp_path: Path) -> None:
+    classify("image_kinds", tmp_path)
+    assert json.loads(json.dumps(sorted(path.name for path in (tmp_path / "run").iterdir())))
+
+
+@pytest.mark.parametrize(
+    "name", ["000.png", "001.png", "002.png", "003.jpg", "004.png", "005.png", "006.jpg"]
+)
+def test_training_sees_what_the_reader_reads(name: str) -> None:
+    from lvt_classify.data.decode import decoded
+
+    path = CASES / "image_kinds" / "train" / "cat" / name
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(np.asarray(decoded(image)), np.asarray(read_picture(path)))
+
+
+@pytest.mark.parametrize("folder", ["seg_exif/images", "export_data_180/images/validation"])
+def test_dense_training_and_the_gate_see_what_the_reader_reads(folder: str) -> None:
+    from lvt_core.openmmlab.transforms import LoadImage
+
+    path = sorted((CASES / folder).iterdir())[0]
+    loaded = LoadImage().transform({"img_path": str(path)})["img"]
+    np.testing.assert_array_equal(loaded[..., ::-1], np.asarray(read_picture(path)))
