@@ -69,7 +69,7 @@ def test_boxes_follow_from_the_maps_or_the_first_wrong_one_is_named(case: str, t
     message = sentence(own_panoptic(case, tmp_path, "--config-only", ok=False))
     assert "panoptic.json" in message
     assert "bbox" in message
-    assert re.search(r"\[\d+, \d+, \d+, \d+\]", message)  # what the map has
+    assert re.search(r"\[\d+, \d+, \d+, \d+\]", message)  # the box of the map
 
 
 def test_a_truncated_picture_is_named_before_training(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def check_data(split: Split, images: list[AnnotatedImage], source: str) -> None:
 
     Args:
         split: Training or validation.
-        images: Its images.
+        images: Images of the split.
         source: The user's annotation file, for messages.
 
     Raises:

@@ -53,7 +53,7 @@ def read_values(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class MaskValues:
-    """What the values of label maps mean.
+    """Meaning of the values of label maps.
 
     Attributes:
         classes: Value of each class.

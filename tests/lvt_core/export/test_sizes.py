@@ -15,14 +15,14 @@ from lvt_predict.model import load
 from lvt_predict.sample import photograph
 from tests.small import small_models
 
-# A side of 32 gives a last map of one pixel; the others are odd, oblong, and larger.
-SIZES = [(32, 32), (32, 64), (64, 32), (33, 47), (96, 33), (65, 130)]
-ONE_PIXEL_WIDE = [(32, 32), (64, 32)]
+# A side of 32 gives a last map of one pixel; the other is odd and oblong.
+SIZES = [(32, 32), (96, 33)]
+ONE_PIXEL_WIDE = [(32, 32)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("name", ["lvt_cls", "lvt", "segformer"])
+@pytest.mark.parametrize("name", ["lvt_cls", "segformer"])
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_runtime_exports_any_size(runtime: str, name: str, size: tuple[int, int], tmp_path: Path) -> None:
     for package in RUNTIMES[runtime].packages:

@@ -31,7 +31,7 @@ def test_an_image_larger_than_a_band_is_counted_whole() -> None:
 
 @pytest.mark.slow
 def test_a_gigapixel_is_counted_singly() -> None:
-    """All pixels but one are of class 0 and found; float32 stops at 2^24 of 2^30."""
+    """All pixels but one have class 0 and are found; float32 stops at 2^24 of 2^30."""
     truth = np.zeros((SIDE, SIDE), np.uint8)
     truth[-1, -1] = 1
     counts = count_pairs(truth, np.broadcast_to(np.uint8(0), truth.shape), 2)
