@@ -93,7 +93,7 @@ def _read(pairs: Sequence[tuple[Path, Path | None]], smallest: tuple[int, int]) 
     return census
 
 
-def _count(values: np.ndarray) -> tuple[list[float], list[int]]:
+def _count(values: np.ndarray) -> tuple[Sequence[float], list[int]]:
     if values.dtype == np.uint8:
         counts = np.bincount(values.ravel(), minlength=256)
         there = counts.nonzero()[0]

@@ -22,16 +22,17 @@ def float32_head(model: Any) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for layer in head_layers(model):
-            layer.forward = partial(_in_float32, layer.forward)
+            layer.forward = partial(_in_float32, layer.forward)  # type: ignore[method-assign]
             stack.callback(layer.__dict__.pop, "forward")
         yield
 
 
-def head_layers(model: Any) -> list[nn.Module]:
+def head_layers(model: Any) -> list[nn.Linear | nn.Conv2d]:
     """Return the layers that make a classifier's logits; none for functions that are not timm's models."""
-    if not isinstance(model, nn.Module) or not hasattr(model, "get_classifier"):
+    find = getattr(model, "get_classifier", None)
+    if not isinstance(model, nn.Module) or find is None:
         return []
-    first = model.get_classifier()
+    first: Any = find()  # type: ignore[operator]
     heads = list(first if isinstance(first, tuple) else (first,))
     heads += [getattr(model, name, None) for name in HEADS]
     modules = {module for head in heads if isinstance(head, nn.Module) for module in head.modules()}
