@@ -7,6 +7,9 @@ From classification/, with token labels (top-5 maps of an NFNet, as published):
         --token-label --token-label-size 7 --token-label-data /PATH_TO/label_top5_train_nfnet \
         --cfg ./configs/lvt_imagenet.py --output ./work_dirs/
 
+The released code does not do all of that: drop path stays 0, crops and geometry of the label maps differ, and
+precision is float16. `lvt_imagenet_released.py` does what it does, each difference with its reason.
+
 Not reproduced by us: we had neither ImageNet nor eight GPUs. This file may hold only `name = literal` lines;
 options on the command line override them.
 """

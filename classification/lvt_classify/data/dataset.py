@@ -10,7 +10,6 @@ import io
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,8 +48,8 @@ class Images(Dataset):
 
     Args:
         dataset: Data set from `timm.data.create_dataset`.
-        transform: Function from an image, opened but not decoded, to a uint8 tensor or, in training, to a
-            tensor and its geometry.
+        transform: Function from an image, opened but not decoded, to a uint8 tensor; with label maps a
+            `TrainTransform`, which also moves them.
         seed: Seed of the random numbers, beside the epoch and the index.
         label_root: Folder of token-label maps; ``''`` for none.
         num_classes: Number of classes that the label maps may name.
@@ -60,7 +59,7 @@ class Images(Dataset):
     def __init__(
         self,
         dataset: Any,
-        transform: Callable[[Image.Image], Any],
+        transform: Any,
         *,
         seed: int = 0,
         label_root: str = "",
@@ -88,7 +87,10 @@ class Images(Dataset):
             if self.label_root:
                 path = label_path(self.label_root, self.filename(index))
                 label_map = read_label_map(path, self.num_classes)
-            return make_sample(self.transform(image), target, label_map)
+            result = self.transform(image)
+            if label_map is not None:
+                label_map = self.transform.move_labels(label_map)
+            return make_sample(result, target, label_map)
         except UserError as error:
             return error
         except UnreadableImage as error:

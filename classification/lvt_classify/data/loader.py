@@ -182,7 +182,12 @@ def train_loader(
         UserError: The label maps are missing or the data set cannot have any, or the images do not fill a
             batch.
     """
-    transform = TrainTransform(options, mean=config["mean"], label_crop=options.token_label_crop)
+    transform = TrainTransform(
+        options,
+        mean=config["mean"],
+        label_crop=options.token_label_crop,
+        label_geometry=options.token_label_geometry,
+    )
     sampler = None
     if isinstance(dataset, IterableDataset):
         if label_root:

@@ -7,7 +7,6 @@ RandAugment's shears, translations and rotations exactly.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,13 +21,22 @@ from timm.data.auto_augment import AugmentOp, AutoAugment, RandAugment
 from timm.data.transforms import MaybePILToTensor, RandomResizedCropAndInterpolation
 from torch import Tensor
 from torchvision import transforms as tv
+from torchvision.transforms.functional import resized_crop as resize_box
 
 from lvt_classify.data import shifts
 from lvt_classify.data.decode import decoded, prepare, resized_crop, to_tensor, upright_size
+from lvt_classify.data.geometry import (
+    FLIP_X,
+    FLIP_Y,
+    IN_SQUARES,
+    OP_MATRICES,
+    Matrix,
+    crop_matrix,
+    move_cells,
+    transposed,
+)
 from lvt_classify.options.groups import TrainOptions
 from lvt_core.errors import UserError
-
-Matrix = np.ndarray  # 3x3, homogeneous, float64
 
 
 class TrainTransform:
@@ -39,12 +47,27 @@ class TrainTransform:
         mean: Pixel mean of the model, in 0..1; also the colour of pixels from outside of the image.
         label_crop: ``'upright'``: the label map follows the image. ``'original'``: the geometry acts on the
             whole map and the crop box is transposed, as the original release trained.
+        label_geometry: ``'exact'``: the label map is sampled once, through all geometry. ``'nearest'``: flips
+            and operations move its cells one by one (`move_labels`), as the original release trained.
+
+    Attributes:
+        crop: Geometry of the last image's crop.
+        geometry: Geometry of its flips and operations.
+        moves: The same, one by one, in a square map.
     """
 
     def __init__(
-        self, options: TrainOptions, *, mean: tuple[float, ...], label_crop: str = "upright"
+        self,
+        options: TrainOptions,
+        *,
+        mean: tuple[float, ...],
+        label_crop: str = "upright",
+        label_geometry: str = "exact",
     ) -> None:
         self.label_crop = label_crop
+        self.label_geometry = label_geometry
+        self.crop_last = options.aug and options.aug_order == "crop-last"
+        self.moves: list[Matrix] = []
         self.exif = options.exif
         self.crop: Matrix = np.eye(3)
         self.geometry: Matrix = np.eye(3)
@@ -63,8 +86,11 @@ class TrainTransform:
                 interpolation=options.train_interpolation,
                 mean=mean,
             )
+        first, *others = stages.transforms
+        if self.crop_last:
+            stages.transforms = [*others[:-1], first, others[-1]]  # the last makes a tensor
         self.steps = [self._record(step) for step in stages.transforms]
-        if not isinstance(stages.transforms[0], RandomResizedCropAndInterpolation):
+        if self.crop_last or not isinstance(first, RandomResizedCropAndInterpolation):
             self.steps.insert(0, partial(decoded, exif=options.exif))
 
     def __call__(self, image: Any) -> tuple[Tensor, Tensor]:
@@ -76,19 +102,31 @@ class TrainTransform:
         Raises:
             UnreadableImage: The data is damaged.
         """
-        self.crop, self.geometry = np.eye(3), np.eye(3)
+        self.crop, self.geometry, self.moves = np.eye(3), np.eye(3), []
         for step in self.steps:
             image = step(image)
-        if self.label_crop == "original":
-            matrix = self.geometry @ transposed(self.crop)
-        else:
-            matrix = self.crop @ self.geometry
-        return image, torch.from_numpy(matrix[:2].astype(np.float32))
+        return image, torch.from_numpy(self._matrix()[:2].astype(np.float32))
+
+    def move_labels(self, label_map: Tensor) -> Tensor:
+        """Move the cells of a map ``(2, k, h, w)`` as the last image was moved before its crop."""
+        if self.label_geometry == "nearest":
+            for matrix in self.moves:
+                label_map = move_cells(label_map, matrix)
+        return label_map
+
+    def _matrix(self) -> Matrix:
+        """Return the map from the crop to the full image, or to the moved label map."""
+        crop = transposed(self.crop) if self.label_crop == "original" else self.crop
+        if self.label_geometry == "nearest":
+            return crop
+        if self.crop_last or self.label_crop == "original":
+            return self.geometry @ crop
+        return crop @ self.geometry
 
     def _record(self, step: Any) -> Any:
         """Replace a step that moves pixels by one that also records how."""
         if isinstance(step, RandomResizedCropAndInterpolation):
-            return partial(self._random_crop, step)
+            return partial(self._late_crop if self.crop_last else self._random_crop, step)
         elif isinstance(step, MaybePILToTensor):
             return to_tensor
         elif isinstance(step, tv.RandomHorizontalFlip):
@@ -118,6 +156,14 @@ class TrainTransform:
         mode = random.choice(modes) if isinstance(modes, tuple) else modes
         return resized_crop(image, box, step.size, mode.value, turned)
 
+    def _late_crop(self, step: RandomResizedCropAndInterpolation, image: Image.Image) -> Image.Image:
+        """Crop a decoded image with timm's step, by Pillow."""
+        top, left, height, width = step.get_params(image, step.scale, step.ratio)
+        self._note_crop(image, top, left, height, width)
+        modes: Any = step.interpolation
+        mode = random.choice(modes) if isinstance(modes, tuple) else modes
+        return resize_box(image, top, left, height, width, list(step.size), mode)
+
     def _centre_crop(self, step: tv.CenterCrop, image: Image.Image) -> Image.Image:
         height, width = step.size
         left, top = round((image.width - width) / 2), round((image.height - height) / 2)
@@ -130,12 +176,18 @@ class TrainTransform:
     def _flip(self, p: float, how: Any, matrix: Matrix, image: Image.Image) -> Image.Image:
         if random.random() >= p:
             return image
-        self.geometry = self.geometry @ matrix
+        self._note_move(matrix, matrix)
         return image.transpose(how)
 
     def _operate(self, matrix: Any, function: Any, image: Image.Image, *args: Any, **kw: Any) -> Any:
-        self.geometry = self.geometry @ matrix(args[0], image.width, image.height)
+        exact = matrix(args[0], image.width, image.height)
+        # The release turned and sheared its square maps without correcting for the aspect of the image.
+        self._note_move(exact, matrix(args[0], 1, 1) if matrix in IN_SQUARES else exact)
         return function(image, *args, **kw)
+
+    def _note_move(self, exact: Matrix, in_square: Matrix) -> None:
+        self.geometry = self.geometry @ exact
+        self.moves.append(in_square)
 
 
 @contextmanager
@@ -155,66 +207,6 @@ def reject_policy(policy: str) -> Iterator[None]:
             "v0 and 3a are some"
         ) from error
 
-
-def crop_matrix(top: float, left: float, height: float, width: float) -> Matrix:
-    """Return the geometry of a crop box, given in fractions of the image."""
-    return np.array([[width, 0, left], [0, height, top], [0, 0, 1]], dtype=np.float64)
-
-
-def transposed(crop: Matrix) -> Matrix:
-    """Exchange x and y of a crop box, as the original release crops label maps."""
-    return crop_matrix(crop[0, 2], crop[1, 2], crop[0, 0], crop[1, 1])
-
-
-FLIP_X: Matrix = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])
-FLIP_Y: Matrix = np.array([[1.0, 0, 0], [0, -1, 1], [0, 0, 1]])
-
-
-def _from_pixels(a: float, b: float, c: float, d: float, e: float, f: float, w: int, h: int) -> Matrix:
-    """Convert Pillow's affine map, from output to input pixels, to fractions of a ``w x h`` image."""
-    return np.array([[a, b * h / w, c / w], [d * w / h, e, f / h], [0, 0, 1]])
-
-
-def _shear_x(factor: float, w: int, h: int) -> Matrix:
-    return _from_pixels(1, factor, 0, 0, 1, 0, w, h)
-
-
-def _shear_y(factor: float, w: int, h: int) -> Matrix:
-    return _from_pixels(1, 0, 0, factor, 1, 0, w, h)
-
-
-def _translate_x(pixels: float, w: int, h: int) -> Matrix:
-    return _from_pixels(1, 0, pixels, 0, 1, 0, w, h)
-
-
-def _translate_y(pixels: float, w: int, h: int) -> Matrix:
-    return _from_pixels(1, 0, 0, 0, 1, pixels, w, h)
-
-
-def _translate_x_rel(share: float, w: int, h: int) -> Matrix:
-    return _translate_x(share * w, w, h)
-
-
-def _translate_y_rel(share: float, w: int, h: int) -> Matrix:
-    return _translate_y(share * h, w, h)
-
-
-def _rotate(degrees: float, w: int, h: int) -> Matrix:
-    """Invert Pillow's rotation, which is counter-clockwise about the centre, with y pointing down."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    x, y = w / 2, h / 2
-    return _from_pixels(cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, w, h)
-
-
-OP_MATRICES = {
-    "ShearX": _shear_x,
-    "ShearY": _shear_y,
-    "TranslateX": _translate_x,
-    "TranslateY": _translate_y,
-    "TranslateXRel": _translate_x_rel,
-    "TranslateYRel": _translate_y_rel,
-    "Rotate": _rotate,
-}
 
 SHIFTS: dict[str, Any] = {
     "ShearX": shifts.shear_x,

@@ -142,6 +142,11 @@ class AugmentOptions:
     reprob: float = option(0.0, "probability of random erasing", low=0, high=1)
     remode: str = option("pixel", "fill of random erasing", choices=("pixel", "const", "rand"))
     recount: int = option(1, "number of erased boxes per image", low=1)
+    aug_order: str = option(
+        "crop-first",
+        "crop-last: flip and --aa act on the whole image, as the original release trained; slower",
+        choices=("crop-first", "crop-last"),
+    )
     smoothing: float = option(0.1, "label smoothing", low=0, high=0.99)
     mixup: float = option(0.0, "alpha of mixup; 0 for none", low=0)
     cutmix: float = option(0.0, "alpha of cutmix; 0 for none", low=0)
@@ -178,6 +183,11 @@ class TokenLabelOptions:
         "upright",
         "original: transposed crops of the maps, as the original release trained",
         choices=("upright", "original"),
+    )
+    token_label_geometry: str = option(
+        "exact",
+        "nearest: flips and --aa move maps by whole cells, as the original release trained",
+        choices=("exact", "nearest"),
     )
     token_label_teacher: str = option("", "timm model that labels each batch, instead of label maps")
     teacher_checkpoint: str = option("", "weights of the teacher; '' for timm's pretrained ones")

@@ -90,7 +90,18 @@ def _schedule_rule(sched: str) -> Idle:
 
 
 _TOKEN_LABELS = tuple(item.name for item in fields(TokenLabelOptions) if item.name != "token_label")
-_AUGMENTATION = ("aa", "reprob", "hflip", "vflip", "scale", "ratio", "color_jitter", "remode", "recount")
+_AUGMENTATION = (
+    "aa",
+    "aug_order",
+    "reprob",
+    "hflip",
+    "vflip",
+    "scale",
+    "ratio",
+    "color_jitter",
+    "remode",
+    "recount",
+)
 _AMP = Idle(("amp_dtype",), lambda o: not o.amp, "without --amp")
 
 TRAIN = (
@@ -135,7 +146,7 @@ TRAIN = (
     ),
     Idle(("teacher_checkpoint",), lambda o: o.token_label and not o.token_label_teacher, "without a teacher"),
     Idle(
-        ("token_label_crop",),
+        ("token_label_crop", "token_label_geometry"),
         lambda o: o.token_label and not o.token_label_data,
         "without --token-label-data",
     ),

@@ -11,7 +11,8 @@ from PIL import Image
 from timm.data import create_transform
 from timm.data.auto_augment import NAME_TO_OP
 
-from lvt_classify.data.transforms import OP_MATRICES, TrainTransform
+from lvt_classify.data.geometry import OP_MATRICES
+from lvt_classify.data.transforms import TrainTransform
 from lvt_classify.options.groups import TrainOptions, option_names
 from lvt_classify.options.parser import parse_options
 

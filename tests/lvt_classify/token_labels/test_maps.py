@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
-from lvt_classify.data.transforms import FLIP_X, crop_matrix, transposed
+from lvt_classify.data.geometry import FLIP_X, crop_matrix, transposed
 from lvt_classify.token_labels.maps import (
     crop_span,
     image_targets,
