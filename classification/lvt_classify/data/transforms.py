@@ -53,7 +53,7 @@ class TrainTransform:
     Attributes:
         crop: Geometry of the last image's crop.
         geometry: Geometry of its flips and operations.
-        moves: The same, one by one, in a square map.
+        moves: Matrices of the flips and operations, one by one, in a square map.
     """
 
     def __init__(

@@ -12,7 +12,8 @@ COMMAND = "DATA --model lvt_cls --img-size 224 -b 128 --lr 1.6e-3 --apex-amp --t
 COMMAND += "--token-label-size 7 --token-label-data LABELS".split()
 PUBLISHED = {
     "opt": "adamw", "lr": 1.6e-3, "weight_decay": 0.05, "opt_betas": None, "opt_eps": None,
-    "layer_decay": None, "clip_grad": None, "grad_accum_steps": 1, "batch_size": 128, "sched": "cosine", "sched_on_updates": False,
+    "layer_decay": None, "clip_grad": None, "grad_accum_steps": 1, "batch_size": 128,
+    "sched": "cosine", "sched_on_updates": False,
     "epochs": 300, "warmup_epochs": 20, "warmup_lr": 1e-6, "min_lr": 1e-5, "cooldown_epochs": 10,
     "scale": (0.08, 1.0), "ratio": (3 / 4, 4 / 3), "hflip": 0.5, "vflip": 0.0, "aa": "rand-m9-mstd0.5-inc1",
     "train_interpolation": "random", "reprob": 0.25, "remode": "pixel", "recount": 1, "smoothing": 0.1,
