@@ -16,7 +16,7 @@ from lvt_classify.data.transforms import TrainTransform
 from lvt_classify.options.groups import TrainOptions, option_names
 from lvt_classify.options.parser import parse_options
 
-SIDE, CELLS, SIZE = 48, 6, (60, 90)  # of the crop, of the map, of the image (height, width)
+SIDE, CELLS, SIZE = 48, 6, (60, 90)  # sides of crop and map; height and width of the image
 GREY = (0.5, 0.5, 0.5)
 
 
