@@ -1,12 +1,11 @@
-"""Label maps at the price of their borders: resize logits bilinearly, and find the largest class of each pixel.
+"""Label maps at the price of their borders: logits are resized bilinearly, and the largest class wins.
 
 A resized value is a weighted mean of a window of few logits. So it lies between the smallest and the largest
 of them, and a class can only win in a cell of pixels if its largest logit there is at least the largest over
 all classes of the smallest logit. Most cells have one such class and are filled with it. Only the others are
 interpolated, for the classes that can win. The result equals that of interpolating every class, bit by bit.
 
-Legend: C classes, H W logits, h w pixels, K logits of a window along an axis, S most pixels of a cell along an
-axis, n cells.
+Legend: C classes, H W logits, h w pixels, n cells; along an axis: K logits of a window, S pixels of a cell.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import numpy as np
 from lvt_predict.errors import UserError
 from lvt_predict.images import sides
 
-# Rounding moves a value by less than 20 * 2^-24 of the largest logit, also where it is resized twice in PyTorch:
-# 5 roundings a step and 8 here. So two values keep their order if they are farther apart than 40 * 2^-24.
+# Rounding moves a value by less than 20 * 2^-24 of the largest logit: in PyTorch by 5 roundings a step, in
+# one or two steps, and here by 8. Two values keep their order if they are farther apart than 40 * 2^-24.
 MARGIN = 2.0**-18
 HUGE = np.float32(1e37)  # from here on, and for infinities and NaN, a class is interpolated in any case
 SMALLEST = 1e-37  # margin of logits so small that their products lose all digits
@@ -181,9 +180,7 @@ def _candidates(
     for values in maps:
         np.maximum(floor, slide(np.minimum, _replaced(values, tame, -np.inf)), out=floor)
     floor -= np.float32(MARGIN * scale + SMALLEST)
-    found = [
-        np.flatnonzero(slide(np.maximum, _replaced(values, tame, np.inf)) >= floor) for values in maps
-    ]
+    found = [np.flatnonzero(slide(np.maximum, _replaced(values, tame, np.inf)) >= floor) for values in maps]
     return np.repeat(np.arange(len(maps)), [len(cells) for cells in found]), np.concatenate(found)
 
 
@@ -276,7 +273,7 @@ def _compete(
 ) -> None:
     """Let values of a later map compete with the best so far; equal ones lose, and NaN wins over numbers."""
     better = ~(values <= best)
-    better &= best == best  # noqa: PLR0124  # NaN stays
+    better &= best == best  # NaN stays
     np.maximum(second, np.minimum(best, values), out=second)
     np.copyto(winner, index, where=better)
     np.maximum(best, values, out=best)

@@ -31,7 +31,10 @@ def drawn_logits(draw: st.DrawFn, *, finite: bool = False) -> tuple[np.ndarray, 
     classes = draw(st.sampled_from((1, 2, 3, 7, 20, 150)))
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     size = draw(st.integers(1, 24)), draw(st.integers(1, 24))
-    seed, kind = draw(st.integers(0, 2**32 - 1)), draw(st.sampled_from(("smooth", "noise", "ties", "constant")))
+    seed, kind = (
+        draw(st.integers(0, 2**32 - 1)),
+        draw(st.sampled_from(("smooth", "noise", "ties", "constant"))),
+    )
     rng = np.random.default_rng(seed)
     shape = classes, height, width
     if kind == "smooth":

@@ -58,21 +58,37 @@ def test_equals_pytorch_on_regions(classes: int, resizing: Resizing, layout: tor
         check(smooth_logits(classes, 32, 41, seed=seed), resizing, layout)
 
 
+RESIZINGS = [Resizing((131, 97)), Resizing((90, 131), (131, 97)), Resizing((128, 384)), Resizing((32, 259))]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("classes", [20, 37, 150])
-@pytest.mark.parametrize("resizing", [Resizing((131, 97)), Resizing((90, 131), (131, 97))])
+@pytest.mark.parametrize("resizing", RESIZINGS)
+@pytest.mark.parametrize("near", [(8, 20), (0, 2), (30, 32), (13, 15)])
 def test_ties_that_only_rounding_decides(
-    classes: int, resizing: Resizing, layout: torch.memory_format
+    classes: int, resizing: Resizing, layout: torch.memory_format, near: tuple[int, int]
 ) -> None:
-    # Pairs of classes that differ by a few last bits: each kernel decides in its own way.
-    logits = smooth_logits(classes, 32, 24, seed=0)
+    check(with_twins(smooth_logits(classes, 32, 24, seed=0), near), resizing, layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("classes", [20, 37, 150])
+@pytest.mark.parametrize("size", [(240, 288), (480, 300), (121, 300)])
+@pytest.mark.parametrize("near", [(0, 1), (1, 3), (40, 42), (118, 120)])
+def test_ties_in_few_rows(
+    classes: int, size: tuple[int, int], layout: torch.memory_format, near: tuple[int, int]
+) -> None:
+    check(with_twins(smooth_logits(classes, 120, 24, seed=0), near), Resizing(size), layout)
+
+
+def with_twins(logits: np.ndarray, near: tuple[int, int]) -> np.ndarray:
+    """Add regions where four classes differ by a few last bits: each kernel decides in its own way."""
     rng = np.random.default_rng(0)
-    rows, columns = slice(8, 20), slice(5, 15)
+    rows, columns = slice(*near), slice(5, 15)
     twins = logits[:, rows, columns].max(axis=0) + 1
-    for index in rng.choice(classes, 4, replace=False):
-        bits = rng.integers(-2, 3, twins.shape) * np.spacing(twins)
-        logits[index, rows, columns] = twins + bits
-    check(logits, resizing, layout)
+    for index in rng.choice(len(logits), 4, replace=False):
+        logits[index, rows, columns] = twins + rng.integers(-2, 3, twins.shape) * np.spacing(twins)
+    return logits
 
 
 def test_a_batch_and_other_types() -> None:
