@@ -126,7 +126,9 @@ def _decide_close(
     if not able.size:
         return
     chosen = _like_all(np.flatnonzero(able.any(axis=1)), logits.shape[1])
-    values = _values(logits[:, torch.from_numpy(chosen)], _layout(logits), resizing, *pixels)
+    layout = _layout(logits)
+    assert layout is not None
+    values = _values(logits[:, torch.from_numpy(chosen)], layout, resizing, *pixels)
     labels[tuple(pixels)] = chosen[np.where(able[chosen], values, -np.inf).argmax(axis=0)]
 
 
