@@ -66,7 +66,7 @@ def measure(form: str, logits: Tensor, size: tuple[int, int], *, repeats: int) -
     """Measure both ways in turns, after comparing their maps.
 
     Args:
-        form: One of `FORMS`.
+        form: Entry of `FORMS`.
         logits: ``(1, C, H, W)``.
         size: Height and width of the map.
         repeats: Timed calls of each way.
