@@ -21,6 +21,7 @@ import numpy as np
 from lvt_predict import boxes as ops
 from lvt_predict.errors import UserError
 from lvt_predict.images import normalize, require_input, sides
+from lvt_predict.label_map import largest_resized, resize_matrix
 from lvt_predict.manifest import MANIFEST, read_manifest, require_unchanged
 from lvt_predict.model import ExportedModel
 from lvt_predict.panoptic_manifest import PARTS, require_settings
@@ -182,9 +183,9 @@ class PanopticPipeline:
     ) -> np.ndarray:
         """Find the best class of each pixel ``(H, W)``; the last of the logits stands for all things."""
         rows, columns = (
-            ops.resize_matrix(logits.shape[1 + i], images.shape[2 + i], extent[i], size[i]) for i in (0, 1)
+            resize_matrix(logits.shape[1 + i], images.shape[2 + i], extent[i], size[i]) for i in (0, 1)
         )
-        return ops.largest_resized(logits, rows, columns)
+        return largest_resized(logits, rows, columns)
 
     def fuse(
         self, instances: Instances, masks: np.ndarray, boxes: np.ndarray, stuff: np.ndarray

@@ -15,12 +15,14 @@ from lvt_seg.datasets import ImageMaskDataset  # noqa: E402
 from lvt_seg.head import LVTSegFormerHead  # noqa: E402
 from lvt_seg.metrics import SegmentationMetric  # noqa: E402
 from lvt_seg.pictures import PicturesHook  # noqa: E402
+from lvt_seg.segmentor import LabelEncoderDecoder  # noqa: E402
 from lvt_seg.transforms import AlignedResize, LoadMask  # noqa: E402
 
 __all__ = [
     "AlignedResize",
     "ImageMaskDataset",
     "LVTSegFormerHead",
+    "LabelEncoderDecoder",
     "LoadImage",
     "LoadMask",
     "OpenMMLabLVT",

@@ -45,13 +45,16 @@ def check_names(cfg: Config, option: str) -> None:
                 raise UserError(f"{option}: {other} and {entry['img_path']} would have one output")
 
 
+MASK_STEPS = ("LoadAnnotations", "LoadMask")
+
+
 def load_mask_steps(pipeline: Sequence) -> list[dict]:
-    """List the ``LoadMask`` steps of a pipeline and of the pipelines inside of its steps."""
+    """List the `LoadMask` steps of a pipeline, by both of their names, and of the pipelines inside."""
     found = []
     for step in pipeline:
         if isinstance(step, (list, tuple)):
             found += load_mask_steps(step)
-        elif step["type"] == "LoadMask":
+        elif step["type"] in MASK_STEPS and "num_classes" in step:
             found.append(step)
         else:
             found += load_mask_steps(step.get("transforms", ()))
@@ -72,7 +75,9 @@ def _check_dataset(settings: dict, num_classes: int, loader: str) -> None:
         raise UserError(f"model.decode_head.num_classes={num_classes}: {loader} has {len(classes)} classes")
     for step in load_mask_steps(settings.get("pipeline", ())):
         if step["num_classes"] != num_classes:
-            raise UserError(f"LoadMask.num_classes={step['num_classes']}: {loader} has {num_classes} classes")
+            raise UserError(
+                f"{step['type']}.num_classes={step['num_classes']}: {loader} has {num_classes} classes"
+            )
     entries = dataset.load_data_list()
     if not entries:
         raise UserError(f"{loader}: {dataset.data_prefix['img_path']} holds no {dataset.img_suffix} images")

@@ -12,6 +12,7 @@ from lvt_core.errors import CommandParser, UserError
 from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.commands import datasets_of, metric_of
 from lvt_seg.checks import check_data as check_data, check_names as check_names
+from lvt_seg.segmentor import labels_only
 from lvt_seg.speed import (
     COST_SIZE as COST_SIZE,
     build_model as build_model,
@@ -54,7 +55,9 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
             raise UserError(f"--tta: {args.config} has no tta_pipeline and tta_model")
         for dataset in datasets:
             dataset.pipeline = cfg.tta_pipeline
-        cfg.model = {**cfg.tta_model, "module": cfg.model}
+        cfg.model = {**cfg.tta_model, "module": cfg.model}  # adds up logits
+    else:
+        cfg.model = labels_only(cfg.model)
     if args.format_only:
         if args.out is None:
             raise UserError("--format-only: requires --out DIR")

@@ -21,13 +21,14 @@ from mmseg.structures import SegDataSample
 from lvt_core import complexity
 from lvt_core.timing import Timing, hardware, seconds_of
 from lvt_seg.checks import check_data
+from lvt_seg.segmentor import labels_only
 
 COST_SIZE = (512, 512)
 
 
 def build_model(cfg: Config) -> Any:
     """Build the network of a config, in evaluation mode."""
-    return MODELS.build({**cfg.model, "train_cfg": None}).eval()
+    return MODELS.build({**labels_only(cfg.model), "train_cfg": None}).eval()
 
 
 def measure(model: Any, samples: Iterable[dict], args: Namespace) -> Iterator[str]:

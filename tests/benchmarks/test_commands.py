@@ -15,6 +15,7 @@ COMMANDS = (
     "benchmarks.network.token_labels",
     "benchmarks.network.peers",
     "benchmarks.deploy",
+    "benchmarks.deploy.label_map",
     "benchmarks.deploy.runtimes",
     "benchmarks.deploy.process_memory",
     "benchmarks.deploy.fresh_environments",

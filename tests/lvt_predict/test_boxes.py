@@ -7,7 +7,6 @@ import pytest
 import torch
 from torchvision.ops import batched_nms, nms, roi_align
 
-from lvt_det.models.semantic_head import resize_matrix
 from lvt_predict import boxes as ops
 
 
@@ -88,13 +87,3 @@ def test_masks_are_pasted_as_mmdetection_does(box: tuple[float, ...]) -> None:
     assert (rows, columns) == tuple(slice(int(place.start), int(place.stop)) for place in places)
     # A pixel in the very middle of a box without extent is 0 / 0 there: below every threshold.
     np.testing.assert_allclose(actual, wanted[0].nan_to_num(0).numpy(), atol=2e-5)
-
-
-def test_stuff_is_resized_as_in_the_network() -> None:
-    for sizes in ((40, 160, 151, 120), (24, 96, 96, 96), (16, 64, 50, 333), (40, 160, 160, 7)):
-        matrix = ops.resize_matrix(*sizes)
-        np.testing.assert_allclose(matrix, resize_matrix(*sizes).numpy(), atol=3e-5)
-        columns = ops.resize_matrix(12, 48, 47, 31)
-        maps = np.random.default_rng(0).normal(size=(5, sizes[0], 12)).astype(np.float32)
-        expected = (matrix @ maps @ columns.T).argmax(axis=0)
-        np.testing.assert_array_equal(ops.largest_resized(maps, matrix, columns), expected)

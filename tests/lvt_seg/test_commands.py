@@ -246,7 +246,7 @@ def test_the_written_config_averages_over_its_own_sizes(config: Path) -> None:
     cfg = load_config(config)
     steps = cfg.tta_pipeline[1].transforms
     assert [step.scale for step in steps[0]][2] == (256, 64)
-    assert load_mask_steps(cfg.tta_pipeline) == [{"type": "LoadMask", "num_classes": 3}]
+    assert load_mask_steps(cfg.tta_pipeline) == [{"type": "LoadAnnotations", "num_classes": 3}]
 
 
 def test_outputs_of_one_name_and_masks_of_another_count(config: Path, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_outputs_of_one_name_and_masks_of_another_count(config: Path, tmp_path: 
         "train_dataloader.dataset.pipeline.1.num_classes=9",
         ok=False,
     )
-    assert "LoadMask.num_classes=9: train_dataloader has 3 classes" in sentence(done)
+    assert "LoadAnnotations.num_classes=9: train_dataloader has 3 classes" in sentence(done)
 
 
 def test_checkpoints_run_no_code(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from lvt_core.class_names import imagenet_names, match_classes
 from lvt_core.errors import UserError
 from lvt_core.semantic.iou import count_pairs, iou
 from lvt_core.semantic.label_map import IGNORED, MAX_CLASSES, read_label_map
+from lvt_core.semantic.resized import Resizing, label_map
 from lvt_predict.pictures import SUFFIXES, read_picture
 
 CALIBRATION_IMAGES = 128
@@ -246,8 +247,7 @@ class LabelMaps(JudgedImages):
         if output.ndim == 3:  # classes: the graph has the argmax
             labels = F.interpolate(output[:, None].float(), truth.shape, mode="nearest")[:, 0]
             return labels[0].to(torch.uint8).numpy()
-        logits = F.interpolate(output, truth.shape, mode="bilinear", align_corners=False)
-        return logits[0].argmax(dim=0).to(torch.uint8).numpy()
+        return label_map(output, Resizing(truth.shape))[0].to(torch.uint8).numpy()
 
     def agreement(self, found: np.ndarray, expected: np.ndarray) -> float:
         return float((found == expected).mean())
