@@ -214,3 +214,21 @@ def test_images_outside_of_class_folders_are_no_class(copy: Path, tmp_path: Path
     image.rename(copy / "train" / "stray.png")
     message = sentence(run(*train_command(copy, tmp_path), ok=False))
     assert message.endswith("stray.png: is in no class folder; the folder of an image is its class")
+
+
+class _Touches:
+    """An object that writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+def test_a_class_map_runs_no_code(folder: Path, tmp_path: Path) -> None:
+    path, touched = tmp_path / "map.pkl", tmp_path / "touched"
+    path.write_bytes(pickle.dumps({"class_0": 0, "class_1": _Touches(touched)}))
+    done = run(*train_command(folder, tmp_path, "--class-map", path), ok=False)
+    assert "which could run code" in sentence(done)
+    assert not touched.exists()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from timm.data.readers.class_map import load_class_map
+from typing import Any, NoReturn
 
 from lvt_classify.options.groups import DataOptions
 from lvt_core.class_names import IMAGENET_CLASSES, imagenet_names, match_classes, shown
@@ -155,15 +154,27 @@ def read_class_map(file: str, *folders: str) -> dict[Any, int]:
     if path.suffix.lower() == ".txt":
         return _read_lines(file, path)
     try:
-        content = load_class_map(str(path))
+        with path.open("rb") as opened:
+            content = _PlainUnpickler(opened).load()
     except Exception as error:  # a damaged pickle raises nearly anything
         raise UserError(
             f"--class-map {file}: must be a .txt file with a name per line, or a .pkl file of a dict of "
             f"names and indices ({error or type(error).__name__})"
         ) from error
-    if not content or not all(type(index) is int and index >= 0 for index in content.values()):
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(type(index) is int and index >= 0 for index in content.values())
+    ):
         raise UserError(f"--class-map {file}: must give each name an index, a whole number from 0 on")
     return content
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reader of dicts, texts and numbers: any other object could run code."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which could run code")
 
 
 def _read_lines(file: str, path: Path) -> dict[Any, int]:
