@@ -276,3 +276,14 @@ def test_checkpoints_run_no_code(tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "x": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(CheckpointError, match="rejected"):
         content(tmp_path / "evil.pth")
+
+
+def test_resume_in_a_config_continues_the_run(config: Path, tmp_path: Path) -> None:
+    options = ["--no-validate", "--cfg-options", "default_hooks.checkpoint.interval=2"]
+    train(config, tmp_path / "run", *options)
+    (tmp_path / "run/iter_4.pth").unlink()
+    (tmp_path / "run/last_checkpoint").write_text(str(tmp_path / "run/iter_2.pth"))
+    config.write_text(config.read_text() + "\nresume = True\n")
+    done = train(config, tmp_path / "run", *options)
+    assert "resumed epoch: 0, iter: 2" in done.stdout + done.stderr
+    assert (tmp_path / "run/iter_4.pth").exists()

@@ -10,7 +10,12 @@ config=$1
 checkpoint=$2
 processes=$3
 shift 3
+set -- --nproc-per-node="$processes" -m lvt_core.openmmlab.tools.test "$config" "$checkpoint" --launcher pytorch "$@"
+if [ -z "$NNODES$NODE_RANK$MASTER_ADDR$PORT" ]; then # any free port, so that two jobs can run on one machine
+    set -- --standalone "$@"
+else
+    set -- --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" \
+        --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" "$@"
+fi
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # torchrun would choose the same with a long warning
-exec torchrun --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" --nproc-per-node="$processes" \
-    --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" \
-    -m lvt_core.openmmlab.tools.test "$config" "$checkpoint" --launcher pytorch "$@"
+exec torchrun "$@"

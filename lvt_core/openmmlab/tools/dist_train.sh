@@ -9,7 +9,12 @@ fi
 config=$1
 processes=$2
 shift 2
+set -- --nproc-per-node="$processes" -m lvt_core.openmmlab.tools.train "$config" --launcher pytorch "$@"
+if [ -z "$NNODES$NODE_RANK$MASTER_ADDR$PORT" ]; then # any free port, so that two jobs can run on one machine
+    set -- --standalone "$@"
+else
+    set -- --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" \
+        --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" "$@"
+fi
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # torchrun would choose the same with a long warning
-exec torchrun --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" --nproc-per-node="$processes" \
-    --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" \
-    -m lvt_core.openmmlab.tools.train "$config" --launcher pytorch "$@"
+exec torchrun "$@"
