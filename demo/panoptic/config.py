@@ -19,13 +19,13 @@ max_epochs = 2
 lr = 1.5e-3
 
 train_pipeline = [  # scenes come in every colour: nothing to augment
-    dict(type="LoadImage"),
+    dict(type="LoadImageFromFile"),
     dict(type="LoadPanoptic"),
     dict(type="Resize", scale_factor=1.0),
     dict(type="PackDetInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadImage"),
+    dict(type="LoadImageFromFile"),
     dict(type="Resize", scale_factor=1.0),
     dict(type="PackPanoptic"),
 ]

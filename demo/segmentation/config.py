@@ -14,8 +14,9 @@ palette += [[70, 225, 215], [100, 175, 255], [150, 130, 255], [215, 110, 255], [
 max_iters = 650
 lr = 3e-3
 
-load = [dict(type="LoadImage"), dict(type="LoadMask", num_classes=num_classes)]
+load = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", num_classes=num_classes)]
 pipeline = [*load, dict(type="PackSegInputs")]  # scenes come in every colour: nothing to augment
+train_pipeline = test_pipeline = pipeline
 tta_pipeline = None
 common = dict(
     _delete_=True,

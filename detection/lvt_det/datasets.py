@@ -50,6 +50,18 @@ class PanopticDataset(CocoPanopticDataset):
             _require_files(maps, listed, self.ann_file)
         return [self._entry(image) for image in images]
 
+    def filter_data(self) -> list[dict[str, Any]]:
+        """Keep training images of ``min_size`` or more that have a thing, which may be a crowd."""
+        options = {} if self.test_mode else self.filter_cfg or {}
+        smallest, need_things = options.get("min_size", 0), options.get("filter_empty_gt", False)
+        num_things = len(self.metainfo["thing_classes"])
+        return [
+            entry
+            for entry in self.data_list
+            if min(entry["width"], entry["height"]) >= smallest
+            and (not need_things or any(s["category"] < num_things for s in entry["segments_info"]))
+        ]
+
     def _entry(self, image: AnnotatedImage) -> dict[str, Any]:
         maps = self.data_prefix.get("seg")
         num_things = len(self.metainfo["thing_classes"])

@@ -114,7 +114,7 @@ def settings(
     """Make the sections of a config from its values; `OwnData` explains them."""
     scale = (long_side, short_side)
     train_scales = [(long_side, round(0.8 * short_side)), scale]
-    load: dict[str, Any] = {"type": "LoadImage"}
+    load: dict[str, Any] = {"type": "LoadImageFromFile"}
     train_pipeline: list[dict[str, Any]] = [
         load,
         {"type": "LoadPanoptic"},

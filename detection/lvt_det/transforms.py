@@ -12,6 +12,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 
 from lvt_core.errors import UserError
+from lvt_core.openmmlab.transforms import LoadImage
 from lvt_core.panoptic.quality import VOID, check_map, read_map, segment_boxes
 
 IGNORED = 255
@@ -73,3 +74,7 @@ class PackPanoptic(PackDetInputs):
 
     def __init__(self) -> None:
         super().__init__(meta_keys=TEST_KEYS + TRUTH_KEYS)
+
+
+# mmdetection's own name, which its inferencer looks for.
+TRANSFORMS.register_module(name="LoadImageFromFile", module=LoadImage, force=True)

@@ -1,9 +1,17 @@
 """The glue to OpenMMLab: the backbone on its root registry, safe checkpoints, and the commands' common part.
 
 Nothing else in `lvt_core` imports it, and it is imported only by those who run mmsegmentation or
-mmdetection. Importing it registers the backbone ``LVT`` with mmengine, where both find it.
+mmdetection. Importing it registers the backbone ``LVT`` with mmengine, where both find it, and provides the
+operators that mmdetection cannot be imported without.
 """
 
+from mmengine.config.utils import MODULE2PACKAGE
+
 from lvt_core.openmmlab.backbone import OpenMMLabLVT
+from lvt_core.openmmlab.ops import provide_compiled_operators
+
+# mmengine looks for these packages under the names of unmaintained distributions.
+MODULE2PACKAGE.update(mmseg="mmseg", mmdet="mmdet")
+provide_compiled_operators()
 
 __all__ = ["OpenMMLabLVT"]

@@ -21,7 +21,7 @@ class OpenMMLabLVT(LVT):
     In a config::
 
         backbone=dict(type="LVT", drop_path_rate=0.1,
-                      init_cfg=dict(type="Pretrained", checkpoint="pretrained/lvt.pth"))
+                      init_cfg=dict(type="Pretrained", checkpoint="pretrained/backbone.pth"))
 
     Args:
         out_indices: Stages whose maps are returned, from 0, rising. Stages after the last one do not run.

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
-from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
@@ -83,9 +82,6 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
     Raises:
         UserError: The file is missing, or it or the options are not a config.
     """
-    # mmengine looks for these packages under the names of unmaintained distributions.
-    for name in ("mmseg", "mmdet"):
-        MODULE2PACKAGE[name] = name
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such config")
@@ -258,6 +254,8 @@ def _choose_start(cfg: Config, args: Namespace) -> None:
     """Choose the start: a run to continue, else a whole model's weights, else the config's own."""
     load_from = args.load_from or cfg.get("load_from")
     resume = args.resume
+    if resume is None and cfg.get("resume"):  # as mmengine reads it: load_from names the run, if it is there
+        resume = AUTO if args.load_from else cfg.get("load_from") or AUTO
     if resume == AUTO:
         resume = find_latest_checkpoint(cfg.work_dir)
         if resume is None:

@@ -11,6 +11,7 @@ from mmseg.registry import DATASETS
 
 from lvt_core.errors import UserError
 from lvt_core.openmmlab.commands import datasets_of
+from lvt_seg.datasets import output_name
 
 
 def check_data(cfg: Config, loaders: Sequence[str]) -> None:
@@ -32,17 +33,22 @@ def check_data(cfg: Config, loaders: Sequence[str]) -> None:
 
 
 def check_names(cfg: Config, option: str) -> None:
-    """Reject two test images of one name: outputs are named like their images.
+    """Reject two test images whose outputs would have one name.
 
     Raises:
-        UserError: Two images of one name are in different folders.
+        UserError: Two images have one path in their data sets' folders, but for the suffix.
     """
+    folders, seen = image_folders(cfg), dict[Path, str]()
     for dataset in datasets_of(cfg.test_dataloader.dataset):
-        seen: dict[str, str] = {}
         for entry in _build(dataset).load_data_list():
-            other = seen.setdefault(Path(entry["img_path"]).stem, entry["img_path"])
+            other = seen.setdefault(output_name(entry["img_path"], folders), entry["img_path"])
             if other != entry["img_path"]:
                 raise UserError(f"{option}: {other} and {entry['img_path']} would have one output")
+
+
+def image_folders(cfg: Config) -> list[str]:
+    """Return the folders of images of the test data, below which outputs keep the images' paths."""
+    return [_build(dataset).data_prefix["img_path"] for dataset in datasets_of(cfg.test_dataloader.dataset)]
 
 
 MASK_STEPS = ("LoadAnnotations", "LoadMask")

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from lvt_core.errors import CommandParser, UserError
 from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.commands import datasets_of, metric_of
-from lvt_seg.checks import check_data as check_data, check_names as check_names
+from lvt_seg.checks import check_data as check_data, check_names as check_names, image_folders
 from lvt_seg.segmentor import labels_only
 from lvt_seg.speed import (
     COST_SIZE as COST_SIZE,
@@ -70,8 +70,10 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
     if args.out:
         require_writable_folder(args.out)
         metric.output_dir = args.out
+        metric.image_folders = image_folders(cfg)
     if args.show_dir:
-        cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "PicturesHook", "folder": args.show_dir}]
+        hook = {"type": "PicturesHook", "folder": args.show_dir, "image_folders": image_folders(cfg)}
+        cfg.custom_hooks = [*cfg.get("custom_hooks", []), hook]
 
 
 def _without_masks(pipeline: list) -> list:

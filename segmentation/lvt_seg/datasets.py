@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmseg.datasets import BaseSegDataset
@@ -95,6 +95,13 @@ def files_by_name(folder: str | Path, suffixes: tuple[str, ...], kind: str) -> d
     if not found:
         raise UserError(f"{folder}: holds no {kind} ({', '.join(suffixes)})")
     return found
+
+
+def output_name(image: str | Path, folders: Sequence[str]) -> Path:
+    """Return the name of an image's output, without suffix: its path in the folder that holds it."""
+    path = Path(image)
+    inside = next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
+    return path.relative_to(inside).with_suffix("")
 
 
 def left_out(folder: str | Path, suffixes: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from lvt_core.files import write_text, write_whole
 from lvt_core.semantic.iou import areas, count_pairs
+from lvt_seg.datasets import output_name
 
 
 @METRICS.register_module()
@@ -31,15 +32,22 @@ class SegmentationMetric(IoUMetric):
             (``null`` for a class that is neither there nor predicted).
         output_dir: Folder for the predictions in the evaluation server's format: PNG files named like the
             images, with the numbers of the data set's own masks.
+        image_folders: Folders of images; files below them keep their path.
         options: Options of `IoUMetric`.
     """
 
     def __init__(
-        self, *, results_file: str | None = None, output_dir: str | None = None, **options: Any
+        self,
+        *,
+        results_file: str | None = None,
+        output_dir: str | None = None,
+        image_folders: Sequence[str] = (),
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.results_file = results_file
         self.predictions = output_dir
+        self.image_folders = image_folders
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count a batch's pixels, and write its predictions."""
@@ -54,7 +62,9 @@ class SegmentationMetric(IoUMetric):
     def _write(self, sample: dict, labels: np.ndarray) -> None:
         """Write a prediction in the numbers of the data set's masks."""
         picture = Image.fromarray((labels + int(sample.get("reduce_zero_label", False))).astype(np.uint8))
-        path = Path(self.predictions or "") / f"{Path(sample['img_path']).stem}.png"
+        name = output_name(sample["img_path"], self.image_folders)
+        path = Path(self.predictions or "", name).with_name(f"{name.name}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, partial(picture.save, format="PNG"))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

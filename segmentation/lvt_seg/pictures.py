@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
-from PIL import Image, ImageOps
 
 from lvt_core.files import require_writable_folder, write_whole
 from lvt_core.visualize import segmentation_picture
+from lvt_predict.pictures import read_picture
+from lvt_seg.datasets import output_name
 
 
 @HOOKS.register_module()
@@ -21,11 +21,13 @@ class PicturesHook(Hook):
     """Write image, prediction, truth and errors of every tested image, side by side.
 
     Args:
-        folder: Where to write ``<image's name>.png``; made if it is not there.
+        folder: Folder to write ``<image's name>.png`` into; made if it does not exist.
+        image_folders: Folders of images; pictures of files below them keep their path.
     """
 
-    def __init__(self, *, folder: str) -> None:
+    def __init__(self, *, folder: str, image_folders: Sequence[str] = ()) -> None:
         self.folder = require_writable_folder(folder)
+        self.image_folders = image_folders
 
     def after_test_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
@@ -34,11 +36,13 @@ class PicturesHook(Hook):
         meta = runner.test_dataloader.dataset.metainfo
         for sample in outputs or ():
             picture = segmentation_picture(
-                np.asarray(ImageOps.exif_transpose(Image.open(sample.img_path)).convert("RGB")),
+                np.asarray(read_picture(sample.img_path)),
                 sample.pred_sem_seg.data.squeeze().cpu().numpy(),
                 sample.gt_sem_seg.data.squeeze().cpu().numpy() if "gt_sem_seg" in sample else None,
                 classes=meta["classes"],
                 palette=meta["palette"],
             )
-            path = self.folder / f"{Path(sample.img_path).stem}.png"
+            name = output_name(sample.img_path, self.image_folders)
+            path = (self.folder / name).with_name(f"{name.name}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, partial(picture.save, format="PNG"))

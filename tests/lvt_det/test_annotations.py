@@ -63,3 +63,27 @@ def test_json_of_any_odd_type_ends_in_a_sentence(splits, room: str, field: str, 
         assert str(error).startswith(splits[0].annotations)
     else:
         assert (field, odd) in [("isthing", True), ("segments_info", []), ("file_name", "x")]
+
+
+def test_images_whose_only_things_are_crowds_are_kept(splits) -> None:
+    from lvt_det.datasets import PanopticDataset
+    from lvt_det.transforms import LoadPanoptic
+
+    def crowd(content) -> None:
+        for segment in content["annotations"][0]["segments_info"]:
+            segment["iscrowd"] = 1
+
+    split, names = splits[0], ["box", "square", "sky", "grass"]
+    edit_json(split.annotations, crowd)
+    data = PanopticDataset(
+        ann_file=split.annotations,
+        data_prefix={"img": split.images, "seg": split.maps},
+        metainfo={"classes": names, "thing_classes": names[:2], "stuff_classes": names[2:]},
+        filter_cfg={"filter_empty_gt": True, "min_size": 32},
+        pipeline=[],
+        serialize_data=False,
+    )
+    first = data.data_list[0]
+    assert first["instances"] == [] and len(data) == 4
+    sample = LoadPanoptic().transform({**first, "ori_shape": (first["height"], first["width"])})
+    assert len(sample["gt_bboxes"]) == len(sample["gt_masks"]) == 0

@@ -101,7 +101,8 @@ def test_recipe(path, lr: float, times: int, scales: tuple[int, int]) -> None:
     assert [tuple(scale) for scale in found] == [(1333, side) for side in scales]
     assert [step.prob for step in dataset.pipeline if step.type == "RandomFlip"] == [0.5]
     assert cfg.test_dataloader.dataset.pipeline[1].scale == (1333, 800)
-    assert cfg.model.backbone.drop_path_rate == 0.1 and cfg.checkpoint == "pretrained/lvt.pth"
+    assert cfg.model.backbone.drop_path_rate == 0.0
+    assert cfg.checkpoint == "pretrained/lvt_imagenet_pretrained.pth.tar"
     assert load_config(path).model.backbone.init_cfg == {"type": "Pretrained", "checkpoint": cfg.checkpoint}
 
 

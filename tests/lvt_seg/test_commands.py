@@ -254,8 +254,13 @@ def test_outputs_of_one_name_and_masks_of_another_count(config: Path, tmp_path: 
     for kind in ("images", "masks"):
         (tmp_path / kind / "val/deep").mkdir()
         Image.open(tmp_path / kind / "val/p00.png").save(tmp_path / kind / "val/deep/p00.png")
-    done = seg("tools/test.py", config, checkpoint, "--out", tmp_path / "o", ok=False)
-    assert "--out: " in sentence(done) and "would have one output" in sentence(done)
+    folders = ["--out", tmp_path / "o", "--show-dir", tmp_path / "p", "--work-dir", tmp_path / "t"]
+    seg("tools/test.py", config, checkpoint, *folders)
+    for folder in ("o", "p"):
+        written = {
+            path.relative_to(tmp_path / folder).as_posix() for path in (tmp_path / folder).rglob("*.png")
+        }
+        assert written == {"p00.png", "p01.png", "p02.png", "deep/p00.png"}
     done = train(
         config,
         tmp_path / "run",
@@ -276,3 +281,14 @@ def test_checkpoints_run_no_code(tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "x": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(CheckpointError, match="rejected"):
         content(tmp_path / "evil.pth")
+
+
+def test_resume_in_a_config_continues_the_run(config: Path, tmp_path: Path) -> None:
+    options = ["--no-validate", "--cfg-options", "default_hooks.checkpoint.interval=2"]
+    train(config, tmp_path / "run", *options)
+    (tmp_path / "run/iter_4.pth").unlink()
+    (tmp_path / "run/last_checkpoint").write_text(str(tmp_path / "run/iter_2.pth"))
+    config.write_text(config.read_text() + "\nresume = True\n")
+    done = train(config, tmp_path / "run", *options)
+    assert "resumed epoch: 0, iter: 2" in done.stdout + done.stderr
+    assert (tmp_path / "run/iter_4.pth").exists()

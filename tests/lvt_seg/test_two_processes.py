@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import torch
 from lvt_core import LVTConfig, SegFormer, save_checkpoint
 from lvt_core.checkpoint.read import read_checkpoint
 from tests.commands import ROOT, run
+from tests.seg_commands import TASK
 
 # Nothing random and no batch statistics: synchronised batch norm exists on GPUs only.
 PLAIN = """
@@ -78,3 +82,14 @@ def test_two_processes_test_as_one(config: Path, tmp_path: Path, monkeypatch) ->
         run(*words, *options, task=ROOT / "segmentation")
         found.append(json.loads(results.read_text()))
     assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_two_jobs_run_on_one_machine(config: Path, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    words = ["./tools/dist_train.sh", str(config), "1", "--no-validate", "--work-dir"]
+    jobs = [
+        subprocess.Popen([*words, str(tmp_path / name)], cwd=TASK, env={**os.environ, "PATH": path})
+        for name in ("a", "b")
+    ]
+    assert [job.wait(timeout=300) for job in jobs] == [0, 0]

@@ -11,13 +11,13 @@ _base_ = "../lvt/panoptic_fpn_lvt_fpn_1x_coco.py"
 max_epochs = 260
 scale = (416, 256)
 train_pipeline = [
-    dict(type="LoadImage"),
+    dict(type="LoadImageFromFile"),
     dict(type="LoadPanoptic"),
     dict(type="Resize", scale=scale, keep_ratio=True),
     dict(type="PackDetInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadImage"),
+    dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=scale, keep_ratio=True),
     dict(type="PackPanoptic"),
 ]

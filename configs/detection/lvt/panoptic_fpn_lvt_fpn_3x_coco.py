@@ -11,7 +11,7 @@ AdamW 3e-4, short sides from 640 to 800, and every epoch goes over the images th
 _base_ = "panoptic_fpn_lvt_fpn_1x_coco.py"
 
 train_pipeline = [
-    dict(type="LoadImage"),
+    dict(type="LoadImageFromFile"),
     dict(type="LoadPanoptic"),
     dict(type="RandomResize", scale=[(1333, 640), (1333, 800)], keep_ratio=True),
     dict(type="RandomFlip", prob=0.5),

@@ -1,8 +1,7 @@
 #!/bin/sh
 # Train on several processes: tools/dist_train.sh CONFIG PROCESSES [options of train.py]
 #
-# One node takes a free port; several: NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
-# Without a GPU the processes share the CPU.
+# Several nodes: NNODES, NODE_RANK, MASTER_ADDR and PORT on each. Without a GPU the processes share the CPU.
 if [ $# -lt 2 ]; then
     echo "usage: tools/dist_train.sh CONFIG PROCESSES [options of train.py]" >&2
     exit 2
@@ -10,12 +9,12 @@ fi
 config=$1
 processes=$2
 shift 2
-set -- -m lvt_core.openmmlab.tools.train "$config" --launcher pytorch "$@"
-if [ "${NNODES:-1}" = 1 ] && [ -z "$PORT$MASTER_ADDR" ]; then
-    set -- --standalone "$@" # takes a free port: several runs share a machine
+set -- --nproc-per-node="$processes" -m lvt_core.openmmlab.tools.train "$config" --launcher pytorch "$@"
+if [ -z "$NNODES$NODE_RANK$MASTER_ADDR$PORT" ]; then # any free port, so that two jobs can run on one machine
+    set -- --standalone "$@"
 else
     set -- --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" \
         --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" "$@"
 fi
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # torchrun would choose the same with a long warning
-exec torchrun --nproc-per-node="$processes" "$@"
+exec torchrun "$@"

@@ -53,7 +53,14 @@ def test_graphs_have_ordinary_operators_of_rank_four(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("runtime", "dynamic"), [("onnx", True), ("openvino", False), ("pt2", False), ("pt2", True)]
+    ("runtime", "dynamic"),
+    [
+        pytest.param("onnx", True, marks=pytest.mark.slow),
+        ("onnx", False),
+        ("openvino", False),
+        ("pt2", False),
+        ("pt2", True),
+    ],
 )
 def test_runtimes_give_what_the_model_gives(runtime: str, dynamic: bool, tmp_path: Path) -> None:
     model, folder = small_models()["lvt_cls"], tmp_path / "file"
@@ -187,7 +194,9 @@ def test_samples_are_checked_again(
         predict_sample.main()
 
 
-@pytest.mark.parametrize(("runtime", "dynamic"), [("onnx", True), ("coreml", False)])
+@pytest.mark.parametrize(
+    ("runtime", "dynamic"), [pytest.param("onnx", True, marks=pytest.mark.slow), ("coreml", False)]
+)
 def test_segmentation_gives_each_pixels_class(runtime: str, dynamic: bool, tmp_path: Path) -> None:
     for package in RUNTIMES[runtime].packages:
         pytest.importorskip(package)

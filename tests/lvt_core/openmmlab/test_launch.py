@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,6 @@ import lvt_core.openmmlab
 TOOLS = Path(lvt_core.openmmlab.__file__).parent / "tools"
 NODES = {"NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "host0"}
 SCRIPTS = [("train", ["config.py", "8"]), ("test", ["config.py", "weights.pth", "8"])]
-MODULE = "import sys, torch.distributed as dist\ndist.init_process_group('gloo')\ndist.barrier()\n"
-MODULE += "print('rank', dist.get_rank(), 'of', dist.get_world_size(), flush=True)\n"
-MODULE += "dist.get_rank() or sys.stdin.readline()\ndist.barrier()\n"
 
 
 def launched(folder: Path, name: str, words: list[str], variables: dict[str, str]) -> list[str]:
@@ -38,7 +34,6 @@ def launched(folder: Path, name: str, words: list[str], variables: dict[str, str
     ("variables", "expected"),
     [
         ({}, ["--standalone"]),
-        ({"NNODES": "1"}, ["--standalone"]),
         (
             {"PORT": "29501"},
             "--nnodes=1 --node-rank=0 --master-addr=127.0.0.1 --master-port=29501".split(),
@@ -49,43 +44,4 @@ def launched(folder: Path, name: str, words: list[str], variables: dict[str, str
 def test_one_node_stands_alone(
     tmp_path: Path, name: str, words: list[str], variables: dict[str, str], expected: list[str]
 ) -> None:
-    assert launched(tmp_path, name, words, variables) == ["--nproc-per-node=8", *expected]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "words"), SCRIPTS)
-def test_two_runs_share_a_machine(tmp_path: Path, name: str, words: list[str]) -> None:
-    """Start the second run while the first one waits; a module in place of the tool joins its processes."""
-    package = tmp_path / "lvt_core" / "openmmlab" / "tools"
-    package.mkdir(parents=True)
-    for folder in (package, package.parent, package.parent.parent):
-        (folder / "__init__.py").touch()
-    (package / f"{name}.py").write_text(MODULE)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(tmp_path)}  # before the real one
-    command = [str(TOOLS / f"dist_{name}.sh"), *words[:-1], "1"]
-    pipe, runs = subprocess.PIPE, []
-    try:
-        for _ in range(2):
-            run = subprocess.Popen(
-                command,
-                cwd=tmp_path,
-                env=environment,
-                stdin=pipe,
-                stdout=pipe,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            runs.append(run)
-            assert run.stdout is not None
-            lines = []
-            while "rank 0 of 1\n" not in lines:
-                lines.append(run.stdout.readline())
-                assert lines[-1], "".join(lines)
-        for run in runs:
-            run.communicate("\n", timeout=60)
-            assert run.returncode == 0
-    finally:
-        for run in runs:
-            run.terminate()
-            run.wait(timeout=60)
+    assert launched(tmp_path, name, words, variables) == [*expected, "--nproc-per-node=8"]

@@ -41,6 +41,7 @@ def test_free_sizes_have_names_also_in_the_outputs(tmp_path: Path) -> None:
     assert "height" in height and "width" in width and "s7" not in height + width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_the_batch_may_be_free_at_one_size(runtime: str, tmp_path: Path) -> None:
     export = Export("lvt_cls", (64, 96), free_batch=True, outputs="logits")
@@ -67,6 +68,7 @@ def test_outputs_are_named_by_kind(tmp_path: Path) -> None:
     assert axes(labels.input[0]) == [1, 3, 32, 32]
 
 
+@pytest.mark.slow
 def test_lower_precisions_keep_the_names(tmp_path: Path) -> None:
     for precision in ("fp16", "int8"):
         export = Export("lvt_cls", (32, 32), precision=precision, outputs="logits")
