@@ -12,7 +12,7 @@ import pytest
 from demo.commands import ROOT
 
 SMALLEST = (
-    "--processes 1 --scan-step 70 --train-per-scan 1 --epochs 1 --max-iters 40 --max-epochs 1 "
+    "--processes 1 --scan-step 60 --train-per-scan 1 --epochs 1 --max-iters 40 --max-epochs 1 "
     "--train-scenes 4 --val-scenes 2 --panoptic-train-scenes 4 --panoptic-val-scenes 2"
 )
 

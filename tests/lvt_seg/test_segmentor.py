@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
@@ -38,6 +39,7 @@ METAS = {
 
 
 def segmentors(**options):
+    init_default_scope("mmseg")  # another test may have left mmdetection's
     model = ConfigDict({**MODEL, **options})
     theirs, ours = (MODELS.build(each).eval() for each in (model, ConfigDict(labels_only(model))))
     ours.load_state_dict(theirs.state_dict())

@@ -20,6 +20,7 @@ from lvt_classify.seeds import seed_everything
 from lvt_classify.token_labels.labels import Labels
 from lvt_classify.training.metrics import AccuracyCounter
 from lvt_classify.training.precision import float32_head, head_layers
+from lvt_classify.training.quantization import join_ranges
 from lvt_classify.training.run_log import Progress
 from lvt_classify.training.tasks import TrainingTask
 from lvt_core.errors import UserError
@@ -146,8 +147,13 @@ def train_epoch(
 
 
 def average_statistics(training: Training) -> None:
-    """Give all ranks equal statistics of batch norm, as ``--dist-bn`` says, before validation and saving."""
+    """Give all ranks equal statistics before validation and saving.
+
+    Batch norm's follow ``--dist-bn``; ranges of ``--quantization-aware`` are joined.
+    """
     world, how = training.runtime.world, training.options.dist_bn
+    if world > 1 and training.options.quantization_aware:
+        join_ranges(training.model)  # the moving average shares them
     if world == 1 or how == "none":
         return
     models = [training.model] if training.ema is None else [training.model, training.ema.module]

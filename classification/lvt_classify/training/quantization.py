@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from lvt_core import LVT
@@ -121,6 +122,14 @@ def share_input_ranges(model: nn.Module, average: nn.Module) -> None:
     for module, averaged in zip(model.modules(), average.modules(), strict=True):
         if isinstance(module, InputRange):
             averaged.extremes = module.extremes
+
+
+def join_ranges(model: nn.Module) -> None:
+    """Give all processes the union of their ranges, in place: each has seen images of its own."""
+    for extremes in input_ranges(model).values():
+        spread = extremes * extremes.new_tensor((-1, 1))  # zero lies between the extremes
+        dist.all_reduce(spread, dist.ReduceOp.MAX)
+        extremes.copy_(spread * spread.new_tensor((-1, 1)))
 
 
 def _recomputes() -> bool:
