@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from PIL import Image, ImageOps
 
 from lvt_core.files import require_writable_folder, write_whole
 from lvt_core.visualize import panoptic_picture
 from lvt_det.metrics import read_truth, to_segments
+from lvt_predict.pictures import read_picture
 
 
 @HOOKS.register_module()
@@ -37,7 +37,7 @@ class PanopticPicturesHook(Hook):
             seen = to_segments(prediction, len(meta["classes"]))
             truth = read_truth(sample.metainfo) if sample.metainfo.get("seg_map_path") else None
             picture = panoptic_picture(
-                np.asarray(ImageOps.exif_transpose(Image.open(sample.img_path)).convert("RGB")),
+                np.asarray(read_picture(sample.img_path)),
                 (seen[0], {s.id: s.label for s in seen[1]}),
                 truth and (truth[0], {s.id: s.label for s in truth[1]}),
                 classes=meta["classes"],

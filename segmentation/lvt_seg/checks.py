@@ -10,6 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from lvt_core.errors import UserError
+from lvt_core.files import walk_files
 from lvt_core.openmmlab.commands import datasets_of
 from lvt_seg.datasets import output_name
 
@@ -88,7 +89,7 @@ def _check_dataset(settings: dict, num_classes: int, loader: str) -> None:
     if not entries:
         raise UserError(f"{loader}: {dataset.data_prefix['img_path']} holds no {dataset.img_suffix} images")
     if dataset.data_prefix.get("seg_map_path"):
-        there = {str(path) for path in Path(dataset.data_prefix["seg_map_path"]).rglob("*")}
+        there = {str(path) for path in walk_files(dataset.data_prefix["seg_map_path"])}
         for entry in entries:
             mask = entry["seg_map_path"]
             if str(Path(mask)) not in there:

@@ -61,7 +61,12 @@ class SegmentationMetric(IoUMetric):
 
     def _write(self, sample: dict, labels: np.ndarray) -> None:
         """Write a prediction in the numbers of the data set's masks."""
-        picture = Image.fromarray((labels + int(sample.get("reduce_zero_label", False))).astype(np.uint8))
+        numbers = self.dataset_meta.get("mask_values")
+        if numbers is None:
+            first = int(sample.get("reduce_zero_label", False))
+            numbers = range(first, first + len(self.dataset_meta["classes"]))
+        table = np.array(numbers, np.uint16 if max(numbers) > np.iinfo(np.uint8).max else np.uint8)
+        picture = Image.fromarray(table[labels])
         name = output_name(sample["img_path"], self.image_folders)
         path = Path(self.predictions or "", name).with_name(f"{name.name}.png")
         path.parent.mkdir(parents=True, exist_ok=True)

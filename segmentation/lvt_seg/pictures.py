@@ -37,8 +37,8 @@ class PicturesHook(Hook):
         for sample in outputs or ():
             picture = segmentation_picture(
                 np.asarray(read_picture(sample.img_path)),
-                sample.pred_sem_seg.data.squeeze().cpu().numpy(),
-                sample.gt_sem_seg.data.squeeze().cpu().numpy() if "gt_sem_seg" in sample else None,
+                sample.pred_sem_seg.data[0].cpu().numpy(),
+                sample.gt_sem_seg.data[0].cpu().numpy() if "gt_sem_seg" in sample else None,
                 classes=meta["classes"],
                 palette=meta["palette"],
             )

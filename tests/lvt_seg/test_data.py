@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.structures import PixelData
 from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.structures import SegDataSample
 from PIL import Image
 
 from lvt_core.errors import UserError
 from lvt_core.openmmlab.transforms import LoadImage
+from lvt_core.panoptic.quality import read_map
+from lvt_core.semantic.label_map import read_values
+from lvt_predict.pictures import read_picture
 from lvt_seg.datasets import ImageMaskDataset, match_pairs
+from lvt_seg.pictures import PicturesHook
 from lvt_seg.transforms import AlignedResize, LoadMask
 
 
@@ -160,3 +169,32 @@ def test_aligned_resize_interpolates_twice_as_published(tmp_path) -> None:
 def test_a_picture_of_one_column_is_resized() -> None:
     found = AlignedResize(scale=(256, 64)).transform({"img": np.zeros((1000, 1, 3), np.uint8)})["img"]
     assert found.shape == (256, 32, 3)
+
+
+@pytest.mark.parametrize("read", [read_values, read_map, read_picture])
+def test_a_picture_that_is_too_large_is_a_sentence(tmp_path, monkeypatch, read) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (40, 40)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match=r"large\.png: cannot be read as a picture"):
+        read(path)
+
+
+def test_a_map_that_a_viewer_turns_is_rejected(tmp_path) -> None:
+    path = tmp_path / "mask.png"
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.new("L", (4, 4)).save(path, exif=exif)
+    with pytest.raises(UserError, match="has the EXIF orientation 3; a map is read as it is stored"):
+        read_values(path)
+
+
+def test_an_image_of_one_row_is_drawn(tmp_path) -> None:
+    Image.new("RGB", (40, 1)).save(tmp_path / "row.png")
+    row = PixelData(data=torch.zeros(1, 1, 40, dtype=torch.long))
+    sample = SegDataSample(metainfo={"img_path": str(tmp_path / "row.png")})
+    sample.pred_sem_seg, sample.gt_sem_seg = row, row
+    meta = {"classes": ("a", "b"), "palette": [[9, 9, 9], [99, 99, 99]]}
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo=meta)))
+    PicturesHook(folder=str(tmp_path / "show")).after_test_iter(runner, 0, outputs=[sample])
+    assert (tmp_path / "show/row.png").is_file()

@@ -113,3 +113,14 @@ def test_an_image_of_one_row_is_written(tmp_path) -> None:
     row = np.array([[0, 1, 1, 0]], np.uint8)
     evaluate([flat_sample(row, row)], output_dir=str(tmp_path))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "x.png")), row)
+
+
+def test_predictions_have_the_values_of_the_masks(tmp_path) -> None:
+    """Masks of 0 and 255, or of 16 bits, get predictions of the same values."""
+    metric = SegmentationMetric(iou_metrics=["mIoU"], output_dir=str(tmp_path))
+    labels = np.array([[0, 1], [1, 0]], np.uint8)
+    for values in ([0, 255], [7, 1000]):
+        metric.dataset_meta = {"classes": ("a", "b"), "mask_values": values}
+        metric.process({}, [flat_sample(labels, labels)])
+        written = np.asarray(Image.open(tmp_path / "x.png"))
+        np.testing.assert_array_equal(written, np.array(values)[labels])
