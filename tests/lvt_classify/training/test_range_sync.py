@@ -17,7 +17,7 @@ from lvt_classify.runtime import Runtime
 from lvt_classify.training.engine import Training, average_statistics
 from lvt_classify.training.quantization import InputRange
 
-EXTREMES = ((-1.0, 5.0), (-3.0, 2.0))  # by rank
+EXTREMES = ((-1.0, 5.0), (-3.0, 2.0))  # Computed by rank
 
 
 def average_on_a_rank(rank: int, folder: str) -> None:
