@@ -205,6 +205,12 @@ def _preprocessing(network: Network, opened: Opened, channels: int) -> dict[str,
     if channels != 3:  # there is no published mean and deviation: values stay unchanged
         fields |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
     if opened.name in CLASSIFIERS:
+        mode = opened.facts.pictures.get("crop_mode", "center")
+        if mode != "center":
+            note = (
+                "note: %s: was validated with crop_mode %r; the exported folder and its gate crop the centre"
+            )
+            logger.warning(note, network.source, mode)
         stored = {key: opened.facts.pictures.get(key) for key in ("mean", "std", "interpolation", "exif")}
         stored = {key: value for key, value in stored.items() if value is not None}
         return {"interpolation": "bicubic", **stored, **fields, "crop_pct": _crop_pct(network, opened)}
