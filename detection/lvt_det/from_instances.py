@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from lvt_core.errors import UserError
 from lvt_core.files import write_text, write_whole
-from lvt_core.panoptic.annotations import field_of, file_name_of, list_of, read_json
+from lvt_core.panoptic.annotations import field_of, file_name_of, is_crowd, list_of, read_json
 from lvt_core.panoptic.quality import VOID, ids_to_rgb
 from lvt_predict.pictures import opened_map
 
@@ -90,9 +90,12 @@ def _compose(
     for value in np.unique(labels[~np.isin(labels, NO_STUFF)]).tolist():
         listed[len(listed) + 1] = (first_stuff + value - 1, 0)
         ids[labels == value] = len(listed)
-    masks = [(entry, _mask(entry, size, place)) for entry in entries]
-    for entry, mask in sorted(masks, key=lambda m: (not m[0].get("iscrowd", 0), -int(m[1].sum()))):
-        listed[len(listed) + 1] = (entry["category_id"], int(entry.get("iscrowd", 0)))
+    masks = [
+        (entry["category_id"], is_crowd(entry, f"{place}: an annotation"), _mask(entry, size, place))
+        for entry in entries
+    ]
+    for category, crowded, mask in sorted(masks, key=lambda m: (not m[1], -int(m[2].sum()))):
+        listed[len(listed) + 1] = (category, int(crowded))
         ids[mask] = len(listed)
     segments = []
     for number, (category, crowd) in listed.items():

@@ -207,7 +207,7 @@ def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> lis
         if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
             raise UserError(f"{place}: segment {number} has bbox={box!r}, not [left, top, width, height]")
         seen.add(number)
-        crowd = bool(entry.get("iscrowd", 0))
+        crowd = is_crowd(entry, f"{place}: segment {number}")
         found.append(AnnotatedSegment(number, labels[category], crowd, tuple(box)))
     return found
 
@@ -224,6 +224,18 @@ def whole_of(entry: Mapping, field: str, what: str, place: Path | str) -> int:
             f"{place}: {what} has {field}={str(value)[:40]!r}; it must be a whole number, not negative"
         )
     return value
+
+
+def is_crowd(entry: Mapping, place: str) -> bool:
+    """Return whether an entry is a crowd; one without the field is not.
+
+    Raises:
+        UserError: The field is neither 0 nor 1: a text such as "0" would count as true.
+    """
+    value = entry.get("iscrowd", 0)
+    if not isinstance(value, int) or value not in (0, 1):
+        raise UserError(f"{place} has iscrowd={str(value)[:40]!r}; it must be 0 or 1")
+    return bool(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -46,7 +46,7 @@ def test_boxes_in_training_follow_from_the_map(splits) -> None:
         *(("images", field) for field in ("id", "height", "width", "file_name")),
         *(("annotations", field) for field in ("image_id", "file_name", "segments_info")),
         *(("categories", field) for field in ("id", "name", "isthing")),
-        *(("segments", field) for field in ("id", "category_id", "bbox")),
+        *(("segments", field) for field in ("id", "category_id", "bbox", "iscrowd")),
     ],
 )
 def test_json_of_any_odd_type_ends_in_a_sentence(splits, room: str, field: str, odd: object) -> None:
@@ -62,7 +62,12 @@ def test_json_of_any_odd_type_ends_in_a_sentence(splits, room: str, field: str, 
     except UserError as error:
         assert str(error).startswith(splits[0].annotations)
     else:
-        assert (field, odd) in [("isthing", True), ("segments_info", []), ("file_name", "x")]
+        assert (field, odd) in [
+            ("isthing", True),
+            ("segments_info", []),
+            ("file_name", "x"),
+            ("iscrowd", True),
+        ]
 
 
 def test_images_whose_only_things_are_crowds_are_kept(splits) -> None:

@@ -96,11 +96,19 @@ def test_recipe(path, lr: float, times: int, scales: tuple[int, int]) -> None:
     assert dataset.get("times", 1) == times
     dataset = dataset.get("dataset", dataset)
     assert dataset.filter_cfg == {"filter_empty_gt": True, "min_size": 32}
-    resize = next(step for step in dataset.pipeline if "Resize" in step.type)
-    found = resize.scale if isinstance(resize.scale, list) else [resize.scale] * 2
-    assert [tuple(scale) for scale in found] == [(1333, side) for side in scales]
-    assert [step.prob for step in dataset.pipeline if step.type == "RandomFlip"] == [0.5]
-    assert cfg.test_dataloader.dataset.pipeline[1].scale == (1333, 800)
+    assert cfg.optim_wrapper == {
+        "type": "OptimWrapper",
+        "_scope_": "mmdet",
+        "optimizer": {"type": "AdamW", "lr": lr, "weight_decay": 1e-4},
+    }
+    assert (optimizer.defaults["betas"], optimizer.defaults["eps"]) == ((0.9, 0.999), 1e-8)
+    image, fixed = {"type": "LoadImageFromFile"}, scales[0] == scales[1]
+    scale = (1333, scales[0]) if fixed else [(1333, side) for side in scales]
+    resize = {"type": "Resize" if fixed else "RandomResize", "scale": scale, "keep_ratio": True}
+    rest = [{"type": "RandomFlip", "prob": 0.5}, {"type": "PackDetInputs"}]
+    assert dataset.pipeline == [image, {"type": "LoadPanoptic"}, resize, *rest]
+    whole = {"type": "Resize", "scale": (1333, 800), "keep_ratio": True}
+    assert cfg.test_dataloader.dataset.pipeline == [image, whole, {"type": "PackPanoptic"}]
     assert cfg.model.backbone.drop_path_rate == 0.0
     assert cfg.checkpoint == "pretrained/lvt_imagenet_pretrained.pth.tar"
     assert load_config(path).model.backbone.init_cfg == {"type": "Pretrained", "checkpoint": cfg.checkpoint}

@@ -217,6 +217,10 @@ def test_instances_and_stuff_become_panoptic(instances: Path) -> None:
         (lambda c: c["annotations"][0].update(image_id=7), "image_id=7, but there is no such image"),
         (lambda c: c["annotations"][0].update(segmentation=[[1, 2]]), "neither polygons nor run lengths"),
         (lambda c: c["annotations"][0].pop("segmentation"), "an annotation has no 'segmentation'"),
+        (
+            lambda c: c["annotations"][0].update(iscrowd="0"),
+            "an annotation has iscrowd='0'; it must be 0 or 1",
+        ),
         (lambda c: c["images"][0].update(height=41), r"has \(40, 60\) pixels, the image has \(41, 60\)"),
         (lambda c: c["images"][0].update(file_name="b.jpg"), "b.png: no such picture"),
         (lambda c: c["images"][0].update(file_name="../stuff/a.jpg"), "must be a name inside of its folder"),

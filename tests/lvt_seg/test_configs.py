@@ -63,10 +63,33 @@ def test_recipe() -> None:
     assert cfg.model.backbone.drop_path_rate == 0.0 and cfg.model.decode_head.dropout_ratio == 0.1
     assert cfg.model.backbone.init_cfg.checkpoint == "pretrained/lvt_imagenet_pretrained.pth.tar"
     assert (cfg.default_hooks.checkpoint.interval, cfg.train_cfg.val_interval) == (4000, 16000)
-    crop = next(step for step in cfg.train_pipeline if step.type == "RandomCrop")
-    assert (crop.crop_size, crop.cat_max_ratio) == ((512, 512), 0.75)
+    assert cfg.optim_wrapper == {
+        "type": "OptimWrapper",
+        "_scope_": "mmseg",
+        "optimizer": {"type": "AdamW", "lr": 6e-5, "betas": (0.9, 0.999), "weight_decay": 0.01},
+        "paramwise_cfg": {
+            "custom_keys": {
+                "pos_block": {"decay_mult": 0.0},
+                "norm": {"decay_mult": 0.0},
+                "head": {"lr_mult": 10.0},
+            }
+        },
+    }
+    assert optim.optimizer.defaults["eps"] == 1e-8
+    image, mask = {"type": "LoadImageFromFile"}, {"type": "LoadAnnotations", "num_classes": 150}
+    assert cfg.train_pipeline == [
+        image,
+        mask,
+        {"type": "RandomResize", "scale": (2048, 512), "ratio_range": (0.5, 2.0), "keep_ratio": True},
+        {"type": "RandomCrop", "crop_size": (512, 512), "cat_max_ratio": 0.75},
+        {"type": "RandomFlip", "prob": 0.5},
+        {"type": "PhotoMetricDistortion"},
+        {"type": "PackSegInputs"},
+    ]
+    resize = {"type": "AlignedResize", "scale": (2048, 512)}
+    assert cfg.test_pipeline == [image, resize, mask, {"type": "PackSegInputs"}]
     assert cfg.train_dataloader.dataset.pipeline == cfg.train_pipeline
-    assert cfg.test_dataloader.dataset.pipeline[1] == {"type": "AlignedResize", "scale": (2048, 512)}
+    assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
     assert cfg.sync_bn == "torch"
     dataset = DATASETS.build({**cfg.train_dataloader.dataset, "lazy_init": True})
     assert len(dataset.metainfo["classes"]) == 150 and dataset.reduce_zero_label
