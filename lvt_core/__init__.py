@@ -6,13 +6,13 @@ Importing this package registers ``lvt`` and ``lvt_cls`` with timm.
 from lvt_core.backbone import LVT
 from lvt_core.checkpoint import LoadReport, load_checkpoint, save_checkpoint
 from lvt_core.checkpoint.read import CheckpointError
-from lvt_core.classifier import LVTClassifier, TokenLogits
+from lvt_core.classifiers.pooled_head import LVTPooled
+from lvt_core.classifiers.timm_models import lvt, lvt_cls
+from lvt_core.classifiers.token_head import LVTClassifier, TokenLogits
 from lvt_core.complexity import Complexity, complexity
 from lvt_core.config import LVTConfig
 from lvt_core.layers import CSA, RASA
-from lvt_core.pooled import LVTPooled
 from lvt_core.segformer import FoldedSegFormerHead, SegFormer, SegFormerHead, SegFormerLabels
-from lvt_core.timm_models import lvt, lvt_cls
 
 __all__ = [
     "CSA",

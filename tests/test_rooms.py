@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "benchmarks": {"demo", "lvt_core", "lvt_predict", "lvt_classify", "lvt_seg", "lvt_det"},
 }
 # Rooms of lvt_core, from the ground up; a module outside of them may import and be imported by any.
-FLOORS = ("layers", "backbone", "classifier", "checkpoint", "openmmlab", "export")
+FLOORS = ("layers", "backbone", "checkpoint", "classifiers", "openmmlab", "export")
 
 
 def tracked(pattern: str) -> list[Path]:
@@ -100,7 +100,7 @@ def test_rooms_show_few_modules() -> None:
     for path in tracked("*.py"):
         if path.parts[0] != "tests":
             rooms[path.parent] = rooms.get(path.parent, 0) + 1
-    limits = {Path("lvt_core"): 18, Path("lvt_core/export"): 8, Path("classification"): 3}
+    limits = {Path("lvt_core"): 12, Path("lvt_core/export"): 8, Path("classification"): 3}
     assert not {room: n for room, n in rooms.items() if n > limits.get(room, MOST_MODULES)}
 
 

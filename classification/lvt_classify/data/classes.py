@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lvt_classify.options.groups import DataOptions
-from lvt_core.class_names import IMAGENET_CLASSES, imagenet_names, match_classes, shown
+from lvt_core.checkpoint.class_names import IMAGENET_CLASSES, imagenet_names, match_classes, shown
 from lvt_core.errors import UserError
 from lvt_core.files import write_text
 

@@ -24,7 +24,7 @@ from lvt_classify.data.decode import UnreadableImage
 from lvt_classify.options.groups import DataOptions
 from lvt_classify.seeds import seed_sample
 from lvt_classify.token_labels.maps import label_path, read_label_map
-from lvt_core.class_names import shown
+from lvt_core.checkpoint.class_names import shown
 from lvt_core.errors import UserError
 from lvt_predict.pictures import SUFFIXES
 

@@ -20,7 +20,7 @@ from timm.data import create_transform
 from timm.data.readers.reader_image_folder import find_images_and_targets
 from torch.nn import functional as F
 
-from lvt_core.class_names import imagenet_names, match_classes
+from lvt_core.checkpoint.class_names import imagenet_names, match_classes
 from lvt_core.errors import UserError
 from lvt_core.semantic.iou import count_pairs, iou
 from lvt_core.semantic.label_map import IGNORED, MAX_CLASSES, read_label_map

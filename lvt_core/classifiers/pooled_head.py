@@ -6,9 +6,9 @@ import torch
 from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
+from lvt_core.classifiers.timm_classifier import TimmClassifier
 from lvt_core.config import LVTConfig
 from lvt_core.layers.init import init_linear_
-from lvt_core.timm_classifier import TimmClassifier
 
 
 class LVTPooled(TimmClassifier):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lvt_core import LVTClassifier, LVTConfig
-from lvt_core.mix_token import mix_box, sample_box, swap_box
+from lvt_core.classifiers.mix_token import mix_box, sample_box, swap_box
 from tests.small import SMALL
 
 

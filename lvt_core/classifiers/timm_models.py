@@ -11,10 +11,10 @@ from torch import nn
 
 from lvt_core.checkpoint import timm_filter
 from lvt_core.checkpoint.names import layout_of, rename_to_lvt
-from lvt_core.classifier import LVTClassifier
+from lvt_core.classifiers.pooled_head import LVTPooled
+from lvt_core.classifiers.timm_classifier import TimmClassifier
+from lvt_core.classifiers.token_head import LVTClassifier
 from lvt_core.config import LVTConfig
-from lvt_core.pooled import LVTPooled
-from lvt_core.timm_classifier import TimmClassifier
 
 __all__ = ["lvt", "lvt_cls"]
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from lvt_core.backbone import Stage, check_input_size
+from lvt_core.classifiers.mix_token import sample_box, swap_box
+from lvt_core.classifiers.timm_classifier import TimmClassifier
 from lvt_core.config import LVTConfig
 from lvt_core.layers import ClassBlock
 from lvt_core.layers.init import init_linear_
-from lvt_core.mix_token import sample_box, swap_box
-from lvt_core.timm_classifier import TimmClassifier
 
 MIX_SCALE = 8  # cells of the first stage's map (stride 4) per token of the last (stride 32)
 NUM_CLASS_BLOCKS = 2
