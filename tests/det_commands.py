@@ -20,6 +20,7 @@ from lvt_core.panoptic.quality import ids_to_rgb
 from lvt_det.own_config import Split
 from tests.commands import ROOT, run
 
+ODD = [None, True, 1.5, "x", [], [1], {}, {"a": 1}, float("nan"), 10**99]  # values of JSON
 TASK = ROOT / "detection"
 CONFIGS = ROOT / "configs" / "detection"
 # Neither in the order of their numbers, nor things first: ours must not care.

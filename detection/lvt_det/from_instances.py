@@ -14,8 +14,16 @@ from pycocotools import mask as coco_mask
 
 from lvt_core.errors import UserError
 from lvt_core.files import write_text, write_whole
-from lvt_core.panoptic.annotations import field_of, file_name_of, is_crowd, list_of, read_json
-from lvt_core.panoptic.quality import VOID, ids_to_rgb
+from lvt_core.panoptic.annotations import (
+    field_of,
+    file_name_of,
+    is_crowd,
+    list_of,
+    read_json,
+    text_of,
+    whole_of,
+)
+from lvt_core.panoptic.quality import VOID, ids_to_rgb, segment_boxes
 from lvt_predict.pictures import opened_map
 
 NO_STUFF = (0, 255)  # in a map of stuff
@@ -41,8 +49,8 @@ def write_panoptic(
     """
     path = Path(instances)
     content = read_json(path)
-    things = [
-        {"id": field_of(entry, "id", "a category", path), "name": field_of(entry, "name", "a category", path)}
+    things: list[dict[str, Any]] = [
+        {"id": whole_of(entry, "id", "a category", path), "name": text_of(entry, "name", "a category", path)}
         for entry in list_of(content, "categories", path)
     ]
     if maps.resolve() == Path(stuff_maps).resolve() or annotations.resolve() == path.resolve():
@@ -54,10 +62,10 @@ def write_panoptic(
     categories += [{"id": first_stuff + i, "name": name, "isthing": 0} for i, name in enumerate(stuff)]
     images = list_of(content, "images", path)
     known = {thing["id"] for thing in things}
-    by_image: dict[Any, list[Mapping]] = {field_of(image, "id", "an image", path): [] for image in images}
+    by_image: dict[Any, list[Mapping]] = {whole_of(image, "id", "an image", path): [] for image in images}
     for entry in list_of(content, "annotations", path):
-        image_id = field_of(entry, "image_id", "an annotation", path)
-        category = field_of(entry, "category_id", "an annotation", path)
+        image_id = whole_of(entry, "image_id", "an annotation", path)
+        category = whole_of(entry, "category_id", "an annotation", path)
         if image_id not in by_image:
             raise UserError(f"{path}: an annotation has image_id={image_id}, but there is no such image")
         if category not in known:
@@ -69,7 +77,7 @@ def write_panoptic(
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: two images would have the map {twice}")
     for image, name in zip(images, names, strict=True):
-        size = field_of(image, "height", "an image", path), field_of(image, "width", "an image", path)
+        size = whole_of(image, "height", "an image", path), whole_of(image, "width", "an image", path)
         labels = _read_stuff(Path(stuff_maps) / name, size, len(stuff))
         ids, segments = _compose(
             by_image[image["id"]], labels, first_stuff, size, f"{path}: image {image['id']}"
@@ -91,20 +99,18 @@ def _compose(
         listed[len(listed) + 1] = (first_stuff + value - 1, 0)
         ids[labels == value] = len(listed)
     masks = [
-        (entry["category_id"], is_crowd(entry, f"{place}: an annotation"), _mask(entry, size, place))
+        (entry["category_id"], is_crowd(entry, "an annotation", place), _mask(entry, size, place))
         for entry in entries
     ]
     for category, crowded, mask in sorted(masks, key=lambda m: (not m[1], -int(m[2].sum()))):
         listed[len(listed) + 1] = (category, int(crowded))
         ids[mask] = len(listed)
     segments = []
-    for number, (category, crowd) in listed.items():
-        rows, columns = np.nonzero(ids == number)
-        if len(rows):
-            left, top = int(columns.min()), int(rows.min())
-            box = [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top]
-            entry = {"id": number, "category_id": category, "iscrowd": crowd}
-            segments.append({**entry, "bbox": box, "area": len(rows)})
+    for number, box in segment_boxes(ids, list(listed)).items():
+        category, crowd = listed[number]
+        area = int((ids == number).sum())
+        entry = {"id": number, "category_id": category, "iscrowd": crowd}
+        segments.append({**entry, "bbox": list(box), "area": area})
     return ids, segments
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from typing import Any
 from lvt_core.errors import UserError
 from lvt_core.files import walk_files
 from lvt_core.panoptic.quality import VOID, Segment
+from lvt_predict.manifest import is_number, is_whole
 
-LARGEST = 2**63  # bound of numbers in a file, which NumPy must hold
+NUMBER_BOUND = 2**63  # NumPy must hold the numbers of a file
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def file_name_of(entry: Mapping, what: str, place: Path | str) -> str:
     Raises:
         UserError: The name is missing, or leads outside.
     """
-    name = field_of(entry, "file_name", what, place)
-    if not isinstance(name, str) or not name or os.path.isabs(name) or ".." in Path(name).parts:
+    name = text_of(entry, "file_name", what, place)
+    if os.path.isabs(name) or ".." in Path(name).parts:
         raise UserError(f"{place}: {what} has file_name={name!r}; it must be a name inside of its folder")
     return name
 
@@ -153,24 +153,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _categories(content: Mapping, path: Path) -> list[Category]:
-    found = []
+    categories = []
     for entry in list_of(content, "categories", path):
         number = whole_of(entry, "id", "a category", path)
-        name, is_thing = (field_of(entry, field, "a category", path) for field in ("name", "isthing"))
-        if not isinstance(name, str) or is_thing not in (0, 1):
-            raise UserError(
-                f"{path}: category {number} has name={name!r} and isthing={is_thing!r}; they must be a text "
-                "and 0 or 1"
-            )
-        found.append(Category(number, name, bool(is_thing)))
-    columns: dict[str, list] = {"id": [c.id for c in found], "name": [c.name for c in found]}
+        name = text_of(entry, "name", "a category", path)
+        is_thing = flag_of(entry, "isthing", "a category", path)
+        categories.append(Category(number, name, is_thing))
+    columns: dict[str, list] = {"id": [c.id for c in categories], "name": [c.name for c in categories]}
     for what, values in columns.items():
         if len(set(values)) != len(values):
             double = next(value for value in values if values.count(value) > 1)
             raise UserError(f"{path}: two categories have {what}={double!r}")
-    if not found:
+    if not categories:
         raise UserError(f"{path}: names no category")
-    return found
+    return categories
 
 
 def _labels(
@@ -191,7 +187,7 @@ def _labels(
 
 
 def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> list[AnnotatedSegment]:
-    found: list[AnnotatedSegment] = []
+    segments: list[AnnotatedSegment] = []
     seen = {VOID}
     for entry in list_of(annotation, "segments_info", place):
         number, category = (whole_of(entry, field, "a segment", place) for field in ("id", "category_id"))
@@ -204,12 +200,12 @@ def _segments(annotation: Mapping, labels: Mapping[int, int], place: str) -> lis
             raise UserError(
                 f"{place}: segment {number} has category_id={category!r}, which is not a class of the config"
             )
-        if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
             raise UserError(f"{place}: segment {number} has bbox={box!r}, not [left, top, width, height]")
         seen.add(number)
-        crowd = is_crowd(entry, f"{place}: segment {number}")
-        found.append(AnnotatedSegment(number, labels[category], crowd, tuple(box)))
-    return found
+        crowd = is_crowd(entry, f"segment {number}", place)
+        segments.append(AnnotatedSegment(number, labels[category], crowd, tuple(box)))
+    return segments
 
 
 def whole_of(entry: Mapping, field: str, what: str, place: Path | str) -> int:
@@ -219,27 +215,40 @@ def whole_of(entry: Mapping, field: str, what: str, place: Path | str) -> int:
         UserError: The field is missing, or has another type.
     """
     value = field_of(entry, field, what, place)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST:
+    if not is_whole(value, 0) or value >= NUMBER_BOUND:
         raise UserError(
             f"{place}: {what} has {field}={str(value)[:40]!r}; it must be a whole number, not negative"
         )
     return value
 
 
-def is_crowd(entry: Mapping, place: str) -> bool:
-    """Return whether an entry is a crowd; one without the field is not.
+def text_of(entry: Mapping, field: str, what: str, place: Path | str) -> str:
+    """Return a required field that must be a text; the rest as in `field_of`.
 
     Raises:
-        UserError: The field is neither 0 nor 1: a text such as "0" would count as true.
+        UserError: The field is missing, or has another type.
     """
-    value = entry.get("iscrowd", 0)
+    value = field_of(entry, field, what, place)
+    if not isinstance(value, str) or not value:
+        raise UserError(f"{place}: {what} has {field}={str(value)[:40]!r}; it must be a text")
+    return value
+
+
+def flag_of(entry: Mapping, field: str, what: str, place: Path | str) -> bool:
+    """Return a required field that must be 0 or 1; the rest as in `field_of`.
+
+    Raises:
+        UserError: The field is missing, or has another value: a text such as "0" would count as true.
+    """
+    value = field_of(entry, field, what, place)
     if not isinstance(value, int) or value not in (0, 1):
-        raise UserError(f"{place} has iscrowd={str(value)[:40]!r}; it must be 0 or 1")
+        raise UserError(f"{place}: {what} has {field}={str(value)[:40]!r}; it must be 0 or 1")
     return bool(value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+def is_crowd(entry: Mapping, what: str, place: Path | str) -> bool:
+    """Return whether an entry is a crowd; one without the field is not."""
+    return "iscrowd" in entry and flag_of(entry, "iscrowd", what, place)
 
 
 def list_of(content: Mapping, field: str, place: Path | str) -> list[Mapping]:
