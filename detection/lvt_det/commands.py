@@ -10,15 +10,6 @@ from mmengine.config import Config
 from lvt_core.errors import CommandParser, UserError
 from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.commands import datasets_of, metric_of
-from lvt_det.checks import check_data as check_data, check_names as check_names
-from lvt_det.speed import (
-    COST_SIZE as COST_SIZE,
-    build_model as build_model,
-    cost_table as cost_table,
-    dataset_samples as dataset_samples,
-    measure as measure,
-    random_samples as random_samples,
-)
 
 
 def add_test_options(parser: CommandParser) -> None:

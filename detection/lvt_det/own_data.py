@@ -29,12 +29,12 @@ def run_own_data(description: str) -> None:
     args = _parse(description)
     work_dir = require_writable_folder(args.work_dir).resolve()
     train, val, things, stuff = splits(args, work_dir / "data")
-    found = {}
+    images = {}
     for split in (train, val):
-        found[split] = read_images(split.annotations, [*things, *stuff], things)
+        images[split] = read_images(split.annotations, [*things, *stuff], things)
         source = args.val_annotations if split is val and args.val_annotations else args.annotations
-        print(f"{split.annotations}: checking {len(found[split])} images and maps", flush=True)
-        check_data(split, found[split], source)
+        print(f"{split.annotations}: checking {len(images[split])} images and maps", flush=True)
+        check_split(split, images[split], source)
     config = work_dir / "config.py"
     data = OwnData(
         things=things,
@@ -43,7 +43,7 @@ def run_own_data(description: str) -> None:
         val=val,
         short_side=args.short_side,
         long_side=round(args.short_side * 1333 / 800),
-        stuff_area_limit=stuff_area_limit(config, found[train]),
+        stuff_area_limit=stuff_area_limit(config, images[train]),
         epochs=args.epochs,
         batch_size=args.batch_size,
         lr=args.lr,
@@ -95,13 +95,13 @@ def splits(args: Namespace, folder: Path) -> tuple[Split, Split, list[str], list
 
 def stuff_area_limit(config: Path, images: list[AnnotatedImage]) -> int:
     """COCO's limit in proportion to the images; that of an earlier call, when images were added since."""
-    if config.exists() and (found := re.search(r"^\s*stuff_area_limit=(\d+)", config.read_text(), re.M)):
-        return int(found[1])
+    if config.exists() and (line := re.search(r"^\s*stuff_area_limit=(\d+)", config.read_text(), re.M)):
+        return int(line[1])
     area = statistics.median(image.height * image.width for image in images)
     return max(1, round(COCO_LIMIT * area / COCO_AREA))
 
 
-def check_data(split: Split, images: list[AnnotatedImage], source: str) -> None:
+def check_split(split: Split, images: list[AnnotatedImage], source: str) -> None:
     """Read every image and map: one that is wrong should not stop the training after an hour.
 
     Args:

@@ -7,6 +7,7 @@ from functools import cache
 
 from timm.data import ImageNetInfo
 
+from lvt_core.checkpoint.read import shorten
 from lvt_core.errors import UserError
 
 SHOWN = 5
@@ -71,10 +72,8 @@ def imagenet_names(names: Iterable[str], num_classes: int) -> dict[str, int] | N
 
 
 def shown(names: Iterable[str]) -> str:
-    """Join the first few of many names, and say how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(repr(name) for name in names[:SHOWN]) + more
+    """Quote the first few of many names, and say how many more there are."""
+    return shorten(map(repr, names), SHOWN)
 
 
 @cache

@@ -11,8 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
+from lvt_predict.manifest import is_number, is_whole
+
 # Names in our options, in timm's arguments, and in the `hyper_parameters` of Lightning.
 MODEL_NAMES = ("model", "model_name", "arch", "architecture")
+MOST = 2**24  # bound of sides and of indices: a file must not make a list of any length
 CLASS_NAMES = ("classes", "class_names", "label_names", "CLASSES")
 
 
@@ -23,7 +26,7 @@ class Facts:
     Attributes:
         model: timm model name.
         model_kwargs: Keywords of the model.
-        pictures: How validation reads a picture, in timm's words: ``input_size``, ``crop_pct``,
+        pictures: Reading of a picture in validation, in timm's words: ``input_size``, ``crop_pct``,
             ``crop_mode``, ``interpolation``, ``mean``, ``std``; and ``exif``, whether it turns them.
         classes: Names of the classes by their index; ``None`` for an index without a name.
         class_to_idx: Index of every name; several names may share an index.
@@ -133,7 +136,7 @@ def _pictures(content: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) 
     own = content.get("data_config")
     sources = [*([own] if isinstance(own, Mapping) else []), *sources]
     size = _first(sources, ("input_size",), _is_size)
-    side = _first(sources, ("img_size", "image_size"), _is_side)
+    side = _first(sources, ("img_size", "image_size"), _is_count)
     found = {
         "input_size": tuple(size) if size is not None else (3, side, side) if side is not None else None,
         "crop_pct": _first(sources, ("crop_pct",), _is_share),
@@ -176,29 +179,21 @@ def _is_index(value: Any) -> bool:
         isinstance(value, Mapping)
         and bool(value)
         and all(isinstance(name, str) for name in value)
-        and all(_is_whole(index, 0) for index in value.values())
+        and all(_is_count(index, 0) for index in value.values())
     )
 
 
-def _is_whole(value: Any, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value < 2**24
-
-
-def _is_side(value: Any) -> bool:
-    return _is_whole(value, 1)
+def _is_count(value: Any, low: int = 1) -> bool:
+    return is_whole(value, low) and value < MOST
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 3 and all(map(_is_side, value))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (list, tuple)) and len(value) == 3 and all(map(_is_count, value))
 
 
 def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 < value <= 1
+    return is_number(value) and 0 < value <= 1
 
 
 def _is_numbers(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) in (1, 3) and all(map(_is_number, value))
+    return isinstance(value, (list, tuple)) and len(value) in (1, 3) and all(map(is_number, value))

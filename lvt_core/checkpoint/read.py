@@ -8,7 +8,7 @@ import pickle
 import re
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from lvt_core.errors import UserError
 
 SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")
 EXTRA = "lvt"  # key of the plain values in the metadata of a safetensors file
-_SHOWN_KEYS = 12
 _reading = threading.Lock()
 
 
@@ -163,12 +162,12 @@ def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool | Non
                 content = content[wrapper]
                 break
     if not content or not all(isinstance(value, Tensor) for value in content.values()):
-        keys = shorten(tuple(map(str, content)))
+        keys = shorten(map(str, content))
         raise CheckpointError(f"{name}: does not contain a state dict; its keys are {keys}")
     return dict(content)
 
 
-def shorten(keys: tuple[str, ...]) -> str:
-    """Join the first dozen of many names, and say how many more there are."""
-    shown = ", ".join(keys[:_SHOWN_KEYS])
-    return shown + (f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else "")
+def shorten(names: Iterable[str], most: int = 12) -> str:
+    """Join the first few of many names, and say how many more there are."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -48,7 +48,7 @@ def save_checkpoint(model: nn.Module | Mapping[str, Tensor], path: str | Path, *
             metadata = {EXTRA: json.dumps(extra)} if extra else None
         except TypeError as error:
             raise CheckpointError(
-                f"{path}: safetensors store weights and plain values, not all of {shorten(tuple(extra))}"
+                f"{path}: safetensors store weights and plain values, not all of {shorten(extra)}"
             ) from error
         data = save({key: value.contiguous().cpu() for key, value in state_dict.items()}, metadata)
         write_whole(path, lambda file: file.write(data))

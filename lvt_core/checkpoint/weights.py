@@ -52,5 +52,5 @@ def require_lvt(weights: Weights) -> None:
         CheckpointError: The keys follow none of the known layouts.
     """
     if weights.layout is None:
-        keys = shorten(tuple(weights.state_dict))
+        keys = shorten(weights.state_dict)
         raise CheckpointError(f"{weights.name}: does not contain an LVT; its keys are {keys}")

@@ -138,7 +138,7 @@ def run_train(description: str) -> None:
     args = train_parser(description).parse_args()
     cfg = config_of(args)
     loaders = ("train_dataloader",) if args.no_validate else ("train_dataloader", "val_dataloader")
-    task_of(cfg).check_data(cfg, loaders)
+    task_of(cfg).checks.check_data(cfg, loaders)
     train(cfg, args)
 
 
@@ -154,17 +154,17 @@ def run_test(description: str) -> None:
     task = task_in(sys.argv[1:])
     parser = test_parser(description)
     if task is not None:
-        task.add_test_options(parser)
+        task.commands.add_test_options(parser)
     else:
         parser.epilog = "A config before --help adds the options of its task."
     args = parser.parse_args()
     cfg = config_of(args)
     task = task_of(cfg)
-    task.apply_test_options(cfg, args)
-    task.check_data(cfg, ("test_dataloader",))
+    task.commands.apply_test_options(cfg, args)
+    task.checks.check_data(cfg, ("test_dataloader",))
     for option in ("out", "show_dir"):
         if getattr(args, option) is not None:
-            task.check_names(cfg, f"--{option.replace('_', '-')}")
+            task.checks.check_names(cfg, f"--{option.replace('_', '-')}")
     test(cfg, args)
 
 

@@ -30,18 +30,20 @@ def run_fps(description: str) -> None:
     parser.add_argument("--cost-size", type=int, nargs=2, metavar=("H", "W"), help="default: as published")
     parser.add_argument("--amp", action="store_true", help="bfloat16")
     args = parser.parse_args()
-    size = tuple(args.cost_size or (task.COST_SIZE if task else (32, 32)))
+    size = tuple(args.cost_size or (task.speed.COST_SIZE if task else (32, 32)))
     if args.num_images < 2 or args.warmup < 0 or min(size) < 32:
         raise UserError("--num-images must be at least 2, --warmup 0, and --cost-size 32 pixels")
     cfg = config_of(args)
     assert task is not None  # config_of has read the same file
     if args.checkpoint:
         without_pretrained(cfg.model)
-    model = task.build_model(cfg)
+    model = task.speed.build_model(cfg)
     if args.checkpoint:
         print(load_checkpoint(model, args.checkpoint))
-    print(task.cost_table(model, (size[0], size[1])))
+    print(task.speed.cost_table(model, (size[0], size[1])))
     count = args.num_images + args.warmup
-    samples = task.random_samples(count) if args.random_images else task.dataset_samples(cfg, count)
-    for line in task.measure(model, samples, args):
+    samples = (
+        task.speed.random_samples(count) if args.random_images else task.speed.dataset_samples(cfg, count)
+    )
+    for line in task.speed.measure(model, samples, args):
         print(line)

@@ -57,15 +57,15 @@ MASK_STEPS = ("LoadAnnotations", "LoadMask")
 
 def load_mask_steps(pipeline: Sequence) -> list[dict]:
     """List the `LoadMask` steps of a pipeline, by both of their names, and of the pipelines inside."""
-    found = []
+    steps = []
     for step in pipeline:
         if isinstance(step, (list, tuple)):
-            found += load_mask_steps(step)
+            steps += load_mask_steps(step)
         elif step["type"] in MASK_STEPS and "num_classes" in step:
-            found.append(step)
+            steps.append(step)
         else:
-            found += load_mask_steps(step.get("transforms", ()))
-    return found
+            steps += load_mask_steps(step.get("transforms", ()))
+    return steps
 
 
 def _check_dataset(settings: dict, num_classes: int, loader: str) -> None:

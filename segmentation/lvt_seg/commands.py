@@ -11,16 +11,8 @@ from mmengine.config import Config
 from lvt_core.errors import CommandParser, UserError
 from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.commands import datasets_of, metric_of
-from lvt_seg.checks import check_data as check_data, check_names as check_names, image_folders
+from lvt_seg.checks import MASK_STEPS, image_folders
 from lvt_seg.segmentor import labels_only
-from lvt_seg.speed import (
-    COST_SIZE as COST_SIZE,
-    build_model as build_model,
-    cost_table as cost_table,
-    dataset_samples as dataset_samples,
-    measure as measure,
-    random_samples as random_samples,
-)
 
 METRICS = ("mIoU", "mDice", "mFscore")
 
@@ -83,7 +75,7 @@ def _without_masks(pipeline: list) -> list:
         if isinstance(step, list):
             if inner := _without_masks(step):
                 kept.append(inner)
-        elif step["type"] not in ("LoadMask", "LoadAnnotations"):
+        elif step["type"] not in MASK_STEPS:
             inside = {"transforms": _without_masks(step["transforms"])} if "transforms" in step else {}
             kept.append({**step, **inside})
     return kept

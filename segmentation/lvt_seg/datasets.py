@@ -85,16 +85,16 @@ def files_by_name(folder: str | Path, suffixes: tuple[str, ...], kind: str) -> d
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of {kind}")
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for path in _visible(folder):
         if path.suffix.lower() in suffixes:
             name = path.relative_to(folder).with_suffix("").as_posix()
-            if name in found:
-                raise UserError(f"{path}: {found[name].name} has the same name")
-            found[name] = path
-    if not found:
+            if name in by_name:
+                raise UserError(f"{path}: {by_name[name].name} has the same name")
+            by_name[name] = path
+    if not by_name:
         raise UserError(f"{folder}: holds no {kind} ({', '.join(suffixes)})")
-    return found
+    return by_name
 
 
 def output_name(image: str | Path, folders: Sequence[str]) -> Path:
@@ -102,6 +102,14 @@ def output_name(image: str | Path, folders: Sequence[str]) -> Path:
     path = Path(image)
     inside = next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
     return path.relative_to(inside).with_suffix("")
+
+
+def output_file(folder: str | Path, image: str, image_folders: Sequence[str]) -> Path:
+    """Return the PNG file of an image's output, whose folder is made; `output_name` says its name."""
+    name = output_name(image, image_folders)
+    path = Path(folder, name).with_name(f"{name.name}.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def left_out(folder: str | Path, suffixes: tuple[str, ...]) -> str:

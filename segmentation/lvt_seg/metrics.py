@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from PIL import Image
 
 from lvt_core.files import write_text, write_whole
 from lvt_core.semantic.iou import areas, count_pairs
-from lvt_seg.datasets import output_name
+from lvt_seg.datasets import output_file
 
 
 @METRICS.register_module()
@@ -67,9 +66,7 @@ class SegmentationMetric(IoUMetric):
             numbers = range(first, first + len(self.dataset_meta["classes"]))
         table = np.array(numbers, np.uint16 if max(numbers) > np.iinfo(np.uint8).max else np.uint8)
         picture = Image.fromarray(table[labels])
-        name = output_name(sample["img_path"], self.image_folders)
-        path = Path(self.predictions or "", name).with_name(f"{name.name}.png")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = output_file(self.predictions or "", sample["img_path"], self.image_folders)
         write_whole(path, partial(picture.save, format="PNG"))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

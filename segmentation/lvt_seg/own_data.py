@@ -13,7 +13,7 @@ from lvt_seg.census import check_pairs
 from lvt_seg.datasets import match_pairs
 from lvt_seg.own_config import OwnData, Split, write_own_config
 
-LARGEST = 2**16 - 1  # value of a mask of 16 bits
+MAX_MASK_VALUE = 2**16 - 1  # 16 bits
 
 
 def run_own_data(description: str) -> None:
@@ -89,8 +89,8 @@ def _meaning(args: Namespace, num_classes: int) -> MaskValues:
         raise UserError(f"{text}: has no --first-class beside it; it names every value")
     if len(values) != num_classes or len(set(values)) != num_classes:
         raise UserError(f"{text}: must be {num_classes} different values, one for each class")
-    if min(values) < 0 or max(values) > LARGEST:
-        raise UserError(f"{text}: must be in 0..{LARGEST}")
+    if min(values) < 0 or max(values) > MAX_MASK_VALUE:
+        raise UserError(f"{text}: must be in 0..{MAX_MASK_VALUE}")
     return MaskValues.listed(values)
 
 

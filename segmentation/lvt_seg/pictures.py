@@ -13,7 +13,7 @@ from mmseg.registry import HOOKS
 from lvt_core.files import require_writable_folder, write_whole
 from lvt_core.visualize import segmentation_picture
 from lvt_predict.pictures import read_picture
-from lvt_seg.datasets import output_name
+from lvt_seg.datasets import output_file
 
 
 @HOOKS.register_module()
@@ -42,7 +42,5 @@ class PicturesHook(Hook):
                 classes=meta["classes"],
                 palette=meta["palette"],
             )
-            name = output_name(sample.img_path, self.image_folders)
-            path = (self.folder / name).with_name(f"{name.name}.png")
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = output_file(self.folder, sample.img_path, self.image_folders)
             write_whole(path, partial(picture.save, format="PNG"))

@@ -24,7 +24,7 @@ from lvt_core.export.runtimes.delegates import Delegation
 OPSET = 20  # GELU is one operator from there on
 OPSETS = (18, 23)  # what both the exporter and the runtimes of the last years support
 AXES = {0: "batch", 2: "height", 3: "width"}  # names of an image's free axes
-LARGEST = 2**31  # elements of a tensor
+MAX_ELEMENTS = 2**31  # elements of a tensor
 # Products with weights. Attention's products of two activations stay in float: they are cheap and sensitive.
 QUANTIZED = {"static": ["Conv", "MatMul", "Gemm"], "dynamic": ["MatMul", "Gemm"]}
 
@@ -51,7 +51,9 @@ def convert(job: Job, file: Path) -> None:
     )
     assert exported is not None  # for a program it is not None
     # Transpose and reshape large weights now: the quantiser ignores weights that are the output of a node.
-    onnxscript.optimizer.optimize(exported.model, input_size_limit=LARGEST, output_size_limit=LARGEST)
+    onnxscript.optimizer.optimize(
+        exported.model, input_size_limit=MAX_ELEMENTS, output_size_limit=MAX_ELEMENTS
+    )
     graph = exported.model_proto
     _name_nodes(graph)
     _name_axes(graph)
