@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -55,6 +56,19 @@ def walk_files(folder: str | Path) -> Iterator[Path]:
         UserError: A folder cannot be read.
     """
     yield from _walk(Path(folder), frozenset((os.path.realpath(folder),)))
+
+
+def count_left_out(folder: str | Path, suffixes: Sequence[str]) -> Counter[str]:
+    """Count the files in a folder without any of these suffixes, by suffix; hidden ones do not count."""
+    kinds = (path.suffix.lower() for path in visible_files(folder))
+    return Counter(kind or "without a suffix" for kind in kinds if kind not in suffixes)
+
+
+def visible_files(folder: str | Path) -> Iterator[Path]:
+    """Yield the files whose names, and those of their folders, do not begin with a dot."""
+    for path in walk_files(folder):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:

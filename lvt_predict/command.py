@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lvt_predict.errors import UserError, sentence
 
@@ -15,6 +16,17 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (--help lists the arguments)")
+
+
+def key_value(word: str) -> tuple[str, Any]:
+    """Read a key and its value, for argparse; a value that is not a Python literal is a text."""
+    key, equals, value = word.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{word}: must be KEY=VALUE")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
 
 
 def run_command(main: Callable[[], None]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lvt_predict.runtimes import openvino_core
 
@@ -29,3 +31,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real data is not here: {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """Return a JPEG of noise, 50 x 70 pixels."""
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3)).astype(np.uint8)).save(path)
+    return path

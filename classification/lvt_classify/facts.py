@@ -54,35 +54,31 @@ def apply_facts(
     named = given(options)
     pictures = dict(facts.pictures)
     side = pictures["input_size"][-1] if "input_size" in pictures else None
-    stored = {"model": facts.model, "img_size": side}
+    stored: dict[str, Any] = {"model": facts.model, "img_size": side}
     stored |= {name: pictures.get(name) for name in ("crop_pct", "interpolation", "exif")}
-    taken: dict[str, Any] = {}
-    for name, value in stored.items():
-        if value is None:
-            continue
-        if name not in named:
-            taken[name] = value
-            continue
+    stored = {name: value for name, value in stored.items() if value is not None}
+    for name in (name for name in stored if name in named):
         pictures.pop("input_size" if name == "img_size" else name, None)
-        if getattr(options, name) != value:
-            flag = name.replace("_", "-")
-            own = getattr(options, name)
-            logger.warning(
-                "note: --%s %s overrides what %s was trained with: %s", flag, own, checkpoint, value
-            )
-    known = facts.model_kwargs if "model" not in named or options_model(options) == facts.model else {}
-    own_kwargs = with_tuples(getattr(options, "model_kwargs", {}))
-    for name in own_kwargs.keys() & known.keys():
-        if own_kwargs[name] != known[name]:
-            own = f"--model-kwargs {name}={own_kwargs[name]}"
-            logger.warning("note: %s overrides what %s was trained with: %s", own, checkpoint, known[name])
-    kwargs = {**known, **own_kwargs}
+        own = getattr(options, name)
+        _note_override(f"--{name.replace('_', '-')} {own}", own, stored[name], checkpoint)
+    kwargs = _keywords(options, facts, checkpoint)
+    taken = {name: value for name, value in stored.items() if name not in named}
     changed = [f"{name} {value}" for name, value in taken.items() if getattr(options, name) != value]
     if changed:
         logger.info("from %s: %s", checkpoint, ", ".join(changed))
     return dataclasses.replace(options, **taken), kwargs, pictures
 
 
-def options_model(options: DataOptions) -> str:
-    """Return the name of a command's model."""
-    return getattr(options, "model", "")
+def _keywords(options: DataOptions, facts: Facts, checkpoint: str) -> dict[str, Any]:
+    """Return the model's keywords: the options' over the checkpoint's, if that has the same model."""
+    is_same = "model" not in given(options) or getattr(options, "model", "") == facts.model
+    known = facts.model_kwargs if is_same else {}
+    own = with_tuples(getattr(options, "model_kwargs", {}))
+    for name in sorted(own.keys() & known.keys()):
+        _note_override(f"--model-kwargs {name}={own[name]}", own[name], known[name], checkpoint)
+    return {**known, **own}
+
+
+def _note_override(option: str, own: Any, stored: Any, checkpoint: str) -> None:
+    if own != stored:
+        logger.warning("note: %s overrides what %s was trained with: %s", option, checkpoint, stored)

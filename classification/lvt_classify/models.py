@@ -137,10 +137,15 @@ def _load_other(
         logger.info("freshly initialised %s", ", ".join(fresh))
 
 
-def _heads(model: Any) -> tuple[str, ...]:
-    """Return the prefixes of a model's classifier, by timm's configuration of it."""
+def head_names(model: Any) -> tuple[str, ...]:
+    """Return the names of the layers that make a model's logits, by timm's configuration of it."""
     names = model.default_cfg.get("classifier") or ()
-    return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _heads(model: Any) -> tuple[str, ...]:
+    """Return the prefixes of the parameters of a model's classifier."""
+    return tuple(f"{name}." for name in head_names(model))
 
 
 def _fitting_names(weights: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

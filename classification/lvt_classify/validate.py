@@ -85,9 +85,10 @@ def main() -> None:
 def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dict[str, Any]:
     """Validate one checkpoint; return its record."""
     dataset = open_dataset(options, options.val_split, training=False)
-    is_program = checkpoint.endswith(PROGRAM)
-    opened = open_program(options, runtime, checkpoint) if is_program else None
-    opened = opened or open_checkpoint(options, runtime, checkpoint, dataset)
+    if checkpoint.endswith(PROGRAM):
+        opened = open_program(options, runtime, checkpoint)
+    else:
+        opened = open_checkpoint(options, runtime, checkpoint, dataset)
     classes = index_classes(
         dataset,
         opened.names,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
-from typing import Any
 
 ANY = "dynamic"
 
@@ -25,17 +23,6 @@ def part(word: str) -> float:
     if not 0 < share <= 1:  # also rejects NaN
         raise argparse.ArgumentTypeError(f"{word}: must be a number in (0, 1]")
     return share
-
-
-def field(word: str) -> tuple[str, Any]:
-    """Read a field's name and value; a value that is not a Python literal is a text."""
-    key, equals, value = word.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"{word}: must be KEY=VALUE")
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value
 
 
 def batch(word: str) -> int | str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lvt_core.checkpoint.architecture import BACKBONE_ONLY, POOLED, SEGFORMER, TOKENS
 from lvt_core.errors import UserError
 from lvt_core.export.folder import require_replaceable
 from lvt_core.export.gate.choose import choose_gate
@@ -37,8 +38,8 @@ logger = logging.getLogger(__name__)
 
 CROP_PCT = 0.96  # the published classifier's
 DENSE_SIDE, CLASSIFIER_SIDE = 512, 224
-OUTPUTS = {"lvt_cls": "logits", "lvt_pooled": "logits", "segformer": "logits", "lvt": "maps"}
-CLASSIFIERS = ("lvt_cls", "lvt_pooled")
+OUTPUTS = {TOKENS: "logits", POOLED: "logits", SEGFORMER: "logits", BACKBONE_ONLY: "maps"}
+CLASSIFIERS = (TOKENS, POOLED)
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _size(network: Network, opened: Opened) -> tuple[int, int]:
     """Return the size that the command line names, else the checkpoint's, else the task's."""
     size = opened.facts.pictures.get("input_size")
     if size is None:
-        return network.size_or(DENSE_SIDE if opened.name == "segformer" else CLASSIFIER_SIDE)
+        return network.size_or(DENSE_SIDE if opened.name == SEGFORMER else CLASSIFIER_SIDE)
     stored = (size[1], size[2])
     if network.size not in (None, stored):
         logger.warning("note: --size overrides what %s was trained with: %d %d", network.source, *stored)

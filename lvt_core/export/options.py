@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lvt_core.errors import UserError
-from lvt_core.export.argument_types import ANY, batch, count, field, part
+from lvt_core.errors import UserError, key_value
+from lvt_core.export.argument_types import ANY, batch, count, part
 from lvt_core.export.job import BFLOAT16, PRECISIONS, Runtime
 from lvt_core.export.open_model import MODELS
 from lvt_core.export.recipe.file import ACTIVATIONS
+from lvt_core.export.runtimes.onnx import OPSET
 from lvt_core.export.runtimes.table import RUNTIMES
 
 PANOPTIC = "panoptic"
@@ -118,7 +119,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=batch, help="images at a time, or 'dynamic' for any number; default: 1"
     )
-    parser.add_argument("--opset", type=count, help="version of ONNX's operators; default: 20")
+    parser.add_argument("--opset", type=count, help=f"version of ONNX's operators; default: {OPSET}")
     parser.add_argument(
         "--before",
         metavar="CHECKPOINT",
@@ -212,7 +213,7 @@ def _network(arguments: argparse.Namespace) -> Network:
         crop_pct=arguments.crop_pct,
         model_kwargs=dict(arguments.model_kwargs or ()),
         use_ema=arguments.use_ema,
-        labels=arguments.labels,
+        labels=bool(arguments.labels),
         config=arguments.config,
         batch=None if images == ANY else images or 1,
         opset=getattr(arguments, "opset", None),
@@ -225,8 +226,7 @@ def _reject_idle(arguments: argparse.Namespace, int8: Sequence[str]) -> None:
         raise UserError("--task panoptic and --config FILE: pass both or neither")
     if arguments.task is not None:
         for option in NOT_PANOPTIC:
-            value = getattr(arguments, option, None)
-            if value not in (None, False) or (option == "use_ema" and value is False):
+            if getattr(arguments, option, None) is not None:
                 raise UserError(f"--{option.replace('_', '-')}: does not apply to a panoptic network")
     for option in int8:
         if getattr(arguments, option) is not None and arguments.precision != "int8":
@@ -251,7 +251,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-kwargs",
         nargs="*",
-        type=field,
+        type=key_value,
         metavar="KEY=VALUE",
         help="fields of a variant, such as num_heads=(1,2,4,8), that the checkpoint does not tell",
     )
@@ -268,7 +268,10 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=count, help="most images to judge on")
     parser.add_argument(
-        "--labels", action="store_true", help="segmentation: output each pixel's class instead of logits"
+        "--labels",
+        action="store_true",
+        default=None,
+        help="segmentation: output each pixel's class instead of logits",
     )
     parser.add_argument(
         "--use-ema",

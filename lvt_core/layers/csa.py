@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lvt_core.layers.fast.cache_blocking import in_pieces, works_in_pieces
 from lvt_core.layers.fast.csa_fused import can_fuse, fused_mix
 from lvt_core.layers.init import init_linear_
-from lvt_core.layers.window_attention import NUM_TAPS, window_attention
+from lvt_core.layers.window_attention import NUM_TAPS, STRIDE, window_attention
 
 torch.fx.wrap("window_attention")  # one node of a traced graph
 
@@ -86,7 +86,7 @@ class CSA(nn.Module):
             return self._forward(x)
         if works_in_pieces(self, x):
             _, H, W, C = x.shape
-            window_bytes = x.element_size() * 9 * H * W * C // 4
+            window_bytes = x.element_size() * NUM_TAPS * H * W * C // STRIDE**2
             return in_pieces(self._forward, x, bytes_each=window_bytes)
         return self._forward(x)
 

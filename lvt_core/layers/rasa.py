@@ -17,8 +17,9 @@ from lvt_core.layers.fast.attention import attend
 from lvt_core.layers.fast.depthwise import dilated_depthwise_conv
 from lvt_core.layers.init import init_conv_, init_linear_
 
-for name in ("attend", "dilated_depthwise_conv", "pad_to_window"):
-    torch.fx.wrap(name)  # one node of a traced graph each
+torch.fx.wrap("attend")  # one node of a traced graph each
+torch.fx.wrap("dilated_depthwise_conv")
+torch.fx.wrap("pad_to_window")
 
 
 class AtrousQuery(nn.Module):

@@ -11,9 +11,10 @@ import mmcv
 import numpy as np
 
 from lvt_core.errors import UserError
+from lvt_core.files import count_left_out
 from lvt_core.semantic.label_map import IGNORED, MaskValues, read_values
 from lvt_predict.pictures import SUFFIXES, read_picture
-from lvt_seg.datasets import MASK_SUFFIXES, files_by_name, left_out, match_pairs
+from lvt_seg.datasets import MASK_SUFFIXES, files_by_name, match_pairs
 from lvt_seg.own_config import Split
 
 
@@ -150,8 +151,9 @@ def _advice(census: Census, num_classes: int) -> str:
 def _note_left_out(split: Split) -> None:
     """Say which files are not used."""
     for folder, suffixes in ((split.images, SUFFIXES), (split.masks, MASK_SUFFIXES)):
-        if others := left_out(folder, suffixes):
-            print(f"note: {folder}: left out, not in a known format: {others}", flush=True)
+        if others := count_left_out(folder, suffixes):
+            counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+            print(f"note: {folder}: left out, not in a known format: {counts}", flush=True)
     masks = files_by_name(split.masks, MASK_SUFFIXES, "masks")
     lonely = sorted(masks.keys() - files_by_name(split.images, SUFFIXES, "images").keys())
     if lonely:

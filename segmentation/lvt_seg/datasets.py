@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from lvt_core.errors import UserError
-from lvt_core.files import walk_files
+from lvt_core.files import visible_files
 from lvt_predict.pictures import SUFFIXES
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
@@ -86,7 +85,7 @@ def files_by_name(folder: str | Path, suffixes: tuple[str, ...], kind: str) -> d
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of {kind}")
     by_name: dict[str, Path] = {}
-    for path in _visible(folder):
+    for path in visible_files(folder):
         if path.suffix.lower() in suffixes:
             name = path.relative_to(folder).with_suffix("").as_posix()
             if name in by_name:
@@ -110,21 +109,6 @@ def output_file(folder: str | Path, image: str, image_folders: Sequence[str]) ->
     path = Path(folder, name).with_name(f"{name.name}.png")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def left_out(folder: str | Path, suffixes: tuple[str, ...]) -> str:
-    """Describe the files that `files_by_name` leaves out, by suffix; empty if there are none."""
-    others = Counter(path.suffix.lower() for path in _visible(Path(folder)))
-    counted = [f"{count} {suffix or 'without suffix'}" for suffix, count in others.items()
-               if suffix not in suffixes]  # fmt: skip
-    return ", ".join(sorted(counted))
-
-
-def _visible(folder: Path) -> Iterator[Path]:
-    """Yield the files whose names, and those of their folders, do not begin with a dot."""
-    for path in walk_files(folder):
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
 
 
 def _read_names(path: Path) -> list[str]:

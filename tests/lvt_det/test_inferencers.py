@@ -16,13 +16,6 @@ from tests.det_commands import build
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.jpg"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3)).astype(np.uint8)).save(path)
-    return path
-
-
-@pytest.fixture
 def checkpoint(config: Path, tmp_path: Path) -> Path:
     """Return a checkpoint as a training run writes it, with the data set's classes."""
     cfg, model = build(config)

@@ -22,9 +22,7 @@ from lvt_core.panoptic.quality import (
     rgb_to_ids,
 )
 from lvt_det.metrics import summarize
-from tests.commands import ROOT
 
-OFFICIAL = ROOT.parent / "shared/data/coco_panoptic_official"
 THINGS, STUFF = 2, 2  # labels 0 and 1, 2 and 3
 
 
@@ -180,21 +178,27 @@ def test_maps_that_disagree_or_cannot_be_read(tmp_path: Path) -> None:
         read_map(tmp_path / "grey.png")
 
 
-def official_pairs(annotations: str, predictions: str, folder: str):
+@pytest.fixture
+def official(shared_data: Path) -> Path:
+    """Return the folder of panopticapi's sample data."""
+    return shared_data / "coco_panoptic_official"
+
+
+def official_pairs(official: Path, annotations: str, predictions: str, folder: str):
     """Truth and prediction of an official file pair, with the classes in our order."""
-    path = OFFICIAL / "annotations" / annotations
+    path = official / "annotations" / annotations
     categories = read_categories(path)
     things = [c.name for c in categories if c.is_thing]
     classes = [*things, *(c.name for c in categories if not c.is_thing)]
     label = {c.id: classes.index(c.name) for c in categories}
-    seen = {e["image_id"]: e for e in json.loads((OFFICIAL / predictions).read_text())["annotations"]}
+    seen = {e["image_id"]: e for e in json.loads((official / predictions).read_text())["annotations"]}
     pairs = []
     for image in read_images(path, classes, things):
         entry = seen[image.id]
-        truth = read_map(OFFICIAL / "annotations/panoptic_val2017" / image.map_name)
+        truth = read_map(official / "annotations/panoptic_val2017" / image.map_name)
         check_map(truth, [s.id for s in image.segments], image.map_name)
         segments = [Segment(s["id"], label[s["category_id"]]) for s in entry["segments_info"]]
-        pairs.append((truth, image.segments, read_map(OFFICIAL / folder / entry["file_name"]), segments))
+        pairs.append((truth, image.segments, read_map(official / folder / entry["file_name"]), segments))
     return pairs, {"classes": classes, "thing_classes": things}
 
 
@@ -202,10 +206,9 @@ def count_official(pair) -> np.ndarray:
     return count_matches(*pair, 133)
 
 
-@pytest.mark.skipif(not OFFICIAL.is_dir(), reason="needs ../shared/data/coco_panoptic_official")
-def test_official_truth_against_itself_in_eight_processes() -> None:
+def test_official_truth_against_itself_in_eight_processes(official: Path) -> None:
     name = "panoptic_val2017.json"
-    pairs, meta = official_pairs(name, f"annotations/{name}", "annotations/panoptic_val2017")
+    pairs, meta = official_pairs(official, name, f"annotations/{name}", "annotations/panoptic_val2017")
     alone = sum(map(count_official, pairs))
     with multiprocessing.get_context("fork").Pool(8) as pool:
         np.testing.assert_array_equal(sum(pool.map(count_official, pairs, chunksize=1)), alone)
@@ -214,11 +217,13 @@ def test_official_truth_against_itself_in_eight_processes() -> None:
     assert (metrics["N"], metrics["N_th"], metrics["N_st"]) == (31, 16, 15)
 
 
-@pytest.mark.skipif(not OFFICIAL.is_dir(), reason="needs ../shared/data/coco_panoptic_official")
-def test_official_pair() -> None:
+def test_official_pair(official: Path) -> None:
     """The official tool's numbers for these two files."""
     pairs, meta = official_pairs(
-        "panoptic_val2017_only139.json", "predictions/from_cocostuff.json", "predictions/from_cocostuff"
+        official,
+        "panoptic_val2017_only139.json",
+        "predictions/from_cocostuff.json",
+        "predictions/from_cocostuff",
     )
     metrics, _ = summarize(sum(map(count_official, pairs)), meta)
     found = {name: round(value, 1) for name, value in metrics.items()}

@@ -16,13 +16,6 @@ from tests.seg_commands import content, tiny_file
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.jpg"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3)).astype(np.uint8)).save(path)
-    return path
-
-
-@pytest.fixture
 def checkpoint(tmp_path: Path) -> str:
     """Return a checkpoint as a training run writes it, with the data set's classes."""
     path = tiny_file(tmp_path / "tiny.pth")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from lvt_classify.seeds import seed_sample
 from lvt_classify.token_labels.maps import label_path, read_label_map
 from lvt_core.checkpoint.class_names import shown
 from lvt_core.errors import UserError
+from lvt_core.files import count_left_out, visible_files
 from lvt_predict.pictures import SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -230,17 +230,11 @@ def note_left_out(dataset: Any, class_map: str = "") -> None:
     if not os.path.isdir(root) or not logger.isEnabledFor(logging.WARNING):
         return
     taken = getattr(dataset, "extensions", SUFFIXES)  # torchvision's folders take fewer
-    kinds: Counter[str] = Counter()
-    folders: Counter[str] = Counter()
-    for folder, _, files in os.walk(root, followlinks=True):
-        name = os.path.basename(folder)
-        for suffix in (os.path.splitext(file)[1].lower() for file in files if not file.startswith(".")):
-            if suffix not in taken:
-                kinds[suffix or "without a suffix"] += 1
-            elif class_map and name not in dataset.reader.class_to_idx:
-                folders[name] += 1
-    if kinds:
+    if kinds := count_left_out(root, taken):
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
         logger.warning("note: %s: left out, because their names are not those of pictures: %s", root, counts)
+    known = dataset.reader.class_to_idx if class_map else {}
+    pictures = (path for path in visible_files(root) if path.suffix.lower() in taken)
+    folders = {path.parent.name for path in pictures} - set(known) if class_map else set()
     if folders:
-        logger.warning("note: --class-map %s: leaves out the folders %s", class_map, shown(folders))
+        logger.warning("note: --class-map %s: leaves out the folders %s", class_map, shown(sorted(folders)))

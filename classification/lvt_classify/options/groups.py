@@ -232,7 +232,15 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True)
+class SplitOptions:
+    """Training data"""
+
+    train_split: str = option("train", "name of the training split")
+
+
+@dataclass(frozen=True)
 class TrainOptions(
+    SplitOptions,
     RunOptions,
     TokenLabelOptions,
     AugmentOptions,
@@ -244,8 +252,6 @@ class TrainOptions(
     DataOptions,
 ):
     """Train LVT, or any timm model, on image classification."""
-
-    train_split: str = option("train", "name of the training split")
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 
 import yaml
 
-from lvt_core.errors import CommandParser, UserError
+from lvt_core.errors import CommandParser, UserError, key_value
 
 T = TypeVar("T")
 GIVEN = "_given"
+BASE = "_base_"  # as in the configs of the dense tasks
 
 
 def option(
@@ -67,6 +68,8 @@ def parse_options(cls: type[T], argv: Sequence[str] | None = None, *, shared: se
     parser.add_argument("-c", "--config", metavar="FILE.yaml", help="options as YAML, over --cfg")
     for group in cls.__mro__[-2::-1]:  # from the first base on, without object
         items = [f for f in fields(cls) if f.name in vars(group).get("__annotations__", {})]  # type: ignore[arg-type]
+        if not items:
+            continue
         target = parser.add_argument_group((group.__doc__ or group.__name__).split("\n")[0])
         for item in items:
             _add_argument(target, item, _types(cls)[item.name])
@@ -77,7 +80,7 @@ def parse_options(cls: type[T], argv: Sequence[str] | None = None, *, shared: se
         raise UserError(f"{word}: unknown option; {_suggest(word.split('=')[0], known)}")
     parsed = vars(namespace)
     values: dict[str, Any] = {}
-    for path, read in ((parsed.pop("cfg"), read_python), (parsed.pop("config"), read_yaml)):
+    for path, read in ((parsed.pop("cfg"), read_config), (parsed.pop("config"), read_yaml)):
         if path is not None:
             values |= _check_values(cls, read(path), str(path), shared)
     values |= _check_values(cls, parsed, "the command line", set())
@@ -94,6 +97,22 @@ def given(options: Any) -> frozenset[str]:
 def _suggest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
     return f"did you mean {close[0]}?" if close else "--help lists the options"
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read a Python file of options; ``_base_ = "FILE"`` names one beside it, over which it lies.
+
+    Raises:
+        UserError: A file is missing or has other statements, or a base has a base itself.
+    """
+    values = read_python(path)
+    base = values.pop(BASE, None)
+    if base is None:
+        return values
+    inherited = read_python(Path(path).parent / str(base))
+    if BASE in inherited:
+        raise UserError(f"{path}: {BASE} = {base!r}: that file has a {BASE} itself; name the last one")
+    return {**inherited, **values}
 
 
 def read_python(path: str | Path) -> dict[str, Any]:
@@ -166,7 +185,7 @@ def _add_argument(group: Any, item: dataclasses.Field, annotation: Any) -> None:
         inner = typing.get_args(kind)[0]
         group.add_argument(*_flags(item), nargs="+", type=inner, metavar=inner.__name__, **arguments)
     elif kind is dict or typing.get_origin(kind) is dict:
-        group.add_argument(*_flags(item), nargs="+", metavar="name=value", type=_pair, **arguments)
+        group.add_argument(*_flags(item), nargs="+", metavar="KEY=VALUE", type=key_value, **arguments)
     else:
         group.add_argument(*_flags(item), type=kind, metavar=kind.__name__, **arguments)
 
@@ -174,16 +193,6 @@ def _add_argument(group: Any, item: dataclasses.Field, annotation: Any) -> None:
 def _flags(item: dataclasses.Field) -> tuple[str, ...]:
     """Return all names of an option on the command line."""
     return (*item.metadata["flags"], "--" + item.name.replace("_", "-"))
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} must be name=value")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
 
 
 def _number(text: str) -> Any:

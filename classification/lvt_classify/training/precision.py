@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-HEADS = ("aux_head", "head_dist")  # further last layers of LVT, of distilled transformers
+from lvt_classify.models import head_names
 
 
 @contextmanager
@@ -29,14 +29,10 @@ def float32_head(model: Any) -> Iterator[None]:
 
 def head_layers(model: Any) -> list[nn.Linear | nn.Conv2d]:
     """Return the layers that make a classifier's logits; none for functions that are not timm's models."""
-    find = getattr(model, "get_classifier", None)
-    if not isinstance(model, nn.Module) or find is None:
+    if not isinstance(model, nn.Module) or not hasattr(model, "default_cfg"):
         return []
-    first: Any = find()  # type: ignore[operator]
-    heads = list(first if isinstance(first, tuple) else (first,))
-    heads += [getattr(model, name, None) for name in HEADS]
-    modules = {module for head in heads if isinstance(head, nn.Module) for module in head.modules()}
-    return [module for module in modules if isinstance(module, (nn.Linear, nn.Conv2d))]
+    layers = [module for name in head_names(model) for module in model.get_submodule(name).modules()]
+    return [layer for layer in layers if isinstance(layer, (nn.Linear, nn.Conv2d))]
 
 
 def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

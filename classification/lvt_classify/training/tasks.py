@@ -5,6 +5,7 @@ Legend: B batch, K classes, H W sides of the images.
 
 from __future__ import annotations
 
+import abc
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -24,7 +25,7 @@ from lvt_core import TokenLogits
 from lvt_core.errors import UserError
 
 
-class TrainingTask(nn.Module):
+class TrainingTask(nn.Module, abc.ABC):
     """Base class of the tasks, which turn a batch of images and labels into its loss.
 
     Args:
@@ -48,9 +49,9 @@ class TrainingTask(nn.Module):
         self.mixup = build_mixup(options)
         self.erasing = build_erasing(options, runtime)
 
+    @abc.abstractmethod
     def forward(self, images: Tensor, labels: Labels) -> Tensor:
         """Return the mean loss of a batch: images ``(B, 3, H, W)``, normalised, and their labels."""
-        raise NotImplementedError
 
     def start_epoch(self, epoch: int) -> None:
         """Turn mixup and cutmix off from ``--mixup-off-epoch`` on."""

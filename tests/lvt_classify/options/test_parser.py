@@ -8,7 +8,7 @@ import pytest
 
 from lvt_classify.options.checks import check_train_options
 from lvt_classify.options.groups import TrainOptions, ValidateOptions, option_names
-from lvt_classify.options.parser import parse_options
+from lvt_classify.options.parser import parse_options, read_config
 from lvt_core.errors import UserError
 
 PUBLISHED = (
@@ -71,7 +71,7 @@ def test_validation_reads_the_same_configuration() -> None:
         (["--lr", "-1"], "lr=-1.0 in the command line: must be at least 0"),
         (["--hflip", "2"], "hflip=2.0 in the command line: must be at most 1"),
         (["--remode", "snow"], "must be one of pixel, const, rand"),
-        (["--model-kwargs", "depths"], "'depths' must be name=value"),
+        (["--model-kwargs", "depths"], "depths: must be KEY=VALUE"),
         (["--cfg", "missing.py"], "missing.py: cannot read the configuration"),
     ],
 )
@@ -133,3 +133,16 @@ def test_rejects_contradictions(argv: list[str], words: str) -> None:
 def test_names_idle_options(argv: list[str], words: str) -> None:
     (note,) = check_train_options(parse(*argv))
     assert words in note
+
+
+def test_a_configuration_lies_over_its_base(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("lr = 1e-3\nepochs = 7\n")
+    own = tmp_path / "own.py"
+    own.write_text('_base_ = "base.py"\nlr = 2e-3\n')
+    assert read_config(own) == {"lr": 2e-3, "epochs": 7}
+    (tmp_path / "base.py").write_text('_base_ = "own.py"\n')
+    with pytest.raises(UserError, match=r"own\.py: _base_ = 'base\.py': that file has a _base_ itself"):
+        read_config(own)
+    own.write_text('_base_ = "none.py"\n')
+    with pytest.raises(UserError, match=r"none\.py: cannot read the configuration"):
+        read_config(own)
