@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 EXIF_ORIENTATION = 274
 UPRIGHT = 1
+MOST_PIXELS = 178_956_970  # Pillow's limit: larger ones might be made to fill the memory
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -84,6 +85,9 @@ def readable(source: object) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UserError(f"{name}: no such picture") from error
     except Exception as error:  # damaged bytes make Pillow's decoders raise nearly anything
+        if type(error).__name__ == "DecompressionBombError":
+            most = f"{MOST_PIXELS:,} pixels"
+            raise UserError(f"{name}: has more than {most}; cut it into smaller ones") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name}: cannot be read as a picture ({reason})") from error
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lvt_core import cli
 from lvt_predict.pictures import read_picture
 from tests.commands import ROOT, run, sentence
 
@@ -59,9 +61,35 @@ def test_a_byte_order_mark_belongs_to_no_class(tmp_path: Path) -> None:
     assert "\\ufeff" not in text
 
 
-def test_masks_of_16_bits_are_read(tmp_path: Path) -> None:
-    own_masks("masks_16_bit_ok", tmp_path, "--config-only")
-    assert (tmp_path / "config.py").is_file()
+@pytest.fixture(scope="module")
+def discs(tmp_path_factory) -> Path:
+    """Return the work dir of a network that was trained on masks of 16 bits."""
+    work_dir = tmp_path_factory.mktemp("discs")
+    own_masks("masks_16_bit_ok", work_dir)
+    return work_dir
+
+
+@pytest.mark.slow
+def test_masks_of_16_bits_are_learnt(discs: Path) -> None:
+    assert json.loads((discs / "results.json").read_text())["mIoU"] > 90
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["export_data_180", "export_data_grey16"])
+def test_the_gate_reads_pictures_as_training_does(case: str, discs: Path, tmp_path: Path) -> None:
+    """Export on pictures that are turned, or have 16 bits, and on plain copies: the score is the same."""
+    plain = Path(shutil.copytree(CASES / case, tmp_path / "plain"))
+    for path in (plain / "images").rglob("*.*"):
+        picture = read_picture(path)
+        path.unlink()
+        picture.save(path.with_suffix(".png"))
+    (checkpoint,) = (discs / "run").glob("best_*.pth")
+    scores = []
+    for name, data in (("case", CASES / case), ("copy", plain)):
+        words = ["export", str(checkpoint), "--to", "onnx", "--size", "64", "--precision", "fp16"]
+        cli.main([*words, "--data", str(data), "--output", str(tmp_path / name)])
+        scores.append(json.loads((tmp_path / name / "model.json").read_text())["parity"]["exported"])
+    assert scores[0] == scores[1] > 90
 
 
 @pytest.mark.parametrize("case", ["panoptic_xyxy", "panoptic_zero"])
@@ -90,8 +118,10 @@ def test_pictures_of_mixed_formats_all_count(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_kind_of_picture_trains(tmp_path: Path) -> None:
-    classify("image_kinds", tmp_path)
-    assert json.loads(json.dumps(sorted(path.name for path in (tmp_path / "run").iterdir())))
+    count = {split: len(list((CASES / "image_kinds" / split).rglob("*.*"))) for split in ("train", "val")}
+    said = classify("image_kinds", tmp_path)
+    assert f"{count['train']} training and {count['val']} validation images" in said
+    assert (tmp_path / "run" / "model_best.pth.tar").exists()
 
 
 @pytest.mark.parametrize(
