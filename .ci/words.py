@@ -99,9 +99,9 @@ def check_text(path: Path) -> Iterator[Finding]:
 
 def _check_words(path: Path, line: int, text: str) -> Iterator[Finding]:
     for pattern, better in PATTERNS:
-        if found := pattern.search(text):
-            number = line + text[: found.start()].count("\n")
-            yield path, number, f"{found[0]!r}: write {better}"
+        if match := pattern.search(text):
+            number = line + text[: match.start()].count("\n")
+            yield path, number, f"{match[0]!r}: write {better}"
 
 
 def main() -> int:

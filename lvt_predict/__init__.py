@@ -9,4 +9,4 @@ from lvt_predict.errors import UserError
 from lvt_predict.model import ExportedModel, load
 
 __all__ = ["ExportedModel", "UserError", "load"]
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

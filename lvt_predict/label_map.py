@@ -180,8 +180,8 @@ def _candidates(
     for values in maps:
         np.maximum(floor, slide(np.minimum, _replaced(values, tame, -np.inf)), out=floor)
     floor -= np.float32(MARGIN * scale + SMALLEST)
-    found = [np.flatnonzero(slide(np.maximum, _replaced(values, tame, np.inf)) >= floor) for values in maps]
-    return np.repeat(np.arange(len(maps)), [len(cells) for cells in found]), np.concatenate(found)
+    winners = [np.flatnonzero(slide(np.maximum, _replaced(values, tame, np.inf)) >= floor) for values in maps]
+    return np.repeat(np.arange(len(maps)), [len(cells) for cells in winners]), np.concatenate(winners)
 
 
 def _slide(better: np.ufunc, values: np.ndarray, *, down: int, across: int) -> np.ndarray:

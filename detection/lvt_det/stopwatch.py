@@ -66,7 +66,7 @@ class Stopwatch:
             seconds = seconds_of(lambda: result.append(plain(*args, **kwargs)))
             self._current[name] = self._current.get(name, 0.0) + seconds
             if name == "boxes":
-                self._instances = sum(len(found) for found in result[0])
+                self._instances = sum(len(instances) for instances in result[0])
             return result[0]
 
         setattr(owner, method, timed)

@@ -137,7 +137,7 @@ def _pictures(content: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) 
     sources = [*([own] if isinstance(own, Mapping) else []), *sources]
     size = _first(sources, ("input_size",), _is_size)
     side = _first(sources, ("img_size", "image_size"), _is_count)
-    found = {
+    pictures = {
         "input_size": tuple(size) if size is not None else (3, side, side) if side is not None else None,
         "crop_pct": _first(sources, ("crop_pct",), _is_share),
         "crop_mode": _first(sources, ("crop_mode",), _is_text),
@@ -146,7 +146,7 @@ def _pictures(content: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) 
         "std": _first(sources, ("std",), lambda value: _is_numbers(value) and min(value) > 0),
         "exif": _first(sources, ("exif",), lambda value: isinstance(value, bool)),
     }
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in found.items() if v is not None}
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in pictures.items() if v is not None}
 
 
 def _first(sources: Sequence[Mapping[str, Any]], keys: Sequence[str], holds: Callable[[Any], bool]) -> Any:

@@ -69,11 +69,11 @@ class StrictRunner(Runner):
         """
         super().resume(filename, *args, **kwargs)
         # mmengine takes the schedule from the file: a longer one in the config would train at rate 0.
-        for i, (wanted, found) in enumerate(
+        for i, (wanted, scheduler) in enumerate(
             zip(self.cfg.get("param_scheduler") or [], self.param_schedulers or [], strict=False)
         ):
             for name in ("begin", "end"):
-                value = getattr(found, name)
+                value = getattr(scheduler, name)
                 converted = wanted.get("convert_to_iter_based", False)  # then the file has iterations
                 if not converted and wanted.get(name, value) != value:
                     raise CheckpointError(

@@ -89,8 +89,8 @@ def label_map(logits: Tensor, resizing: Resizing) -> Tensor:
 
 
 def _image_labels(logits: Tensor, resizing: Resizing) -> Tensor:
-    found = None if _layout(logits) is None else _by_cells(logits, resizing)
-    return resizing(logits)[0].argmax(dim=0) if found is None else torch.from_numpy(found)
+    labels = None if _layout(logits) is None else _by_cells(logits, resizing)
+    return resizing(logits)[0].argmax(dim=0) if labels is None else torch.from_numpy(labels)
 
 
 def _by_cells(logits: Tensor, resizing: Resizing) -> np.ndarray | None:

@@ -113,8 +113,8 @@ def _check_values(census: Census, meaning: MaskValues) -> None:
     wrong = sorted(set(census.pixels) - {*meaning.classes, *meaning.ignored})
     if not wrong:
         return
-    found = sorted(census.pixels)
-    shown = ", ".join(f"{value:g}" for value in found[:8]) + (", ..." if len(found) > 8 else "")
+    values = sorted(census.pixels)
+    shown = ", ".join(f"{value:g}" for value in values[:8]) + (", ..." if len(values) > 8 else "")
     advice = _advice(census, len(meaning.classes)) or "--mask-values names the value of each class"
     raise UserError(
         f"{census.first[wrong[-1]]}: has the value {wrong[-1]:g}; allowed are {meaning}; "
@@ -137,12 +137,12 @@ def _check_convention(census: Census, missing: str, meaning: MaskValues, masks: 
 
 def _advice(census: Census, num_classes: int) -> str:
     """Name the option under which each value is a class, and each class has a value."""
-    found = set(census.pixels)
+    values = set(census.pixels)
     for first in (0, 1):
         counted = set(range(first, first + num_classes))
-        if counted <= found <= {*counted, IGNORED, 0 if first else IGNORED}:
+        if counted <= values <= {*counted, IGNORED, 0 if first else IGNORED}:
             return f"--first-class {first} reads them"
-    chosen = found if len(found) == num_classes else found - {IGNORED}
+    chosen = values if len(values) == num_classes else values - {IGNORED}
     if len(chosen) == num_classes and all(float(value).is_integer() and value >= 0 for value in chosen):
         return f"--mask-values {' '.join(f'{value:g}' for value in sorted(chosen))} reads them as classes"
     return ""

@@ -100,7 +100,7 @@ class JudgedImages(LabelledImages):
         """Turn the network's outputs for one image into a prediction; only the truth's size is used."""
 
     @abstractmethod
-    def agreement(self, found: Any, expected: Any) -> float:
+    def agreement(self, prediction: Any, expected: Any) -> float:
         """Return the share of a prediction that is as expected, 0..1."""
 
     @abstractmethod
@@ -166,8 +166,8 @@ class ClassifiedImages(JudgedImages):
     def predict(self, outputs: Sequence[np.ndarray], truth: int) -> int:
         return int(outputs[0].argmax())
 
-    def agreement(self, found: int, expected: int) -> float:
-        return float(found == expected)
+    def agreement(self, prediction: int, expected: int) -> float:
+        return float(prediction == expected)
 
     def score(self, predictions: Sequence[int], truths: Sequence[int]) -> float:
         return 100 * float(np.mean(np.equal(predictions, truths)))
@@ -249,8 +249,8 @@ class LabelMaps(JudgedImages):
             return labels[0].to(torch.uint8).numpy()
         return label_map(output, Resizing(truth.shape))[0].to(torch.uint8).numpy()
 
-    def agreement(self, found: np.ndarray, expected: np.ndarray) -> float:
-        return float((found == expected).mean())
+    def agreement(self, prediction: np.ndarray, expected: np.ndarray) -> float:
+        return float((prediction == expected).mean())
 
     def score(self, predictions: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> float:
         pairs = zip(truths, predictions, strict=True)

@@ -81,10 +81,10 @@ def _section(cfg: Any, key: str, place: str | Path) -> Any:
     Raises:
         UserError: The section is missing, or is not a dict.
     """
-    found = cfg.get(key)
-    if not isinstance(found, Mapping):
-        raise UserError(f"{place}: {key}={found!r}: must be a dict")
-    return found
+    settings = cfg.get(key)
+    if not isinstance(settings, Mapping):
+        raise UserError(f"{place}: {key}={settings!r}: must be a dict")
+    return settings
 
 
 def _names(meta: Any, key: str, config: str | Path) -> tuple[str, ...]:

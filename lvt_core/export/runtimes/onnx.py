@@ -110,7 +110,7 @@ def _name_axes(graph: Any) -> None:
     for value in (*graph.graph.input, *graph.graph.output, *graph.graph.value_info):
         for axis in value.type.tensor_type.shape.dim:
             if axis.dim_param:
-                axis.dim_param = symbols.sub(lambda found: names[found[0]], axis.dim_param)
+                axis.dim_param = symbols.sub(lambda symbol: names[symbol[0]], axis.dim_param)
 
 
 def _name_nodes(graph: Any) -> None:

@@ -109,8 +109,8 @@ def _second_backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         wanted = [tensor for tensor in inputs if tensor.requires_grad]
         grad, x, logits, tap_weight = inputs
         outputs = portable_backward(grad, x, logits, tap_weight, ctx.num_heads)
-        found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=again, allow_unused=True))
-    return *(next(found) if tensor.requires_grad else None for tensor in inputs), None
+        gradients = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=again, allow_unused=True))
+    return *(next(gradients) if tensor.requires_grad else None for tensor in inputs), None
 
 
 csa_mix_backward.register_autograd(_second_backward, setup_context=_save_inputs_of_backward)
