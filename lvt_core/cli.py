@@ -35,16 +35,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     convert = commands.add_parser(
         "convert", help="rewrite a checkpoint with our names or the original release's"
     )
-    convert.add_argument("source")
+    convert.add_argument("source", help="checkpoint: ours, or the original release's")
     convert.add_argument("target", help="ends in .pth, .pth.tar, .pt or .safetensors")
-    convert.add_argument("--to", choices=("lvt", "original"), default="lvt")
+    convert.add_argument(
+        "--to", choices=("lvt", "original"), default="lvt", help="names of the weights; default: lvt, ours"
+    )
     convert.add_argument(
         "--backbone", action="store_true", help="only the backbone, from which dense tasks start"
     )
     convert.add_argument(
         "--use-ema",
         action=argparse.BooleanOptionalAction,
-        help="take the moving average; default: if there is one, because it was judged",
+        help="take the moving average; default: if there is one, because training "
+        "ranked the checkpoints by it",
     )
 
     add_export(

@@ -122,7 +122,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: An argument is wrong, or a folder fails the check.
     """
     parser = CommandParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m lvt_predict.sample",
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="FOLDER", help="folder that lvt export wrote"

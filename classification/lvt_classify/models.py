@@ -90,7 +90,7 @@ def load_weights(
         model: Model that receives the weights.
         checkpoint: Path of the file.
         content: Content of the file, if it has been read.
-        use_ema: Take the moving average of the weights; ``None`` takes the weights that were judged.
+        use_ema: Take the moving average of the weights; ``None`` takes it where there is one.
         reset_head: Keep the model's initial classifier where the checkpoint has none, or one of another
             shape.
         drop_head: Keep the model's initial classifier in any case, because its classes are others.

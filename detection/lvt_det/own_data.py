@@ -158,10 +158,10 @@ def _parse(description: str) -> Namespace:
         "--stuff-classes", metavar="FILE", help="ANNOTATIONS are COCO instances, MAPS grey maps of this stuff"
     )
     parser.add_argument("--val-images", metavar="DIR", help="validation data, of the same kind")
-    parser.add_argument("--val-annotations", metavar="FILE")
-    parser.add_argument("--val-maps", metavar="DIR")
-    parser.add_argument("--epochs", type=int, default=36, metavar="N")
-    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--val-annotations", metavar="FILE", help="and their annotations")
+    parser.add_argument("--val-maps", metavar="DIR", help="and their maps")
+    parser.add_argument("--epochs", type=int, default=36, metavar="N", help="epochs; default: 36")
+    parser.add_argument("--lr", type=float, default=3e-4, help="learning rate; default: 3e-4")
     args = parser.parse_args()
     check_options(args, epochs=1)
     return args

@@ -134,7 +134,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def takes_ema(content: Mapping[str, Any], use_ema: bool | None) -> bool:
-    """Whether to take the moving average: by default where there is one, because it was judged.
+    """Whether to take the moving average; ``None`` takes it where there is one.
 
     Our training, timm's and the original release's rank checkpoints by the moving average if they keep one.
     """
@@ -147,7 +147,7 @@ def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool | Non
     Args:
         content: Content, as `read_checkpoint` returns it, or a state dict.
         name: Name of the file, for messages.
-        use_ema: Take the moving average; ``None`` takes the weights that were judged, see `takes_ema`.
+        use_ema: Take the moving average; ``None`` decides as `takes_ema` does.
 
     Raises:
         CheckpointError: The content has no weights, or no moving average of them.

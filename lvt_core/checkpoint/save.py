@@ -72,7 +72,7 @@ def convert_checkpoint(
         target: Checkpoint to write.
         to: ``'lvt'`` or ``'original'``.
         backbone: Keep only the backbone: the file that dense tasks start from.
-        use_ema: Take the moving average; ``None`` takes the weights that were judged.
+        use_ema: Take the moving average; ``None`` takes it where there is one.
 
     Returns:
         Tensors that were written.

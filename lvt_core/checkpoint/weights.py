@@ -34,7 +34,7 @@ def weights_of(content: Mapping[str, Any], name: str, *, use_ema: bool | None = 
     Args:
         content: Content, as `read_checkpoint` returns it, or a state dict.
         name: Name of the file, for messages.
-        use_ema: Take the moving average of the weights; ``None`` takes the weights that were judged.
+        use_ema: Take the moving average of the weights; ``None`` takes it where there is one.
 
     Raises:
         CheckpointError: The content has no weights, or no moving average of them.

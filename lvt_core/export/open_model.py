@@ -53,7 +53,7 @@ def open_model(
     Args:
         source: ``lvt_cls``, ``lvt`` (the backbone: four maps), ``segformer``, or a checkpoint of one of
             them, ours or of the original release.
-        use_ema: Take the checkpoint's moving average; ``None`` takes the weights that were judged.
+        use_ema: Take the checkpoint's moving average; ``None`` takes it where there is one.
         model_kwargs: Fields of `LVTConfig` that differ from the published ones. A checkpoint's facts have
             them; ``depths``, ``num_classes`` and the head's ``embed_dim`` are read from its weights.
 

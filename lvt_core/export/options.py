@@ -34,7 +34,7 @@ class Network:
         limit: Most images to judge on.
         crop_pct: Part of an image that a classifier's crop keeps.
         model_kwargs: Fields of `LVTConfig` that differ from the published ones.
-        use_ema: Take the moving average; ``None`` takes the weights that were judged.
+        use_ema: Take the moving average; ``None`` takes it where there is one.
         labels: Export a segmentor whose output is the class of each pixel.
         config: mmdetection's config of a panoptic network; ``None`` for the other tasks.
         batch: Images at a time; ``None`` for any number.
@@ -276,12 +276,18 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--use-ema",
         action=argparse.BooleanOptionalAction,
-        help="take the moving average; default: if the checkpoint has one, because it was judged",
+        help="take the moving average; default: if the checkpoint has one, because training "
+        "ranked the checkpoints by it",
     )
 
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--precision", choices=(*PRECISIONS, BFLOAT16), default="fp32")
+    parser.add_argument(
+        "--precision",
+        choices=(*PRECISIONS, BFLOAT16),
+        default="fp32",
+        help="type of the numbers in the file; default: fp32",
+    )
 
 
 def _add_panoptic(parser: argparse.ArgumentParser) -> None:

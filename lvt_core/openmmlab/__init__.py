@@ -12,6 +12,7 @@ from lvt_core.openmmlab.ops import provide_compiled_operators
 
 # mmengine looks for these packages under the names of unmaintained distributions.
 MODULE2PACKAGE.update(mmseg="mmseg", mmdet="mmdet")
+# Before either framework is imported: mmseg imports mmdet, which keeps the operators that it meets.
 provide_compiled_operators()
 
 __all__ = ["OpenMMLabLVT"]

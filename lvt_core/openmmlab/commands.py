@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import warnings
@@ -18,7 +19,6 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from lvt_core.errors import CommandParser, UserError
-from lvt_core.openmmlab.ops import provide_compiled_operators
 from lvt_core.openmmlab.runner import mixed_precision, start_runner
 from lvt_core.openmmlab.tasks import Task, task_of
 
@@ -27,11 +27,10 @@ LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 def import_framework(name: str) -> None:
-    """Import ``mmseg`` or ``mmdet`` without their messages about optional parts.
-
-    The operators come first, also for ``mmseg``: it imports ``mmdet``, which keeps what it finds.
-    """
-    provide_compiled_operators()
+    """Import ``mmseg`` or ``mmdet`` without their messages about optional parts."""
+    logging.getLogger("torch.utils._pytree").setLevel(
+        logging.ERROR
+    )  # torchao, which they load, makes it warn
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for module in (name, f"{name}.models", f"{name}.datasets"):

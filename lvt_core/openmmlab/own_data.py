@@ -63,7 +63,7 @@ def own_data_parser(description: str, *, short_side: int, batch_size: int) -> Co
         "--workers", type=int, default=2, metavar="N", help="data-loading processes per process"
     )
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="GPUs, or CPU processes")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random choices; default: 0")
     parser.add_argument("--config-only", action="store_true", help="check, write the config, and stop")
     return parser
 

@@ -1,4 +1,4 @@
-"""Your own images: tools/own_data.py IMAGES MASKS CLASSES --work-dir DIR trains, tests and draws pictures.
+"""Train on custom images and masks: tools/own_data.py IMAGES MASKS CLASSES --work-dir DIR [options].
 
 IMAGES and MASKS are folders whose files have the same names; a mask is a one-channel picture of class
 numbers; CLASSES is a text file with one class name a line, in the order of their numbers.

@@ -79,7 +79,7 @@ class StartOptions:
     use_ema: bool | None = option(
         None,
         "take the moving average of the weights from the checkpoint of --finetune; default: if it has one, "
-        "because it was judged",
+        "because training ranked the checkpoints by it",
     )
     quantization_aware: bool = option(
         False, "fine-tune for int8 exports: round weights and inputs of layers to 8 bits"
@@ -222,8 +222,8 @@ class EvaluateOptions:
     checkpoint: str = option("", "checkpoint, folder of checkpoints, or exported .pt2 program")
     use_ema: bool | None = option(
         None,
-        "take the moving average of the weights from the checkpoint; default: if it has one, because it "
-        "was judged",
+        "take the moving average of the weights from the checkpoint; default: if it has one, because "
+        "training ranked the checkpoints by it",
     )
     test_pool: bool = option(False, "accepted for compatibility: LVT has no test-time pooling")
     results_file: str = option("", "write the results as .json or .csv")
