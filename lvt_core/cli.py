@@ -46,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     convert.add_argument(
         "--use-ema",
         action=argparse.BooleanOptionalAction,
-        help="take the moving average; default: if there is one, because training "
-        "ranked the checkpoints by it",
+        help="take the moving average of the weights; default: if the checkpoint has one",
     )
 
     add_export(

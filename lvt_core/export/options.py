@@ -276,8 +276,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--use-ema",
         action=argparse.BooleanOptionalAction,
-        help="take the moving average; default: if the checkpoint has one, because training "
-        "ranked the checkpoints by it",
+        help="take the moving average of the weights; default: if the checkpoint has one",
     )
 
 
