@@ -24,7 +24,7 @@ from demo.scenes.data_set import SETTINGS_FILE
 from demo.segmentation.data import CLASSES
 from demo.segmentation.run import TASK as SEGMENTATION_TASK, trained_segmentor
 from lvt_core import SegFormer, SegFormerLabels
-from lvt_core.export.open_model import open_model
+from lvt_core.predict.open_model import open_model
 
 CELLS = 12  # per side, in the token-label map
 DIGITS_SHOWN = 3

@@ -74,7 +74,7 @@ def _run_exported(folder: Path) -> None:
 def _run_eager(name: str, size: int) -> None:
     import torch
 
-    from lvt_core.export.open_model import open_model
+    from lvt_core.predict.open_model import open_model
 
     torch.set_num_threads(1)
     model, image = open_model(name)[1].eval(), torch.randn(1, 3, size, size)

@@ -20,7 +20,7 @@ from benchmarks.network.models import mm_speed
 from benchmarks.side_by_side import benchmark_parser, line, record, side_by_side
 from lvt_core import complexity
 from lvt_core.errors import UserError, run_command
-from lvt_core.export.open_model import open_model
+from lvt_core.predict.open_model import open_model
 from lvt_core.timing import hardware
 from lvt_predict.model import load
 from lvt_predict.sample import photograph

@@ -23,14 +23,14 @@ from lvt_core.export.forms.graph import Outputs
 from lvt_core.export.gate.labelled import LABELLED, JudgedImages
 from lvt_core.export.gate.parity import difference
 from lvt_core.export.gate.scores import ScoreGate
-from lvt_core.export.open_model import open_model
 from lvt_core.export.panoptic.gate import predict_as_trained
 from lvt_core.export.panoptic.labelled import PanopticImages
-from lvt_core.export.panoptic.open import open_panoptic
-from lvt_core.export.panoptic.parts import settings_of
 from lvt_core.export.panoptic.write import export_panoptic
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.export.write import export_model, make_job, write_file, write_model_manifest
+from lvt_core.predict.open_model import open_model
+from lvt_core.predict.open_panoptic import open_panoptic
+from lvt_core.predict.panoptic_parts import settings_of
 from lvt_predict.manifest import read_manifest
 from lvt_predict.model import load
 from lvt_predict.panoptic import PARTS, PanopticModel

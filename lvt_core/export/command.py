@@ -15,7 +15,6 @@ from lvt_core.export.folder import require_replaceable
 from lvt_core.export.gate.choose import choose_gate
 from lvt_core.export.gate.labelled import LABELLED, JudgedImages
 from lvt_core.export.job import Export
-from lvt_core.export.open_model import Opened, open_model
 from lvt_core.export.options import (
     PANOPTIC,
     Network,
@@ -24,14 +23,15 @@ from lvt_core.export.options import (
     recipe_request,
 )
 from lvt_core.export.panoptic.labelled import PanopticImages
-from lvt_core.export.panoptic.open import PanopticNetwork, open_panoptic
-from lvt_core.export.panoptic.parts import settings_of
 from lvt_core.export.panoptic.write import export_panoptic, panoptic_delegates
 from lvt_core.export.recipe.file import read_recipe, write_recipe
 from lvt_core.export.recipe.search import search_recipe
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.export.write import delegates_of, export_model
 from lvt_core.files import require_writable_folder
+from lvt_core.predict.open_model import Opened, open_model
+from lvt_core.predict.open_panoptic import PanopticNetwork, open_panoptic
+from lvt_core.predict.panoptic_parts import settings_of
 from lvt_core.segformer import SegFormer, SegFormerLabels
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from typing import Any
 from lvt_core.errors import UserError, key_value
 from lvt_core.export.argument_types import ANY, batch, count, part
 from lvt_core.export.job import BFLOAT16, PRECISIONS, Runtime
-from lvt_core.export.open_model import MODELS
 from lvt_core.export.recipe.file import ACTIVATIONS
 from lvt_core.export.runtimes.onnx import OPSET
 from lvt_core.export.runtimes.table import RUNTIMES
+from lvt_core.predict.open_model import MODELS
 
 PANOPTIC = "panoptic"
 NOT_PANOPTIC = ("labels", "recipe", "before", "use_ema", "model_kwargs", "crop_pct", "batch", "opset")

@@ -176,7 +176,9 @@ def test_a_picture_that_is_too_large_is_a_sentence(tmp_path, monkeypatch, read) 
     path = tmp_path / "large.png"
     Image.new("RGB", (40, 40)).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(UserError, match=r"large\.png: has more than 178,956,970 pixels; cut it into smaller ones"):
+    with pytest.raises(
+        UserError, match=r"large\.png: has more than 178,956,970 pixels; cut it into smaller ones"
+    ):
         read(path)
 
 

@@ -14,7 +14,7 @@ from lvt_core.errors import UserError
 from lvt_core.export.gate.parity import Parity, difference
 from lvt_core.export.gate.scores import MAX_DROP, MIN_AGREEMENT, Scores
 from lvt_core.export.panoptic.labelled import PanopticImages, same_segments, score_maps, to_truth
-from lvt_core.export.panoptic.open import PanopticNetwork
+from lvt_core.predict.open_panoptic import PanopticNetwork
 from lvt_predict.model import ExportedModel
 from lvt_predict.panoptic import PanopticMap, PanopticModel, PanopticSegment
 

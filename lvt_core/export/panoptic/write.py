@@ -23,10 +23,10 @@ from lvt_core.export.gate.scores import Scores
 from lvt_core.export.job import Export, Runtime, require_supported
 from lvt_core.export.panoptic.gate import PartGate, judge, require_good
 from lvt_core.export.panoptic.labelled import PanopticImages
-from lvt_core.export.panoptic.open import PanopticNetwork
-from lvt_core.export.panoptic.parts import part_inputs, settings_of, split
 from lvt_core.export.runtimes.delegates import Delegation
 from lvt_core.export.write import delegates_of, export_model, write_manifest
+from lvt_core.predict.open_panoptic import PanopticNetwork
+from lvt_core.predict.panoptic_parts import part_inputs, settings_of, split
 from lvt_predict.panoptic import PARTS, PanopticModel, PanopticPipeline
 from lvt_predict.sample import photograph
 

@@ -14,8 +14,8 @@ from lvt_core import cli, save_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, command
 from lvt_core.export.gate.parity import check_runs
-from lvt_core.export.open_model import open_model
 from lvt_core.export.options import size_of
+from lvt_core.predict.open_model import open_model
 from lvt_predict.manifest import PACKAGES
 from lvt_predict.model import installed_version
 from lvt_predict.runtimes import SESSIONS

@@ -18,8 +18,8 @@ from lvt_core.errors import UserError
 from lvt_core.export import RUNTIMES, Export, Runtime, delegates_of, export_model, write as common
 from lvt_core.export.forms.graph import Outputs, exportable
 from lvt_core.export.gate.parity import run_model
-from lvt_core.export.open_model import open_model
 from lvt_core.export.runtimes.delegates import Delegation
+from lvt_core.predict.open_model import open_model
 from lvt_predict import sample as predict_sample
 from lvt_predict.model import ExportedModel, load
 from lvt_predict.sample import photograph

@@ -19,10 +19,10 @@ from lvt_core.export.forms.graph import Outputs
 from lvt_core.export.gate.parity import run_model
 from lvt_core.export.panoptic.gate import judge, predict_as_trained
 from lvt_core.export.panoptic.labelled import PanopticImages, same_segments, score_maps, to_truth
-from lvt_core.export.panoptic.open import PanopticNetwork, open_panoptic
-from lvt_core.export.panoptic.parts import part_inputs, settings_of, split
 from lvt_core.export.panoptic.write import export_panoptic, panoptic_delegates
 from lvt_core.export.runtimes import pt2
+from lvt_core.predict.open_panoptic import PanopticNetwork, open_panoptic
+from lvt_core.predict.panoptic_parts import part_inputs, settings_of, split
 from lvt_det.own_config import OwnData, Split, write_own_config
 from lvt_predict.model import load
 from lvt_predict.panoptic import PARTS, PanopticModel, PanopticPipeline

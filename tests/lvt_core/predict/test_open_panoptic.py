@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lvt_core.errors import UserError
-from lvt_core.export.panoptic.open import PanopticNetwork, open_panoptic
-from lvt_core.export.panoptic.parts import settings_of
+from lvt_core.predict.open_panoptic import PanopticNetwork, open_panoptic
+from lvt_core.predict.panoptic_parts import settings_of
 from lvt_det.own_config import OwnData, Split, write_own_config
 from tests.det_commands import TINY_MODEL, build
 

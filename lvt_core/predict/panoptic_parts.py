@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lvt_core.errors import UserError
-from lvt_core.export.panoptic.open import PanopticNetwork
+from lvt_core.predict.open_panoptic import PanopticNetwork
 
 # Parts that the post-processor's settings come from.
 NEEDED = (
