@@ -12,6 +12,7 @@ from lvt_core.classifiers.token_head import LVTClassifier, TokenLogits
 from lvt_core.complexity import Complexity, complexity
 from lvt_core.config import LVTConfig
 from lvt_core.layers import CSA, RASA
+from lvt_core.predict.load import load
 from lvt_core.segformer import FoldedSegFormerHead, SegFormer, SegFormerHead, SegFormerLabels
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "SegFormerLabels",
     "TokenLogits",
     "complexity",
+    "load",
     "load_checkpoint",
     "lvt",
     "lvt_cls",

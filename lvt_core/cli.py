@@ -1,4 +1,4 @@
-"""The ``lvt`` command: info, convert, export, delegates, recipe."""
+"""The ``lvt`` command: predict, info, convert, export, delegates, recipe."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lvt_core.complexity import complexity
 from lvt_core.errors import CommandParser, UserError, run_command
 from lvt_core.export.command import run_delegates, run_export, run_recipe
 from lvt_core.export.options import add_delegates, add_export, add_recipe
+from lvt_core.predict.command import add_predict, run_predict
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = CommandParser(prog="lvt", description=__doc__)
     parser.add_argument("--version", action="version", version=f"lvt {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=CommandParser)
+
+    add_predict(commands.add_parser("predict", help="name what is in photos and videos; draw or write masks"))
 
     info = commands.add_parser("info", help="parameters and multiply-adds of a model, by module")
     info.add_argument("model", help="lvt, lvt_cls, or any timm model")
@@ -59,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     arguments = parser.parse_args(argv)
     runs = {
+        "predict": run_predict,
         "info": _info,
         "convert": _convert,
         "export": run_export,

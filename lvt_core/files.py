@@ -1,52 +1,26 @@
-"""Writing files and folders whole or not at all."""
+"""Files and folders: walking through them, and writing them whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from lvt_core.errors import UserError
+from lvt_predict.files import require_writable_folder, write_text, write_whole
 
-
-def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that readers see the old one or the complete new one, never a part.
-
-    The bytes go to a hidden neighbour, reach the disk, and then take the name in one step.
-
-    Args:
-        path: File; its folder is made if needed.
-        write: Function that writes the content into an open binary file.
-
-    Raises:
-        UserError: The folder cannot be made or written, or the disk is full.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            os.unlink(temporary)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text with `write_whole`."""
-    write_whole(path, lambda file: file.write(text.encode()))
+__all__ = [
+    "count_left_out",
+    "new_folder",
+    "require_writable_folder",
+    "visible_files",
+    "walk_files",
+    "write_text",
+    "write_whole",
+]
 
 
 def walk_files(folder: str | Path) -> Iterator[Path]:
@@ -108,26 +82,3 @@ def new_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(path)
             raise
-
-
-def require_writable_folder(path: str | Path) -> Path:
-    """Make a folder if needed, and check before any work that files can be written there.
-
-    Raises:
-        UserError: The folder cannot be made or written.
-    """
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"cannot write into the output folder {path}: {reason}") from error
-    return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,6 +1,7 @@
 """An exported network, run with numpy and its runtime.
 
     model = load("exports/lvt_cls-onnx-fp32")
+    print(model.predict("photo.jpg"))            # a photo of any size
     logits, = model(model.normalize(images))     # uint8 (B, H, W, 3) in, float32 (B, classes) out
 
 `lvt export` writes the folders that are read here.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +19,10 @@ from lvt_predict.errors import UserError
 from lvt_predict.images import COLOURS, normalize, require_finite, require_input, require_size
 from lvt_predict.manifest import PACKAGES, read_manifest, require_unchanged
 from lvt_predict.runtimes import SESSIONS, Arrays, Session
+
+if TYPE_CHECKING:
+    from lvt_predict.panoptic import PanopticModel
+    from lvt_predict.photo.results import Result
 
 
 class ExportedModel:
@@ -73,9 +79,28 @@ class ExportedModel:
             raise UserError(f"{self.folder}: takes maps of {channels} channels, not images")
         return normalize(images, self.manifest["mean"], self.manifest["std"])
 
+    def predict(self, photo: Any, *, exif: bool = True) -> Result:
+        """Predict a photo of any size, as `lvt_predict.photo.predictors.Predictor.predict` does.
 
-def load(folder: str | Path) -> ExportedModel:
-    """Open an exported folder as an `ExportedModel`."""
+        Raises:
+            UserError: The photo cannot be read, or the network has no task.
+        """
+        from lvt_predict.photo.exported import predictor_of  # Pillow is needed for photos only
+
+        return predictor_of(self).predict(photo, exif=exif)
+
+
+def load(folder: str | Path) -> ExportedModel | PanopticModel:
+    """Open an exported folder, as a `PanopticModel` if it has a panoptic network.
+
+    Raises:
+        UserError: A file is missing or differs from the exported one, or the runtime is not installed, or
+            rejects the file.
+    """
+    if read_manifest(Path(folder)).get("task") == "panoptic":
+        from lvt_predict.panoptic import PanopticModel  # has three `ExportedModel`s
+
+        return PanopticModel(folder)
     return ExportedModel(folder)
 
 

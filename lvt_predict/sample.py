@@ -19,8 +19,8 @@ from lvt_predict.command import CommandParser, run_command
 from lvt_predict.errors import UserError
 from lvt_predict.images import require_size
 from lvt_predict.manifest import MANIFEST, Rule, is_list, is_number, is_whole, read_manifest, require_rules
-from lvt_predict.model import ExportedModel, load
-from lvt_predict.panoptic_manifest import PARTS
+from lvt_predict.model import ExportedModel
+from lvt_predict.panoptic.manifest import PARTS
 
 VALUES = 64  # recorded values of each output
 # Allowed difference, relative to an output's largest value: processors round int8 and float16 differently.
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for folder in parser.parse_args(argv).folders:
         is_whole_network = read_manifest(folder).get("task") != "panoptic"
         parts = [folder] if is_whole_network else [folder / name for name in PARTS]
-        worst = max(check_sample(load(part)) for part in parts)
+        worst = max(check_sample(ExportedModel(part)) for part in parts)
         print(f"{folder}: gives the recorded outputs (largest difference {worst:.1e})")
 
 

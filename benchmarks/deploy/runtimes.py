@@ -22,7 +22,7 @@ from lvt_core import complexity
 from lvt_core.errors import UserError, run_command
 from lvt_core.predict.open_model import open_model
 from lvt_core.timing import hardware
-from lvt_predict.model import load
+from lvt_predict.model import ExportedModel
 from lvt_predict.sample import photograph
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     torch.set_num_threads(1)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # runtimes start a thread per core
     print(hardware())
-    exported = {folder.name: load(folder) for folder in args.folders}
+    exported = {folder.name: ExportedModel(folder) for folder in args.folders}
     names = {model.manifest["model"] for model in exported.values()}
     if len(names) > 1:
         raise UserError(

@@ -32,7 +32,7 @@ from lvt_core.predict.open_model import open_model
 from lvt_core.predict.open_panoptic import open_panoptic
 from lvt_core.predict.panoptic_parts import settings_of
 from lvt_predict.manifest import read_manifest
-from lvt_predict.model import load
+from lvt_predict.model import ExportedModel
 from lvt_predict.panoptic import PARTS, PanopticModel
 from lvt_predict.sample import photograph
 
@@ -154,10 +154,10 @@ class ImageTask(Task):
         return {form: partial(torch.inference_mode()(model), image) for form, model in forms.items()}
 
     def call(self, folder: Path) -> Call:
-        return partial(load(folder), self.images)
+        return partial(ExportedModel(folder), self.images)
 
     def worst(self, folder: Path) -> float:
-        return difference(Outputs(self.model), load(folder), self.images)
+        return difference(Outputs(self.model), ExportedModel(folder), self.images)
 
     def delegates(self, folder: Path) -> dict[str, Delegation]:
         runtime = RUNTIMES[read_manifest(folder)["runtime"]]

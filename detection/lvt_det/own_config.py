@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lvt_core.openmmlab.own_data import write_config
-from lvt_core.visualize import class_colors
+from lvt_predict.photo.drawing import class_colors
 
 BASE = Path(__file__).resolve().parent / "configs/lvt/panoptic_fpn_lvt_fpn_1x_coco.py"
 

@@ -40,6 +40,7 @@ CROP_PCT = 0.96  # the published classifier's
 DENSE_SIDE, CLASSIFIER_SIDE = 512, 224
 OUTPUTS = {TOKENS: "logits", POOLED: "logits", SEGFORMER: "logits", BACKBONE_ONLY: "maps"}
 CLASSIFIERS = (TOKENS, POOLED)
+PICTURES = ("mean", "std", "interpolation", "crop_mode", "exif")  # facts that an export takes over
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,8 @@ def _prepare(network: Network, opened: Opened) -> Prepared:
         opened.classes,
         opened.palette,
         outputs="labels" if network.labels else OUTPUTS[opened.name],
+        num_classes=None if opened.name == BACKBONE_ONLY else config.num_classes,
+        first_class=opened.facts.first_class,
         channels=config.in_chans,
         batch=network.batch or 1,
         free_batch=network.batch is None,
@@ -206,13 +209,7 @@ def _preprocessing(network: Network, opened: Opened, channels: int) -> dict[str,
     if channels != 3:  # there is no published mean and deviation: values stay unchanged
         fields |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
     if opened.name in CLASSIFIERS:
-        mode = opened.facts.pictures.get("crop_mode", "center")
-        if mode != "center":
-            note = (
-                "note: %s: was validated with crop_mode %r; the exported folder and its gate crop the centre"
-            )
-            logger.warning(note, network.source, mode)
-        stored = {key: opened.facts.pictures.get(key) for key in ("mean", "std", "interpolation", "exif")}
+        stored = {key: opened.facts.pictures.get(key) for key in PICTURES}
         stored = {key: value for key, value in stored.items() if value is not None}
         return {"interpolation": "bicubic", **stored, **fields, "crop_pct": _crop_pct(network, opened)}
     if network.crop_pct is not None:
@@ -245,7 +242,7 @@ def _labelled(network: Network, export: Export, num_classes: int, opened: Opened
     options: dict[str, Any] = {"mean": export.mean, "std": export.std, "limit": network.limit}
     if export.name in CLASSIFIERS:
         options |= {"crop_pct": export.crop_pct, "class_to_idx": opened.facts.class_to_idx}
-        options |= {"interpolation": export.interpolation, "exif": export.exif}
+        options |= {key: getattr(export, key) for key in ("interpolation", "crop_mode", "exif")}
     else:
         options["first_class"] = opened.first_class
     return LABELLED[export.name](network.data, export.size, num_classes=num_classes, **options)

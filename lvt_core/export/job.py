@@ -68,9 +68,13 @@ class Export:
         precision: Precision, out of `PRECISIONS`, or `BFLOAT16`.
         classes: Names of the classes, if they are known.
         palette: Colour ``(R, G, B)`` of each class, if they are known.
+        num_classes: Number of classes, if the network has a task.
+        first_class: Value of the first class in label maps, if it is known.
         outputs: Kind of the outputs: ``logits``, ``labels``, ``maps``.
         interpolation: Resampling that brings images to the size.
-        crop_pct: Part of an image, by its side, that the crop keeps, if not all.
+        crop_pct: Part of an image, by its side, that the crop keeps, if there is a crop.
+        crop_mode: How a crop keeps the image's proportions.
+        sides: Longest side and longest short side of images, where sizes are free.
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.
         batch: Images at a time, if they are not free.
@@ -88,9 +92,13 @@ class Export:
     precision: str = "fp32"
     classes: Sequence[str] | None = None
     palette: Sequence[Sequence[int]] | None = None
+    num_classes: int | None = None
+    first_class: int | None = None
     outputs: str = "maps"
     interpolation: str = "bilinear"
     crop_pct: float | None = None
+    crop_mode: str = "center"
+    sides: tuple[int, int] | None = None
     mean: Sequence[float] = field(default=IMAGENET_DEFAULT_MEAN)
     std: Sequence[float] = field(default=IMAGENET_DEFAULT_STD)
     batch: int = 1

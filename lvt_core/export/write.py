@@ -192,9 +192,14 @@ def write_model_manifest(
             "range": [0, 1],  # before mean and std
             "interpolation": export.interpolation,
             "crop_pct": export.crop_pct,
+            "crop_mode": export.crop_mode if export.crop_pct else None,
+            "size": list(export.size) if export.dynamic and export.crop_pct else None,
+            "sides": list(export.sides) if export.sides else None,
             "exif": export.exif,
         },
         "outputs": export.outputs,
+        "num_classes": export.num_classes,
+        "first_class": export.first_class,
         "classes": list(export.classes) if export.classes else None,
         "palette": [list(colour) for colour in export.palette] if export.palette else None,
     }

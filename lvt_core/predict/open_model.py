@@ -11,7 +11,7 @@ import timm
 from torch import nn
 
 from lvt_core.backbone import LVT
-from lvt_core.checkpoint import Facts, facts_of, load_weights, read_checkpoint, weights_of
+from lvt_core.checkpoint import Facts, Weights, facts_of, load_weights, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, POOLED, SEGFORMER, TOKENS, depths_of, kind_of
 from lvt_core.checkpoint.read import SUFFIXES
 from lvt_core.config import LVTConfig
@@ -68,9 +68,28 @@ def open_model(
         raise UserError(f"{source}: must be {', '.join(MODELS)}, or a checkpoint")
     content = read_checkpoint(source)
     loaded = weights_of(content, source, use_ema=use_ema)
-    weights, facts = loaded.state_dict, facts_of(content, source)
-    if any(key.startswith(DETECTION) for key in weights):
+    if is_panoptic(loaded):
         raise UserError(f"{source}: contains a panoptic network; pass --task panoptic --config FILE")
+    return open_weights(loaded, facts_of(content, source), model_kwargs=kwargs)
+
+
+def is_panoptic(loaded: Weights) -> bool:
+    """Whether weights belong to a network that finds instances."""
+    return any(key.startswith(DETECTION) for key in loaded.state_dict)
+
+
+def open_weights(loaded: Weights, facts: Facts, *, model_kwargs: Mapping[str, Any] | None = None) -> Opened:
+    """Build the network of weights that were read from a checkpoint.
+
+    Args:
+        loaded: Weights.
+        facts: Facts of the checkpoint's run.
+        model_kwargs: As in `open_model`.
+
+    Raises:
+        UserError: The weights belong to another network.
+    """
+    kwargs, source, weights = dict(model_kwargs or {}), loaded.name, loaded.state_dict
     name, num_classes = kind_of(weights)
     stored = {key: value for key, value in facts.model_kwargs.items() if key in _keywords(name)}
     stored = {"num_classes": num_classes, "depths": depths_of(weights), **stored}

@@ -13,6 +13,7 @@ from lvt_core.checkpoint import load_content
 from lvt_core.checkpoint.read import mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.frameworks import require_installed
+from lvt_core.predict.settings import find, overlay_numbers
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,15 @@ class PanopticNetwork:
     palette: Sequence[Sequence[int]] | None = None
 
 
-def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork:
+def open_panoptic(
+    config: str | Path, checkpoint: str | Path, *, settings: Mapping[str, Any] | None = None
+) -> PanopticNetwork:
     """Build a config's network and load its weights, strictly.
 
     Args:
         config: The config file of the network.
         checkpoint: A file of ours, of a training run, or of the original release.
+        settings: Settings of the checkpoint's run, whose numbers replace the config's.
 
     Raises:
         UserError: mmdetection is not installed, or a file is wrong or does not fit.
@@ -49,13 +53,16 @@ def open_panoptic(config: str | Path, checkpoint: str | Path) -> PanopticNetwork
     from lvt_core.openmmlab.commands import datasets_of, load_config, without_pretrained
 
     cfg = load_config(config)
+    if settings:
+        overlay_numbers(cfg.model, find(settings, "model") or {})
     from mmdet.registry import DATASETS, MODELS  # after the config's imports, which prepare mmdetection
 
     init_default_scope(cfg.get("default_scope", "mmengine"))
     test_loader = _section(cfg, "test_dataloader", config)
     dataset = datasets_of(_section(test_loader, "dataset", f"{config}: test_dataloader"))[0]
     kind = DATASETS.get(str(dataset.get("type")))
-    meta = dataset.get("metainfo") or getattr(kind, "METAINFO", {})
+    own = find(settings, "metainfo")
+    meta = own or dataset.get("metainfo") or getattr(kind, "METAINFO", {})
     try:
         without_pretrained(_section(cfg, "model", config))
         model = MODELS.build(cfg.model)

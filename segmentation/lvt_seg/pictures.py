@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from lvt_core.files import require_writable_folder, write_whole
-from lvt_core.visualize import segmentation_picture
+from lvt_predict.photo.drawing import segmentation_picture
 from lvt_predict.pictures import read_picture
 from lvt_seg.datasets import output_file
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lvt_predict.panoptic_manifest import PARTS
+from lvt_predict.panoptic.manifest import PARTS
 
 SIZE = (32, 40)  # height and width for the small export
 BYTES = np.zeros((1, *SIZE, 3), np.uint8)

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 from PIL import Image
-from timm.data import create_transform
 from timm.data.readers.reader_image_folder import find_images_and_targets
 from torch.nn import functional as F
 
@@ -25,6 +24,8 @@ from lvt_core.errors import UserError
 from lvt_core.semantic.iou import count_pairs, iou
 from lvt_core.semantic.label_map import IGNORED, MAX_CLASSES, read_label_map
 from lvt_core.semantic.resized import Resizing, label_map
+from lvt_predict.images import normalize
+from lvt_predict.photo.prepare import CROP_PCT, Crop, Stretch
 from lvt_predict.pictures import SUFFIXES, read_picture
 
 CALIBRATION_IMAGES = 128
@@ -118,6 +119,7 @@ class ClassifiedImages(JudgedImages):
         class_to_idx: Names of the classes with their indices, if known; else there must be as many folders.
         crop_pct: Part of the image, by its side, that the crop keeps.
         interpolation: Resampling.
+        crop_mode: How the crop keeps the image's proportions, out of `CROP_MODES`.
         exif: Turn images as their EXIF data say.
         options: Options of `LabelledImages`.
 
@@ -134,21 +136,15 @@ class ClassifiedImages(JudgedImages):
         *,
         num_classes: int,
         class_to_idx: Mapping[str, int] | None = None,
-        crop_pct: float | None = None,
+        crop_pct: float = CROP_PCT,
         interpolation: str = "bicubic",
+        crop_mode: str = "center",
         exif: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(root, size, **options)
         self.num_classes, self.class_to_idx, self.exif = num_classes, class_to_idx, exif
-        self.transform = create_transform(
-            (3, *size),
-            is_training=False,
-            interpolation=interpolation,
-            mean=tuple(self.mean),
-            std=tuple(self.std),
-            crop_pct=crop_pct,
-        )
+        self.prepare = Crop(size, crop_pct, interpolation, crop_mode)
         self._judging = self._folder("val")
 
     def calibration(self) -> list[np.ndarray]:
@@ -173,7 +169,7 @@ class ClassifiedImages(JudgedImages):
         return 100 * float(np.mean(np.equal(predictions, truths)))
 
     def _image(self, path: str) -> np.ndarray:
-        return np.asarray(self.transform(read_picture(path, exif=self.exif)))[None]
+        return normalize(self.prepare(read_picture(path, exif=self.exif))[None], self.mean, self.std)
 
     def _folder(self, split: str) -> list[tuple[str, int]]:
         """List the images of a split, each with its class's index in the network."""
@@ -260,10 +256,7 @@ class LabelMaps(JudgedImages):
         return 100 * float(np.nanmean(iou(counts)))
 
     def _prepared(self, image: Image.Image) -> np.ndarray:
-        height, width = self.size
-        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
-        scaled = (pixels / 255 - np.asarray(self.mean)) / np.asarray(self.std)
-        return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], dtype=np.float32)
+        return normalize(Stretch(self.size)(image)[None], self.mean, self.std)
 
     def _files(self, split: str) -> list[Path]:
         folder = self.root / "images" / split

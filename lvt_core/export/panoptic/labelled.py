@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from lvt_core.errors import UserError
 from lvt_core.export.gate.labelled import CALIBRATION_IMAGES, LabelledImages, spread
@@ -23,7 +21,9 @@ from lvt_core.panoptic.quality import (
     panoptic_quality,
     read_map,
 )
+from lvt_predict.images import normalize
 from lvt_predict.panoptic import PanopticMap
+from lvt_predict.photo.prepare import Inside, pad
 from lvt_predict.pictures import read_picture
 
 
@@ -86,23 +86,15 @@ class PanopticImages(LabelledImages):
 
     def _image(self, split: str, image: AnnotatedImage) -> tuple[np.ndarray, tuple[int, int]]:
         """Return an image as the network's input, and its extent in it."""
-        pixels = np.array(read_picture(self.root / split / image.file_name), dtype=np.float32)
-        height, width = pixels.shape[:2]
-        if (height, width) != (image.height, image.width):
+        photo = read_picture(self.root / split / image.file_name)
+        if photo.size != (image.width, image.height):
             raise UserError(
-                f"{self.root / split / image.file_name}: {width} x {height} pixels, but the annotations say "
-                f"{image.width} x {image.height}"
+                f"{self.root / split / image.file_name}: {photo.width} x {photo.height} pixels, but the "
+                f"annotations say {image.width} x {image.height}"
             )
-        ratio = min(self.size[0] / height, self.size[1] / width)
-        extent = (min(round(height * ratio), self.size[0]), min(round(width * ratio), self.size[1]))
-        if extent != (height, width):  # like mmdetection: without antialiasing, rounded to bytes
-            planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-            planes = F.interpolate(planes, extent, mode="bilinear", align_corners=False).round()
-            pixels = planes[0].permute(1, 2, 0).numpy()
-        scaled = (pixels / 255 - np.asarray(self.mean)) / np.asarray(self.std)
-        padded = np.full((1, 3, *self.size), self.pad_value, np.float32)
-        padded[0, :, : extent[0], : extent[1]] = scaled.transpose(2, 0, 1)
-        return padded, extent
+        pixels = Inside(self.size)(photo)
+        extent = (pixels.shape[0], pixels.shape[1])
+        return pad(normalize(pixels[None], self.mean, self.std), self.size, self.pad_value), extent
 
     def _training(self) -> list[tuple[str, AnnotatedImage]]:
         return self._read("train2017")

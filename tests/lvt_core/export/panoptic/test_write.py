@@ -24,7 +24,7 @@ from lvt_core.export.runtimes import pt2
 from lvt_core.predict.open_panoptic import PanopticNetwork, open_panoptic
 from lvt_core.predict.panoptic_parts import part_inputs, settings_of, split
 from lvt_det.own_config import OwnData, Split, write_own_config
-from lvt_predict.model import load
+from lvt_predict.model import ExportedModel
 from lvt_predict.panoptic import PARTS, PanopticModel, PanopticPipeline
 from lvt_predict.sample import photograph
 from tests.det_commands import TINY_MODEL, build, write_panoptic_data
@@ -211,7 +211,7 @@ def test_mistakes_are_told_in_a_sentence(
     ):
         model.normalize(np.zeros((1, 65, 96, 3), np.uint8))
     with pytest.raises(UserError, match="holds a panoptic network; open it with lvt_predict.panoptic"):
-        load(folder)
+        ExportedModel(folder)
     with pytest.raises(UserError, match="trunk: is not a panoptic export; open it with lvt_predict.model"):
         PanopticModel(folder / "trunk")
     with pytest.raises(UserError, match="--size 65 96: must be multiples of 32"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lvt_core.visualize import (
+from lvt_predict.photo.drawing import (
     GAP,
     SMALLEST_TEXT,
     WRONG,

@@ -11,7 +11,7 @@ import pytest
 
 from lvt_core.errors import UserError
 from lvt_predict.panoptic import PanopticModel
-from lvt_predict.panoptic_manifest import PARTS
+from lvt_predict.panoptic.manifest import PARTS
 from tests.lvt_predict.exports import PANOPTIC
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.ops import batched_nms, nms, roi_align
 
-from lvt_predict import boxes as ops
+from lvt_predict.panoptic import boxes as ops
 
 
 def random_boxes(count: int, *, size: tuple[int, int] = (200, 300), seed: int = 0) -> np.ndarray:

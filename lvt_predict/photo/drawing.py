@@ -1,4 +1,4 @@
-"""Pictures of a dense model's predictions: image, prediction, truth, and errors."""
+"""Pictures of predictions: a photo under its result, or image, prediction and truth side by side."""
 
 from __future__ import annotations
 
@@ -7,18 +7,81 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from lvt_predict.photo.classes import distinct_colors
+
 VEIL = 0.65  # how much of a class's colour lies over the image
 WRONG = (230, 30, 40)
 SHADES = (1.0, 0.7, 1.3, 0.85, 1.15, 0.55)  # brightness of the instances of one class
-GAP, SMALLEST_TEXT = 6, 12  # pixels
+GAP, SMALLEST_TEXT, NARROWEST = 6, 12, 240  # pixels
+BAR = (190, 215, 240)
 
 
 def class_colors(count: int) -> np.ndarray:
     """Return distinct colours, always the same for a count, uint8 ``(count, 3)``."""
-    hue = (np.arange(count) * 0.61803) % 1  # the golden ratio keeps neighbours apart
-    value = 0.95 - 0.3 * ((np.arange(count) // 6) % 2)
-    wheel = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
-    return (255 * value[:, None] * (1 - 0.75 * (1 - wheel.clip(0, 1)))).astype(np.uint8)
+    return np.array(distinct_colors(count), np.uint8).reshape(count, 3)
+
+
+def segments_over_photo(
+    photo: np.ndarray, labels: np.ndarray, *, classes: Sequence[str], palette: Sequence[Sequence[int]]
+) -> Image.Image:
+    """Draw a photo under the colours of its classes, and the classes below, largest first.
+
+    Args:
+        photo: RGB, uint8 ``(H, W, 3)``.
+        labels: Class numbers, ``(H, W)``.
+        classes: Names of the classes.
+        palette: A colour per class.
+    """
+    colors = np.asarray(palette, dtype=np.uint8)
+    panel = _veil(photo, labels, colors, len(classes))
+    return _lay_out([("", panel)], _legend(labels, classes, colors))
+
+
+def panoptic_over_photo(
+    photo: np.ndarray,
+    ids: np.ndarray,
+    labels: dict[int, int],
+    *,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    num_things: int,
+) -> Image.Image:
+    """Draw a photo under its segments, and the classes below, largest first.
+
+    Args:
+        photo: RGB, uint8 ``(H, W, 3)``.
+        ids: Segment ids, ``(H, W)``; an id that `labels` lacks is void.
+        labels: Class number of each id.
+        classes: Names, things first.
+        palette: A colour per class.
+        num_things: How many of the classes are things.
+    """
+    colors = np.asarray(palette, dtype=np.uint8)
+    table = np.full(max([*labels, int(ids.max(initial=0))]) + 1, len(classes))
+    table[list(labels)] = list(labels.values())
+    panel = _paint_segments(photo, ids, labels, colors, num_things)
+    return _lay_out([("", panel)], _legend(table[ids], classes, colors))
+
+
+def captioned_photo(photo: np.ndarray, lines: Sequence[tuple[str, float]]) -> Image.Image:
+    """Draw a photo with a bar of each class's score below.
+
+    Args:
+        photo: RGB, uint8 ``(H, W, 3)``.
+        lines: Text and score, 0..1, of each class.
+    """
+    height, width = photo.shape[:2]
+    width = max(width, NARROWEST)
+    size = max(SMALLEST_TEXT, width // 32)
+    line, font = size * 3 // 2, ImageFont.load_default(size)
+    page = Image.new("RGB", (width, height + line * len(lines) + GAP), "white")
+    page.paste(Image.fromarray(photo), (0, 0))
+    draw = ImageDraw.Draw(page)
+    for row, (text, score) in enumerate(lines):
+        top = height + GAP + row * line
+        draw.rectangle((2, top, 2 + round((width - 5) * score), top + line - 3), fill=BAR)
+        draw.text((6, top), f"{100 * score:.1f} %  {text}", fill="black", font=font)
+    return page
 
 
 def segmentation_picture(
@@ -52,9 +115,7 @@ def segmentation_picture(
         grey[~counted] = 0
         panels += [("truth", _veil(image, truth, colors, ignore_index)), (f"errors: {share}", grey)]
         seen = np.concatenate((truth[counted], prediction.ravel()))
-    labels, pixels = np.unique(seen[seen < len(classes)], return_counts=True)
-    legend = [(classes[i], tuple(colors[i].tolist())) for i in labels[np.argsort(-pixels)]]
-    return _lay_out(panels, legend)
+    return _lay_out(panels, _legend(seen, classes, colors))
 
 
 def panoptic_picture(
@@ -91,6 +152,15 @@ def panoptic_picture(
     return _lay_out(panels, legend)
 
 
+def _legend(
+    labels: np.ndarray, classes: Sequence[str], colors: np.ndarray
+) -> list[tuple[str, tuple[int, ...]]]:
+    """List the names and colours of the classes in a map, largest first."""
+    pixels = np.bincount(labels.ravel(), minlength=len(classes))[: len(classes)]
+    order = np.argsort(-pixels, kind="stable")
+    return [(classes[i], tuple(colors[i].tolist())) for i in order if pixels[i]]
+
+
 def _paint_segments(
     image: np.ndarray, ids: np.ndarray, labels: dict[int, int], colors: np.ndarray, num_things: int
 ) -> np.ndarray:
@@ -116,20 +186,22 @@ def _veil(image: np.ndarray, labels: np.ndarray, colors: np.ndarray, ignore_inde
 
 
 def _lay_out(panels: list[tuple[str, np.ndarray]], legend: list[tuple[str, tuple[int, ...]]]) -> Image.Image:
-    """Put titled panels in a row, with the legend below."""
+    """Put panels in a row, each under its title if there are titles, with the legend below."""
     height, width = panels[0][1].shape[:2]
     columns = len(panels) * (width + GAP) - GAP
     size = max(SMALLEST_TEXT, width // 32)  # readable where a page shows the whole picture
     line, font = size * 3 // 2, ImageFont.load_default(size)
+    title_height = line if any(title for title, _ in panels) else 0
     rows = _legend_rows(legend, columns, font, size)
-    page = Image.new("RGB", (columns, line + height + line * len(rows) + (GAP if rows else 0)), "white")
+    under = title_height + height
+    page = Image.new("RGB", (columns, under + line * len(rows) + (GAP if rows else 0)), "white")
     draw = ImageDraw.Draw(page)
     for i, (title, panel) in enumerate(panels):
         left = i * (width + GAP)
         draw.text((left + 2, 2), title, fill="black", font=font)
-        page.paste(Image.fromarray(panel), (left, line))
+        page.paste(Image.fromarray(panel), (left, title_height))
     for row, entries in enumerate(rows):
-        top = line + height + GAP + row * line
+        top = under + GAP + row * line
         for left, name, color in entries:
             draw.rectangle((left, top + 2, left + size - 1, top + size + 1), fill=color, outline="black")
             draw.text((left + size + 3, top), name, fill="black", font=font)

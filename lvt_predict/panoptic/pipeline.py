@@ -1,82 +1,32 @@
-"""An exported panoptic network, run with numpy and its runtime.
+"""The steps of a panoptic network between its three parts, in numpy.
 
-    model = PanopticModel("exports/panoptic-onnx-fp32")
-    result = model(model.normalize(images))      # uint8 (1, H, W, 3) in
-    result.ids, result.segments                  # (H, W), and the meaning of each id
-
-The export has three networks: the trunk turns the image into maps; the box head and the mask head work on
-the features of boxes. This module does the steps between them and fuses their outputs into one map, with the
-same decisions as mmdetection with our `PanopticFusionHead`.
+The trunk turns the image into maps; the box head and the mask head work on the features of boxes. This module
+does the steps between them and fuses their outputs into one map, with the same decisions as mmdetection with
+our `PanopticFusionHead`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lvt_predict import boxes as ops
 from lvt_predict.errors import UserError
-from lvt_predict.images import normalize, require_input, sides
+from lvt_predict.images import require_input, sides
 from lvt_predict.label_map import largest_resized, resize_matrix
-from lvt_predict.manifest import MANIFEST, read_manifest, require_unchanged
-from lvt_predict.model import ExportedModel
-from lvt_predict.panoptic_manifest import PARTS, require_settings
-
-__all__ = ["PARTS", "Instances", "PanopticMap", "PanopticModel", "PanopticPipeline", "PanopticSegment"]
-
-VOID = 0
+from lvt_predict.panoptic import boxes as ops
+from lvt_predict.panoptic.manifest import PARTS
+from lvt_predict.panoptic.segments import VOID, Instances, PanopticMap, PanopticSegment
 
 Part = Callable[[np.ndarray], Sequence[np.ndarray]]
-
-
-@dataclass(frozen=True)
-class PanopticSegment:
-    """A segment of a map.
-
-    Attributes:
-        id: Value of the segment's pixels in the map; not `VOID`.
-        label: Class, a position in the classes: things, then stuff.
-        score: Confidence of a thing, 0..1; ``None`` for stuff.
-        is_thing: Whether the segment is one instance of its class.
-    """
-
-    id: int
-    label: int
-    score: float | None
-    is_thing: bool
-
-
-@dataclass(frozen=True)
-class PanopticMap:
-    """The segments of an image.
-
-    Attributes:
-        ids: Segment of each pixel, ``(H, W)`` int32; `VOID` where there is none.
-        segments: Things by falling score, then stuff by label; ids count from 1.
-    """
-
-    ids: np.ndarray
-    segments: list[PanopticSegment]
-
-
-@dataclass(frozen=True)
-class Instances:
-    """Boxes ``(N, 4)`` in pixels of the network's input, with scores and labels ``(N,)``, best first."""
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
 
 
 class PanopticPipeline:
     """The three networks and the steps between them.
 
     Args:
-        settings: Content of ``model.json``: the fields of `panoptic_manifest.RULES`.
+        settings: Content of ``model.json``: the fields of `panoptic.manifest.RULES`.
         parts: Functions from input to outputs, by the names of `PARTS`.
     """
 
@@ -244,49 +194,6 @@ class PanopticPipeline:
             base = np.asarray(options["anchors"][level], np.float32)
             self._anchors[key] = ops.grid_anchors(base, options["strides"][level], height, width)
         return self._anchors[key]
-
-
-class PanopticModel(PanopticPipeline):
-    """An exported panoptic network.
-
-    Args:
-        folder: Folder that `lvt export --task panoptic` wrote.
-
-    Attributes:
-        manifest: Content of ``model.json``: sizes, classes, preprocessing, thresholds, versions, parity.
-
-    Raises:
-        UserError: A part is missing or differs from the exported one, or the runtime is not installed or
-            rejects it.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder)
-        if self.manifest.get("task") != "panoptic":
-            raise UserError(f"{self.folder}: is not a panoptic export; open it with lvt_predict.model")
-        require_settings(self.folder / MANIFEST, self.manifest)
-        require_unchanged(self.folder, self.manifest)
-        super().__init__(self.manifest, {name: ExportedModel(self.folder / name) for name in PARTS})
-
-    def normalize(self, images: np.ndarray) -> np.ndarray:
-        """Turn bytes ``(1, H, W, 3)``, RGB, into the network's input, padded right and below.
-
-        Raises:
-            UserError: The images have another type or shape, or are larger than the network's input.
-        """
-        pixels = normalize(images, self.manifest["mean"], self.manifest["std"])
-        height, width = self.manifest["input"][2:]
-        if len(images) != 1:
-            raise UserError(f"images {images.shape}: pass one image at a time")
-        if images.shape[1] > height or images.shape[2] > width:
-            raise UserError(
-                f"images are {images.shape[1]} x {images.shape[2]}: this network supports up to "
-                f"{height} x {width}; resize them"
-            )
-        padded = np.full((1, 3, height, width), self.manifest["pad_value"], np.float32)
-        padded[:, :, : images.shape[1], : images.shape[2]] = pixels
-        return padded
 
 
 def _coder(options: Mapping[str, Any]) -> dict[str, Any]:

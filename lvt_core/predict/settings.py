@@ -1,0 +1,117 @@
+"""Settings in checkpoints of mmengine, mmcv and our runs, read as data.
+
+mmengine writes the config of a run into its checkpoints, as the text of a Python file. It comes from outside,
+so it never runs: only assignments of plain values, lists, tuples and ``dict(...)`` are read.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+from lvt_core.config import LVTConfig
+
+DEEPEST, LONGEST = 60, 10**6  # levels, characters
+# Numbers that the published config of a panoptic network leaves at their defaults.
+ADDED = {("backbone",): LVTConfig.field_names(), ("roi_head", "mask_head"): ("num_convs",)}
+
+
+def run_settings(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config that a checkpoint carries; values that are not plain are left out.
+
+    Args:
+        content: Content, as `read_checkpoint` returns it.
+    """
+    meta = content.get("meta")
+    text = meta.get("cfg", meta.get("config")) if isinstance(meta, Mapping) else None
+    if not isinstance(text, str) or len(text) > LONGEST:
+        return {}
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    settings: dict[str, Any] = {}
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            try:
+                settings[statement.targets[0].id] = _value(statement.value)
+            except ValueError:
+                continue
+    return settings
+
+
+def find(tree: Any, *path: str) -> Any:
+    """Return the value at a path of nested dicts, or ``None``."""
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def test_step(settings: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """Return the first step of the test pipeline with one of some types; empty if there is none.
+
+    Args:
+        settings: Settings of a run.
+        names: Types of the step.
+    """
+    steps = find(settings, "test_dataloader", "dataset", "pipeline") or settings.get("test_pipeline")
+    for step in _all_steps(steps):
+        if step.get("type") in names:
+            return step
+    return {}
+
+
+test_step.__test__ = False  # type: ignore[attr-defined]
+
+
+def overlay_numbers(tree: Any, other: Any, path: tuple[str, ...] = ()) -> None:
+    """Replace numbers in a published config's part by those of a run, whose names of classes are not trusted.
+
+    Args:
+        tree: Part of the published config; it is changed.
+        other: The same part of the run's settings.
+        path: Keys that lead to the part.
+    """
+    for key, value in other.items() if isinstance(other, Mapping) else ():
+        if isinstance(tree.get(key), Mapping):
+            overlay_numbers(tree[key], value, (*path, key))
+        elif _is_plain_number(value) and (key in tree or key in ADDED.get(path, ())):
+            tree[key] = value
+
+
+def _is_plain_number(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_is_plain_number, value))
+    return isinstance(value, (int, float))
+
+
+def _all_steps(steps: Any) -> list[Mapping[str, Any]]:
+    """List steps, and those inside of mmcv's wrapper of test-time augmentation."""
+    if not isinstance(steps, list):
+        return []
+    listed = [step for step in steps if isinstance(step, Mapping)]
+    return [inner for step in listed for inner in (step, *_all_steps(step.get("transforms")))]
+
+
+def _value(node: ast.expr, depth: int = 0) -> Any:
+    """Read a plain value.
+
+    Raises:
+        ValueError: The expression is not a plain value.
+    """
+    if depth > DEEPEST:
+        raise ValueError
+    if isinstance(node, (ast.List, ast.Tuple)):
+        values = [_value(each, depth + 1) for each in node.elts]
+        return values if isinstance(node, ast.List) else tuple(values)
+    if isinstance(node, ast.Dict):
+        keys = [ast.literal_eval(key) if key else None for key in node.keys]
+        if not all(isinstance(key, str) for key in keys):
+            raise ValueError
+        return {key: _value(each, depth + 1) for key, each in zip(keys, node.values, strict=True)}
+    if isinstance(node, ast.Call):
+        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
+            raise ValueError
+        return {word.arg: _value(word.value, depth + 1) for word in node.keywords if word.arg}
+    return ast.literal_eval(node)

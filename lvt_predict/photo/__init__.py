@@ -1,0 +1,1 @@
+"""From a photo to a result: preprocessing, predictions, pictures and files."""

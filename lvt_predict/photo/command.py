@@ -1,0 +1,135 @@
+"""Predict photos with an exported network: lvt-predict SOURCE ... --with FOLDER
+
+`lvt predict` has the same options, and also takes checkpoints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lvt_predict.command import CommandParser, run_command
+from lvt_predict.errors import UserError, sentence
+from lvt_predict.model import load
+from lvt_predict.photo.exported import predictor_of
+from lvt_predict.photo.outputs import Outputs
+from lvt_predict.photo.predictors import Predictor
+from lvt_predict.photo.results import TOP
+from lvt_predict.photo.sources import Film, Item, find_items
+
+SOME_FAILED = 1
+
+
+def positive(word: str) -> int:
+    """Read a positive whole number, for argparse."""
+    if not word.isdecimal() or not int(word):
+        raise argparse.ArgumentTypeError(f"{word}: must be a positive whole number")
+    return int(word)
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """Add the options of predicting photos."""
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="picture, folder, pattern, video, camera:0, or - for the standard input",
+    )
+    parser.add_argument("--with", dest="network", required=True, metavar="NETWORK", help="trained network")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write labelled pictures and videos")
+    parser.add_argument(
+        "--masks", type=Path, metavar="FOLDER", help="write masks as ADE20K has them, or COCO's JSON and PNG"
+    )
+    parser.add_argument("--json", action="store_true", help="print one line of JSON a picture, not a table")
+    parser.add_argument("--top", type=positive, default=TOP, help=f"classes of a picture; default: {TOP}")
+    parser.add_argument(
+        "--batch-size", type=positive, default=1, metavar="N", help="pictures at a time; default: 1"
+    )
+    parser.add_argument(
+        "--no-exif", action="store_true", help="read pictures as stored, not as turned by EXIF"
+    )
+
+
+def run_predict(arguments: argparse.Namespace, open_network: Callable[[], Predictor]) -> None:
+    """Predict all sources; a picture that cannot be read is reported, and the others go on.
+
+    Args:
+        arguments: Arguments of `add_predict`.
+        open_network: Function that opens the network.
+
+    Raises:
+        UserError: A source, the network or an output is wrong.
+        SystemExit: A picture could not be read; the status is `SOME_FAILED`.
+    """
+    items, skipped = find_items(arguments.sources)
+    outputs = Outputs(arguments)
+    predictor = open_network()
+    for note in predictor.notes:
+        _say(f"note: {note}")
+    if skipped:
+        kinds = ", ".join(f"{count} with {suffix}" for suffix, count in sorted(skipped.items()))
+        _say(f"note: left out {sum(skipped.values())} files that are no pictures: {kinds}")
+    failed = 0
+    for start in range(0, len(items), arguments.batch_size):
+        failed += _predict(predictor, items[start : start + arguments.batch_size], arguments, outputs)
+        _show_progress(min(start + arguments.batch_size, len(items)), len(items))
+    outputs.finish(predictor)
+    if failed:
+        _say(f"{failed} of {len(items)} could not be predicted")
+        sys.exit(SOME_FAILED)
+
+
+def _predict(
+    predictor: Predictor, items: Sequence[Item | Film], arguments: argparse.Namespace, outputs: Outputs
+) -> int:
+    """Predict some items; return how many failed."""
+    failed, photos, read = 0, [], []
+    for item in items:
+        try:
+            if isinstance(item, Film):
+                outputs.add_film(item, (predictor.predict(frame) for frame in item.frames()))
+                continue
+            photos.append(item.read(exif=not arguments.no_exif))
+            read.append(item)
+        except UserError as error:
+            _say(f"error: {sentence(error)}")
+            failed += 1
+    results = predictor.predict_all(photos, batch_size=arguments.batch_size) if photos else ()
+    for item, result in zip(read, results, strict=True):
+        outputs.add(item, result)
+    return failed
+
+
+def _show_progress(done: int, total: int) -> None:
+    if total > 1 and sys.stderr.isatty():
+        bar = "#" * (30 * done // total)
+        print(
+            f"\r[{bar:<30}] {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the arguments and predict.
+
+    Raises:
+        UserError: An argument or a file is wrong.
+    """
+    parser = CommandParser(prog="lvt-predict", description=__doc__.partition("\n")[0])
+    add_predict(parser)
+    arguments = parser.parse_args(argv)
+    folder = Path(arguments.network)
+    if not folder.is_dir():
+        why = "name the folder that lvt export wrote" if folder.exists() else "no such folder"
+        raise UserError(f"--with {folder}: {why} (lvt predict also takes checkpoints)")
+    run_predict(arguments, lambda: predictor_of(load(folder)))
+
+
+def command() -> None:
+    """Run the shell command."""
+    run_command(main)

@@ -1,0 +1,188 @@
+"""Photos from files, folders, patterns, videos, cameras and the standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvt_predict.errors import UserError
+from lvt_predict.model import missing
+from lvt_predict.pictures import SUFFIXES, read_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+CAMERA = "camera:"
+STANDARD_INPUT = "-"
+RATE = 25.0  # frames a second, where a video or a camera does not say
+
+
+@dataclass(frozen=True)
+class Item:
+    """A photo to predict, read when it is needed.
+
+    Attributes:
+        source: Path or other name, for messages and tables.
+        name: Name of the outputs, without a suffix; unique among the items.
+        file: File, or the standard input's bytes.
+    """
+
+    source: str
+    name: str
+    file: Path | BytesIO
+
+    def read(self, *, exif: bool) -> Image.Image:
+        """Read the photo.
+
+        Raises:
+            UserError: It cannot be read.
+        """
+        if isinstance(self.file, BytesIO):
+            try:
+                return read_picture(self.file, exif=exif)
+            except UserError as error:
+                raise UserError(f"{self.source}: {str(error).partition(': ')[2] or error}") from error
+        return read_picture(self.file, exif=exif)
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video or a camera.
+
+    Attributes:
+        source: Path, or ``camera:N``.
+        name: Name of the outputs, without a suffix.
+    """
+
+    source: str
+    name: str
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield frames, RGB, uint8 ``(H, W, 3)``, one at a time.
+
+        Raises:
+            UserError: OpenCV is not installed, or cannot open the video.
+        """
+        cv2, film = self._open()
+        try:
+            while True:
+                ok, frame = film.read()
+                if not ok:
+                    return
+                yield np.ascontiguousarray(frame[:, :, ::-1])
+        finally:
+            film.release()
+
+    def rate(self) -> float:
+        """Return the frames a second."""
+        cv2, film = self._open()
+        rate = float(film.get(cv2.CAP_PROP_FPS))
+        film.release()
+        return rate if 0 < rate < 1000 else RATE
+
+    def _open(self) -> tuple[Any, Any]:
+        cv2 = import_opencv(self.source)
+        number = self.source.removeprefix(CAMERA)
+        place: str | int = int(number) if self.source.startswith(CAMERA) else self.source
+        film = cv2.VideoCapture(place)
+        if not film.isOpened():
+            what = "no such camera" if isinstance(place, int) else "cannot be read as a video"
+            raise UserError(f"{self.source}: {what}")
+        return cv2, film
+
+
+def import_opencv(source: str) -> Any:
+    """Import OpenCV, which reads and writes videos.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise UserError(f"{source}: {missing(error, 'opencv-python')}") from error
+    cv2.setLogLevel(0)
+    return cv2
+
+
+def find_items(sources: Sequence[str]) -> tuple[list[Item | Film], Counter[str]]:
+    """List the photos and videos that sources name.
+
+    Args:
+        sources: Files, folders, patterns, ``camera:N``, or ``-`` for the standard input.
+
+    Returns:
+        Items in order, folders sorted by name; and the files in folders that are neither photos nor videos,
+        counted by suffix.
+
+    Raises:
+        UserError: A source does not exist, or has no photo.
+    """
+    places: list[tuple[str, Path | None]] = []  # what the user calls it, and its path below the source
+    skipped: Counter[str] = Counter()
+    for source in sources:
+        if source == STANDARD_INPUT or _is_camera(source):
+            places.append((source, None))
+        elif Path(source).is_dir():
+            places += [(str(Path(source, path)), path) for path in _in_folder(Path(source), skipped)]
+        elif Path(source).exists():
+            places.append((source, Path(Path(source).name)))
+        elif matches := sorted(glob.glob(source, recursive=True)):
+            places += [(match, Path(Path(match).name)) for match in matches if Path(match).is_file()]
+        else:
+            raise UserError(f"{source}: no such picture, folder or pattern")
+    if not places:
+        left_out = ", ".join(sorted(skipped))
+        rest = f", only files with {left_out}" if left_out else ""
+        raise UserError(f"{' '.join(sources)}: has no pictures ({', '.join(SUFFIXES)}){rest}")
+    stems = Counter(str(path.with_suffix("")) for _, path in places if path)
+    items = [_item(source, path, stems) for source, path in places]
+    if (name := _repeated([item.name for item in items])) is not None:
+        raise UserError(f"two sources would both be written to {name}; predict them one after the other")
+    return items, skipped
+
+
+def _item(source: str, path: Path | None, stems: Counter[str]) -> Item | Film:
+    if source == STANDARD_INPUT:
+        return Item("standard input", "standard-input", BytesIO(sys.stdin.buffer.read()))
+    if path is None:
+        return Film(source, source.replace(":", "-"))
+    stem = str(path.with_suffix(""))
+    name = stem if stems[stem] == 1 else str(path)
+    return Film(source, name) if path.suffix.lower() in VIDEOS else Item(source, name, Path(source))
+
+
+def _is_camera(source: str) -> bool:
+    return source.startswith(CAMERA) and source.removeprefix(CAMERA).isdecimal()
+
+
+def _in_folder(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
+    """Yield the pictures and videos of a folder and those inside; links are followed, in no circle."""
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in files if not name.startswith(".")):
+            suffix = Path(name).suffix.lower()
+            if suffix in (*SUFFIXES, *VIDEOS):
+                yield Path(place, name).relative_to(folder)
+            else:
+                skipped[suffix or "no suffix"] += 1
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
