@@ -54,7 +54,7 @@ def open_panoptic(
 
     cfg = load_config(config)
     if settings:
-        overlay_numbers(cfg.model, find(settings, "model") or {})
+        overlay_numbers(cfg.model, settings, file=checkpoint)
     from mmdet.registry import DATASETS, MODELS  # after the config's imports, which prepare mmdetection
 
     init_default_scope(cfg.get("default_scope", "mmengine"))

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from lvt_core.config import LVTConfig
+from lvt_core.errors import UserError
 
 DEEPEST, LONGEST = 60, 10**6  # levels, characters
-# Numbers that the published config of a panoptic network leaves at their defaults.
-ADDED = {("backbone",): LVTConfig.field_names(), ("roi_head", "mask_head"): ("num_convs",)}
 
 
 def run_settings(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,19 +64,38 @@ def test_step(settings: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 test_step.__test__ = False  # type: ignore[attr-defined]
 
 
-def overlay_numbers(tree: Any, other: Any, path: tuple[str, ...] = ()) -> None:
-    """Replace numbers in a published config's part by those of a run, whose names of classes are not trusted.
+def overlay_numbers(tree: Any, settings: Mapping[str, Any], *, file: str | Path) -> None:
+    """Replace the numbers of a published model's config by those of a run.
+
+    The names of classes in a file are not trusted, so they must equal the published ones. Files of older
+    frameworks, whose configs have other names, only replace numbers that the published config has, too.
 
     Args:
-        tree: Part of the published config; it is changed.
-        other: The same part of the run's settings.
-        path: Keys that lead to the part.
+        tree: Published config of the model; it is changed.
+        settings: Settings of the run.
+        file: File of the settings, for messages.
+
+    Raises:
+        UserError: The run's model has another part.
     """
+    _overlay(tree, settings.get("model"), ("model",), file, "default_scope" in settings)
+
+
+def _overlay(tree: Any, other: Any, path: tuple[str, ...], file: str | Path, is_current: bool) -> None:
     for key, value in other.items() if isinstance(other, Mapping) else ():
-        if isinstance(tree.get(key), Mapping):
-            overlay_numbers(tree[key], value, (*path, key))
-        elif _is_plain_number(value) and (key in tree or key in ADDED.get(path, ())):
+        here = tree.get(key)
+        if isinstance(here, Mapping):
+            _overlay(here, value, (*path, key), file, is_current)
+        elif _is_plain_number(value) and (key in tree or is_current):
             tree[key] = value
+        elif isinstance(value, str) and is_current and key in tree and _other_name(value, here):
+            name = ".".join((*path, key))
+            raise UserError(f"{file}: its run had {name}={value!r}, not {here!r}; pass --config FILE")
+
+
+def _other_name(name: str, published: Any) -> bool:
+    """Whether a name stands for another part; batch norms of one and of many processes are the same."""
+    return name.replace("SyncBN", "BN") != str(published).replace("SyncBN", "BN")
 
 
 def _is_plain_number(value: Any) -> bool:

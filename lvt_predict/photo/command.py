@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lvt_predict.command import CommandParser, run_command
 from lvt_predict.errors import UserError, sentence
@@ -16,8 +17,11 @@ from lvt_predict.model import load
 from lvt_predict.photo.exported import predictor_of
 from lvt_predict.photo.outputs import Outputs
 from lvt_predict.photo.predictors import Predictor
-from lvt_predict.photo.results import TOP
-from lvt_predict.photo.sources import Film, Item, find_items
+from lvt_predict.photo.results import TOP, Result
+from lvt_predict.photo.sources import Film, Item, find_items, require_own_names
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SOME_FAILED = 1
 
@@ -65,7 +69,10 @@ def run_predict(arguments: argparse.Namespace, open_network: Callable[[], Predic
     """
     items, skipped = find_items(arguments.sources)
     outputs = Outputs(arguments)
+    if outputs.writes_files:
+        require_own_names(items)
     predictor = open_network()
+    outputs.require_supported(predictor)
     for note in predictor.notes:
         _say(f"note: {note}")
     if skipped:
@@ -85,21 +92,42 @@ def _predict(
     predictor: Predictor, items: Sequence[Item | Film], arguments: argparse.Namespace, outputs: Outputs
 ) -> int:
     """Predict some items; return how many failed."""
-    failed, photos, read = 0, [], []
-    for item in items:
+    photos: dict[int, Image.Image] = {}
+    failed = 0
+    for i, item in enumerate(items):
         try:
-            if isinstance(item, Film):
+            if isinstance(item, Item):
+                photos[i] = item.read(exif=not arguments.no_exif)
+            else:
                 outputs.add_film(item, (predictor.predict(frame) for frame in item.frames()))
-                continue
-            photos.append(item.read(exif=not arguments.no_exif))
-            read.append(item)
         except UserError as error:
-            _say(f"error: {sentence(error)}")
-            failed += 1
-    results = predictor.predict_all(photos, batch_size=arguments.batch_size) if photos else ()
-    for item, result in zip(read, results, strict=True):
-        outputs.add(item, result)
+            failed += _report(error)
+    for i, result in _results(predictor, photos):
+        if isinstance(result, UserError):
+            failed += _report(UserError(f"{items[i].source}: {result}"))
+        else:
+            outputs.add(items[i], result)
     return failed
+
+
+def _results(
+    predictor: Predictor, photos: Mapping[int, Image.Image]
+) -> Iterator[tuple[int, Result | UserError]]:
+    """Predict a batch; if it fails, each photo of its own, so that one does not spoil the others."""
+    try:
+        results = list(predictor.predict_all(list(photos.values()), batch_size=max(len(photos), 1)))
+        yield from zip(photos, results, strict=True)
+    except UserError as error:
+        if len(photos) == 1:
+            yield from ((i, error) for i in photos)
+            return
+        for i, photo in photos.items():
+            yield from _results(predictor, {i: photo})
+
+
+def _report(error: UserError) -> int:
+    _say(f"error: {sentence(error)}")
+    return 1
 
 
 def _show_progress(done: int, total: int) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 
 from lvt_predict.errors import UserError
 from lvt_predict.files import require_writable_folder, write_text, write_whole
-from lvt_predict.photo.predictors import Predictor
-from lvt_predict.photo.results import FAST, Classification, Panoptic, Result, Segmentation
+from lvt_predict.photo.predictors import Classifier, PanopticPredictor, Predictor
+from lvt_predict.photo.results import FAST, Panoptic, Result, Segmentation
 from lvt_predict.photo.sources import Film, Item, import_opencv
 
 ANNOTATIONS = "panoptic.json"
@@ -38,10 +38,26 @@ class Outputs:
             None if folder is None else require_writable_folder(folder)
             for folder in (arguments.save, arguments.masks)
         )
+        if self.masks is not None and self.masks == self.pictures:
+            raise UserError(f"--masks {self.masks}: is the folder of --save, too; choose another")
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
 
-    def add(self, item: Item, result: Result) -> None:
+    @property
+    def writes_files(self) -> bool:
+        """Whether anything but the table is written."""
+        return self.pictures is not None or self.masks is not None
+
+    def require_supported(self, predictor: Predictor) -> None:
+        """Reject masks of a classifier.
+
+        Raises:
+            UserError: The network has no masks.
+        """
+        if self.masks is not None and isinstance(predictor, Classifier):
+            raise UserError("--masks: a classifier has no masks; --json prints its classes")
+
+    def add(self, item: Item | Film, result: Result) -> None:
         """Write the outputs of a picture.
 
         Raises:
@@ -80,9 +96,9 @@ class Outputs:
         Raises:
             UserError: The file cannot be written.
         """
-        if self.masks is None or not self.images:
+        if self.masks is None or not isinstance(predictor, PanopticPredictor):
             return
-        classes, things = predictor.classes, predictor.pipeline.settings["num_things"]  # type: ignore[attr-defined]
+        classes, things = predictor.classes, predictor.pipeline.settings["num_things"]
         categories = [
             {"id": number, "name": name, "isthing": int(i < things), "color": list(color)}
             for i, (number, name, color) in enumerate(
@@ -106,8 +122,6 @@ class Outputs:
         from PIL import Image
 
         assert self.masks is not None
-        if isinstance(result, Classification):
-            raise UserError("--masks: a classifier has no masks; --json prints its classes")
         assert isinstance(result, (Segmentation, Panoptic))
         image = Image.fromarray(result.mask())
         write_whole(self.masks / name, partial(image.save, format="PNG", compress_level=FAST))

@@ -33,7 +33,7 @@ class Item:
 
     Attributes:
         source: Path or other name, for messages and tables.
-        name: Name of the outputs, without a suffix; unique among the items.
+        name: Name of the outputs, without a suffix.
         file: File, or the standard input's bytes.
     """
 
@@ -138,7 +138,8 @@ def find_items(sources: Sequence[str]) -> tuple[list[Item | Film], Counter[str]]
         elif Path(source).exists():
             places.append((source, Path(Path(source).name)))
         elif matches := sorted(glob.glob(source, recursive=True)):
-            places += [(match, Path(Path(match).name)) for match in matches if Path(match).is_file()]
+            fixed = _fixed_part(source)
+            places += [(match, Path(match).relative_to(fixed)) for match in matches if Path(match).is_file()]
         else:
             raise UserError(f"{source}: no such picture, folder or pattern")
     if not places:
@@ -146,10 +147,22 @@ def find_items(sources: Sequence[str]) -> tuple[list[Item | Film], Counter[str]]
         rest = f", only files with {left_out}" if left_out else ""
         raise UserError(f"{' '.join(sources)}: has no pictures ({', '.join(SUFFIXES)}){rest}")
     stems = Counter(str(path.with_suffix("")) for _, path in places if path)
-    items = [_item(source, path, stems) for source, path in places]
-    if (name := _repeated([item.name for item in items])) is not None:
-        raise UserError(f"two sources would both be written to {name}; predict them one after the other")
-    return items, skipped
+    return [_item(source, path, stems) for source, path in places], skipped
+
+
+def require_own_names(items: Sequence[Item | Film]) -> None:
+    """Reject sources whose outputs would have one name.
+
+    Raises:
+        UserError: Two sources would be written to one file.
+    """
+    first: dict[str, str] = {}
+    for item in items:
+        if first.setdefault(item.name, item.source) != item.source:
+            raise UserError(
+                f"{first[item.name]} and {item.source} would both be written to {item.name}; "
+                "name their common folder, or predict them one after the other"
+            )
 
 
 def _item(source: str, path: Path | None, stems: Counter[str]) -> Item | Film:
@@ -184,5 +197,8 @@ def _in_folder(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
                 skipped[suffix or "no suffix"] += 1
 
 
-def _repeated(names: Sequence[str]) -> str | None:
-    return next((name for name, count in Counter(names).items() if count > 1), None)
+def _fixed_part(pattern: str) -> Path:
+    """Return the folder before the first part of a pattern that has a wildcard."""
+    parts = Path(pattern).parts
+    wild = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:wild])
