@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-# Colours from the smallest value to the largest; also where colours cannot be told apart, bright is much.
+# Colours from the smallest value to the largest. Brightness rises, too, for readers who see no colours.
 SCALE = ((8, 6, 30), (80, 18, 123), (182, 54, 121), (251, 136, 97), (252, 253, 191))
 VEIL = 0.6  # how much of a value's colour lies over the photo
 LONG_SIDE = 448  # of a picture, in pixels

@@ -49,21 +49,38 @@ class NetworkInput:
                 f"--at {x},{y}: lies outside of the photo of {width} x {height} pixels; "
                 f"pass X from 0 to {width - 1} and Y from 0 to {height - 1}"
             )
-        left, top, right, bottom = self.part
-        if not (left <= x + 0.5 < right and top <= y + 0.5 < bottom):
+        (first_x, last_x), (first_y, last_y) = self._columns(), self._rows()
+        if not (first_x <= x <= last_x and first_y <= y <= last_y):
             raise UserError(
-                f"--at {x},{y}: lies outside of the crop that the classifier sees; pass X from "
-                f"{math.ceil(left - 0.5)} to {math.ceil(right - 0.5) - 1} and Y from "
-                f"{math.ceil(top - 0.5)} to {math.ceil(bottom - 0.5) - 1}"
+                f"--at {x},{y}: lies outside of the crop that the classifier sees; "
+                f"pass X from {first_x} to {last_x} and Y from {first_y} to {last_y}"
             )
-        columns, rows = self.picture.size
-        return (x + 0.5 - left) / (right - left) * columns, (y + 0.5 - top) / (bottom - top) * rows
+        return self._center_of(x, y)
 
     def to_photo(self, x: float, y: float) -> tuple[int, int]:
         """Find the photo's pixel at a point of the input."""
         left, top, right, bottom = self.part
         columns, rows = self.picture.size
-        return int(left + x / columns * (right - left)), int(top + y / rows * (bottom - top))
+        photo_x, photo_y = left + x / columns * (right - left), top + y / rows * (bottom - top)
+        return _clip(int(photo_x), *self._columns()), _clip(int(photo_y), *self._rows())
+
+    def snap(self, x: float, y: float) -> tuple[float, float]:
+        """Move a point of the input to the centre of the photo's pixel there."""
+        columns, rows = self.picture.size
+        x, y = self._center_of(*self.to_photo(x, y))
+        return min(max(x, 0.0), columns - 0.5), min(max(y, 0.0), rows - 0.5)
+
+    def _center_of(self, x: int, y: int) -> tuple[float, float]:
+        left, top, right, bottom = self.part
+        columns, rows = self.picture.size
+        return (x + 0.5 - left) / (right - left) * columns, (y + 0.5 - top) / (bottom - top) * rows
+
+    def _columns(self) -> tuple[int, int]:
+        """Return the first and the last column of the photo whose centre the network sees."""
+        return math.ceil(self.part[0] - 0.5), math.ceil(self.part[2] - 0.5) - 1
+
+    def _rows(self) -> tuple[int, int]:
+        return math.ceil(self.part[1] - 0.5), math.ceil(self.part[3] - 0.5) - 1
 
 
 def prepare(photo: Image.Image, pictures: Mapping[str, Any], *, dense: bool) -> NetworkInput:
@@ -112,3 +129,7 @@ def _center_part(
 def _resampling(name: str) -> Image.Resampling:
     """Return Pillow's resampling of a name; bicubic for a name that Pillow does not have."""
     return getattr(Image.Resampling, name.upper(), Image.Resampling.BICUBIC)
+
+
+def _clip(value: int, first: int, last: int) -> int:
+    return max(first, min(value, last))
