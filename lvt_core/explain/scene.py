@@ -16,7 +16,7 @@ from lvt_core.explain.prepare import NetworkInput
 from lvt_core.explain.walk import Network, Place, local_logits, outputs_of, walk
 from lvt_core.segformer import SegFormer
 
-STRIDES = (4, 8, 16, 32)  # of the stages' maps
+STRIDES = (4, 8, 16, 32)  # stages' maps, in pixels of the input
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,11 @@ def _local_stride(model: Network) -> int:
 def _most_certain(probabilities: Tensor, stride: int, seen: NetworkInput) -> tuple[float, float]:
     largest = probabilities.amax(dim=0)  # (h, w)
     row, column = divmod(int(largest.argmax()), largest.shape[1])
-    return _center(row, column, stride, seen)
+    return seen.snap(*_center(row, column, stride, seen))
 
 
 def _center(row: int, column: int, cell: int, seen: NetworkInput) -> tuple[float, float]:
-    """Return the centre of a cell in the input; the last one may reach beyond the input."""
+    """Return the centre of a cell in the input, as far as it lies in it."""
     width, height = seen.picture.size
-    return min((column + 0.5) * cell, width - 1), min((row + 0.5) * cell, height - 1)
+    right, bottom = min((column + 1) * cell, width), min((row + 1) * cell, height)
+    return (column * cell + right) / 2, (row * cell + bottom) / 2

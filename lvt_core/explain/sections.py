@@ -17,11 +17,11 @@ from lvt_core.explain.walk import Place
 from lvt_core.layers import CSA, RASA
 from lvt_core.visualize import class_colors
 
-MOST_NAMES = 12  # of a legend
+MOST_NAMES = 12  # in a legend
 CSA_TEXT = (
     "CSA mixes the 3 x 3 pixels of each window. Nine squares stand for the nine outputs of the window that "
-    "contains the point, where they lie in the window. The nine cells of a square are the weights of the nine "
-    "inputs. A white frame marks the input at the output's own place.",
+    "contains the point, each where it lies in the window. The nine cells of a square are the weights of the "
+    "nine inputs. A white frame marks the input at the output's own place.",
 )
 RASA_TEXT = (
     "RASA compares the query of the point with keys of a reduced map. Each cell is one key, and its colour "
@@ -38,7 +38,7 @@ CONSISTENCY_TEXT = (
 
 
 def prediction_section(scene: Scene) -> tuple[str, str]:
-    """Show the photo, the point, and how certain the network is of each place."""
+    """Show the photo, the point, and the certainty at each place."""
     certain = scene.probabilities.amax(dim=0).numpy()  # (h, w)
     stride = scene.local_stride
     shown = heat_map(scene.canvas, certain, limits=(0, 1), extent=scene.extent(stride))
@@ -66,7 +66,7 @@ def csa_section(scene: Scene, places: Sequence[Place]) -> tuple[str, str]:
     body = paragraphs(CSA_TEXT)
     for place in places:
         body += _csa_figures(scene, place)
-    return "CSA: one window", body + color_scale("0", "the largest weight of the block")
+    return "CSA: one window", body + color_scale("0", "largest weight in the block")
 
 
 def _csa_figures(scene: Scene, place: Place) -> str:
@@ -107,7 +107,9 @@ def rasa_section(scene: Scene, places: Sequence[Place]) -> tuple[str, str]:
         inputs, _ = recurse(scene.inputs[place], layer.step, times=layer.num_recursions)
         steps = [_step_figure(scene, layer, place, x, i) for i, x in enumerate(inputs, 1)]
         body += figures(steps + _rate_figures(scene, layer, place, inputs[-1]), title=_title(place))
-    return "RASA: from the point to the photo", body + color_scale("0, or the smallest", "the largest value")
+    return "RASA: from the point to the photo", body + color_scale(
+        "0, or the smallest length", "the largest weight or length"
+    )
 
 
 def _step_figure(scene: Scene, layer: RASA, place: Place, x: Tensor, number: int) -> Figure:
@@ -137,7 +139,7 @@ def _rate_figures(scene: Scene, layer: RASA, place: Place, x: Tensor) -> list[Fi
         entries.append(
             Figure(
                 mark(shown, scene.point),
-                f"Query, rate {rate}: lengths from {each.min():.3g} to {each.max():.3g}.",
+                f"Query, rate {rate}: lengths from {each.min():.4g} to {each.max():.4g}.",
                 f"heat map of the query's part of rate {rate}, {_title(place).lower()}; the largest is at "
                 f"{scene.photo_point_of(each, stride)}",
             )
