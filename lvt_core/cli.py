@@ -1,4 +1,4 @@
-"""The ``lvt`` command: predict, info, convert, export, delegates, recipe."""
+"""The ``lvt`` command: predict, explain, info, convert, export, delegates, recipe."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lvt_core import __version__
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
 from lvt_core.errors import CommandParser, UserError, run_command
+from lvt_core.explain.command import add_explain, run_explain
 from lvt_core.export.command import run_delegates, run_export, run_recipe
 from lvt_core.export.options import add_delegates, add_export, add_recipe
 from lvt_core.predict.command import add_predict, run_predict
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="take the moving average of the weights; default: if the checkpoint has one",
     )
 
+    add_explain(commands.add_parser("explain", help="show what the attention looks at in a photo, as a page"))
     add_export(
         commands.add_parser("export", help="write a network for another runtime, if its outputs agree")
     )
@@ -65,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "predict": run_predict,
         "info": _info,
         "convert": _convert,
+        "explain": run_explain,
         "export": run_export,
         "delegates": run_delegates,
         "recipe": run_recipe,

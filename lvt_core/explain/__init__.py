@@ -1,0 +1,1 @@
+"""The page of ``lvt explain``: what CSA and RASA look at in a photo."""
