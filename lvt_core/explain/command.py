@@ -11,17 +11,18 @@ from typing import Any
 
 import torch
 
-from lvt_core.checkpoint import read_checkpoint, weights_of
-from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
 from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.explain.page import page
-from lvt_core.explain.prepare import CENTER, prepare
+from lvt_core.explain.prepare import prepare
 from lvt_core.explain.scene import Scene, look
 from lvt_core.explain.sections import consistency_section, csa_section, prediction_section, rasa_section
 from lvt_core.explain.walk import Place
 from lvt_core.files import write_text
-from lvt_core.predict.open_model import DETECTION, MODELS, Opened, open_model
+from lvt_core.predict.load import load
+from lvt_core.predict.network import TorchNetwork
+from lvt_core.predict.open_model import MODELS
+from lvt_predict.photo.predictors import Classifier, Segmenter
 from lvt_predict.pictures import read_picture
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,11 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
         help="blocks to draw, counted from 1, such as 2.1; default: the last one of each stage",
     )
     parser.add_argument(
+        "--use-ema",
+        action=argparse.BooleanOptionalAction,
+        help="take the moving average of the weights; default: if the checkpoint has one",
+    )
+    parser.add_argument(
         "--save", type=Path, metavar="FILE.html", help="page to write; default: PHOTO-explained.html, here"
     )
 
@@ -57,14 +63,17 @@ def run_explain(arguments: argparse.Namespace) -> None:
     """
     save = _page_file(arguments.save, arguments.photo)
     at = None if arguments.at is None else _point(arguments.at)
-    opened = _open(arguments.network)
-    model: Any = opened.model.eval()
+    predictor = _open(arguments.network, use_ema=arguments.use_ema)
+    for note in predictor.notes:
+        logger.warning("note: %s", note)
+    network: Any = predictor.network
+    model = network.module
     places = _places(arguments.block, model.config)
-    photo = read_picture(arguments.photo, exif=opened.facts.pictures.get("exif", True))
-    seen = prepare(photo, opened.facts.pictures, dense=opened.name == SEGFORMER)
+    photo = read_picture(arguments.photo)
+    seen = prepare(photo, predictor.prepare, predictor.mean, predictor.std)
     with torch.inference_mode():
-        names = opened.classes or [f"class {i}" for i in range(model.config.num_classes)]
-        scene = look(model, seen, at=at, places=places, names=names, palette=opened.palette)
+        classes = predictor.classes
+        scene = look(model, seen, at=at, places=places, names=classes.names, palette=classes.palette)
         html = _page(scene, places, photo=arguments.photo, network=arguments.network)
     try:
         write_text(save, html)
@@ -90,34 +99,35 @@ def _page(scene: Scene, places: Sequence[Place], *, photo: Path, network: str) -
     return page(f"What LVT looks at: {photo.name}", lead, sections)
 
 
-def _open(source: str) -> Opened:
+def _open(source: str, *, use_ema: bool | None) -> Classifier | Segmenter:
     """Open a network with its weights.
 
     Raises:
-        UserError: The file does not contain a classifier or a SegFormer with weights.
+        UserError: The file does not contain a classifier or a SegFormer of LVT with weights.
     """
     if source in MODELS:
         raise UserError(f"--with {source}: names an untrained network; pass a checkpoint")
-    if Path(source).is_file():
-        weights = weights_of(read_checkpoint(source), source).state_dict
-        if any(key.startswith(DETECTION) for key in weights):
-            raise UserError(
-                f"--with {source}: contains a panoptic network, which lvt explain does not support; "
-                "pass a classifier or a SegFormer"
-            )
-    opened = open_model(source)
-    if opened.name == BACKBONE_ONLY:
+    try:
+        predictor = load(source, use_ema=use_ema, device="cpu")
+    except UserError as error:
+        raise UserError(f"--with {error}") from error
+    if not isinstance(predictor, (Classifier, Segmenter)):
         raise UserError(
-            f"--with {source}: contains a backbone without a head; pass a classifier or a SegFormer"
+            f"--with {source}: contains a panoptic network, which lvt explain does not support; "
+            "pass a classifier or a SegFormer"
         )
-    config: Any = opened.model.config
-    if config.in_chans != 3:
-        raise UserError(f"--with {source}: takes {config.in_chans} channels; pass a network for RGB photos")
-    if getattr(opened.model, "global_pool", None) == "":
+    if not isinstance(predictor.network, TorchNetwork):
+        raise UserError(f"--with {source}: is an exported network; pass the checkpoint that was exported")
+    model: Any = predictor.network.module
+    if not isinstance(getattr(model, "config", None), LVTConfig):
+        raise UserError(f"--with {source}: contains no LVT, and only LVT has CSA and RASA")
+    if model.config.in_chans != 3:
+        raise UserError(
+            f"--with {source}: takes {model.config.in_chans} channels; pass a network for RGB photos"
+        )
+    if getattr(model, "global_pool", None) == "":
         raise UserError(f"--with {source}: has global_pool='' and no prediction; pass one with a pooling")
-    if opened.facts.pictures.get("crop_mode", CENTER) != CENTER:
-        logger.warning("note: %s: was validated with another crop_mode; lvt explain crops the centre", source)
-    return opened
+    return predictor
 
 
 def _page_file(save: Path | None, photo: Path) -> Path:

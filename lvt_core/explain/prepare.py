@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from lvt_core.errors import UserError
-
-CROP_PCT = 0.96  # the published classifier's
-CLASSIFIER_SIZE, DENSE_SIZE = (3, 224, 224), (3, 512, 512)
-LONGEST, MULTIPLE = 2048, 32  # pixels of a dense network's input
-CENTER = "center"
+from lvt_predict.images import normalize
+from lvt_predict.photo.prepare import Crop, Preparation
 
 
 @dataclass(frozen=True)
@@ -83,52 +77,23 @@ class NetworkInput:
         return math.ceil(self.part[1] - 0.5), math.ceil(self.part[3] - 0.5) - 1
 
 
-def prepare(photo: Image.Image, pictures: Mapping[str, Any], *, dense: bool) -> NetworkInput:
-    """Resize, crop and normalise a photo as in validation.
-
-    A classifier sees the crop in the centre. A dense network sees the whole photo, whose shorter side gets
-    the network's, and whose sides are multiples of 32 pixels.
+def prepare(
+    photo: Image.Image, preparation: Preparation, mean: Sequence[float], std: Sequence[float]
+) -> NetworkInput:
+    """Prepare a photo as `lvt predict` does.
 
     Args:
         photo: Photo in RGB.
-        pictures: Reading of a picture in validation, the checkpoint's `Facts.pictures`.
-        dense: The network predicts a class of each pixel.
+        preparation: Preparation of the network's predictor.
+        mean: Pixel mean in 0..1.
+        std: Pixel deviation in 0..1.
     """
-    if dense:
-        size = _dense_size(photo, min(pictures.get("input_size", DENSE_SIZE)[1:]))
-        part = (0.0, 0.0, float(photo.width), float(photo.height))
-    else:
-        size = tuple(pictures.get("input_size", CLASSIFIER_SIZE)[1:])
-        part = _center_part(photo, size, pictures.get("crop_pct", CROP_PCT))
-    resample = _resampling(pictures.get("interpolation", "bilinear" if dense else "bicubic"))
-    picture = photo.resize((size[1], size[0]), resample, box=part)
-    mean = torch.tensor(pictures.get("mean", IMAGENET_DEFAULT_MEAN)).view(-1, 1, 1)
-    std = torch.tensor(pictures.get("std", IMAGENET_DEFAULT_STD)).view(-1, 1, 1)
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255  # (3, H, W)
-    return NetworkInput(((pixels - mean) / std)[None], picture, photo.size, part)
-
-
-def _dense_size(photo: Image.Image, side: int) -> tuple[int, int]:
-    scale = min(side / min(photo.size), LONGEST / max(photo.size))
-    height, width = (
-        max(MULTIPLE, round(scale * n / MULTIPLE) * MULTIPLE) for n in (photo.height, photo.width)
-    )
-    return height, width
-
-
-def _center_part(
-    photo: Image.Image, size: tuple[int, ...], crop_pct: float
-) -> tuple[float, float, float, float]:
-    """Return the part of a photo that becomes the crop."""
-    scale = max(size[0] / photo.height, size[1] / photo.width) / crop_pct
-    width, height = size[1] / scale, size[0] / scale
-    left, top = (photo.width - width) / 2, (photo.height - height) / 2
-    return left, top, left + width, top + height
-
-
-def _resampling(name: str) -> Image.Resampling:
-    """Return Pillow's resampling of a name; bicubic for a name that Pillow does not have."""
-    return getattr(Image.Resampling, name.upper(), Image.Resampling.BICUBIC)
+    pixels = preparation(photo)
+    part = (0.0, 0.0, float(photo.width), float(photo.height))
+    if isinstance(preparation, Crop):
+        part = preparation.part(photo.width, photo.height)
+    images = torch.from_numpy(normalize(pixels[None], mean, std))
+    return NetworkInput(images, Image.fromarray(pixels), photo.size, part)
 
 
 def _clip(value: int, first: int, last: int) -> int:

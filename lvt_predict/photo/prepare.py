@@ -61,10 +61,17 @@ class Crop:
         resampling = Image.Resampling[self.interpolation.upper()]
         if (width, height) != photo.size:
             photo = photo.resize((width, height), resampling)
-        top, left = (
-            int(round((both[0] - both[1]) / 2)) for both in zip((height, width), self.size, strict=True)
-        )
-        return np.asarray(photo.crop((left, top, left + self.size[1], top + self.size[0])))
+        return np.asarray(photo.crop(self._box(width, height)))
+
+    def part(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return the part of a photo that the crop shows, in the photo's pixels: left, top, right, bottom."""
+        wide, high = self._resized(width, height)
+        left, top, right, bottom = self._box(wide, high)
+        return left * width / wide, top * height / high, right * width / wide, bottom * height / high
+
+    def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        top, left = round((height - self.size[0]) / 2), round((width - self.size[1]) / 2)
+        return left, top, left + self.size[1], top + self.size[0]
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         """Return width and height before the crop."""
