@@ -96,7 +96,7 @@ def test_a_segformers_page(photo: Path, here: Path) -> None:
     page = read_page(here / "page.html")
     assert "CSA mixes" not in page.text
     assert len(page.images) == 2 + 5 + 4
-    assert "32 x 46 places" in page.text  # 512 x 736 pixels
+    assert "128 x 184 places" in page.text  # 512 x 736 pixels
 
 
 def test_a_network_without_recursion_and_rates(photo: Path, here: Path) -> None:
