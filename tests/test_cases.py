@@ -89,7 +89,7 @@ def test_the_gate_reads_pictures_as_training_does(case: str, discs: Path, tmp_pa
         words = ["export", str(checkpoint), "--to", "onnx", "--size", "64", "--precision", "fp16"]
         cli.main([*words, "--data", str(data), "--output", str(tmp_path / name)])
         scores.append(json.loads((tmp_path / name / "model.json").read_text())["parity"]["exported"])
-    assert scores[0] == scores[1] > 90
+    assert scores[0] == scores[1] > 75  # pictures that are read otherwise give 7 to 10; training varies
 
 
 @pytest.mark.parametrize("case", ["panoptic_xyxy", "panoptic_zero"])
