@@ -67,7 +67,8 @@ class Outputs:
         if self.pictures is not None:
             result.save(self.pictures / f"{item.name}.png")
         if self.masks is not None:
-            self._write_mask(f"{item.name}.png", item.source, result)
+            suffix = Path(item.source).suffix or ".png"
+            self._write_mask(f"{item.name}.png", f"{item.name.removesuffix(suffix)}{suffix}", result)
 
     def add_film(self, film: Film, results: Iterable[Result]) -> None:
         """Write the outputs of a video or a camera, frame by frame.
@@ -81,7 +82,7 @@ class Outputs:
                 self._print(film.source, result, frame=number)
                 if self.masks is not None:
                     name = f"{film.name}/{number:06}.png"
-                    self._write_mask(name, f"{film.source}, frame {number}", result)
+                    self._write_mask(name, name, result)
                 if self.pictures is not None:
                     frame = np.asarray(result.picture(VIDEO_SIDE))
                     writer = writer or self._video(film, frame)
@@ -118,7 +119,7 @@ class Outputs:
         for line in result.lines(self.top):
             print(f"  {line}")
 
-    def _write_mask(self, name: str, source: str, result: Result) -> None:
+    def _write_mask(self, name: str, photo: str, result: Result) -> None:
         from PIL import Image
 
         assert self.masks is not None
@@ -128,7 +129,7 @@ class Outputs:
         if isinstance(result, Panoptic):
             number = len(self.images) + 1
             height, width = result.photo.shape[:2]
-            self.images.append({"id": number, "file_name": source, "height": height, "width": width})
+            self.images.append({"id": number, "file_name": photo, "height": height, "width": width})
             segments = result.segments_info()
             self.annotations.append({"image_id": number, "file_name": name, "segments_info": segments})
 
