@@ -11,8 +11,8 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 
 from lvt_core.files import require_writable_folder, write_whole
-from lvt_predict.photo.drawing import panoptic_picture
 from lvt_det.metrics import read_truth, to_segments
+from lvt_predict.photo.drawing import panoptic_picture
 from lvt_predict.pictures import read_picture
 
 

@@ -1,4 +1,4 @@
-"""The classes of a network, and the published ones for files that do not name theirs."""
+"""The classes of a network, and the published ones for files without names."""
 
 from __future__ import annotations
 

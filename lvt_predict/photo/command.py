@@ -77,7 +77,7 @@ def run_predict(arguments: argparse.Namespace, open_network: Callable[[], Predic
         _say(f"note: {note}")
     if skipped:
         kinds = ", ".join(f"{count} with {suffix}" for suffix, count in sorted(skipped.items()))
-        _say(f"note: left out {sum(skipped.values())} files that are no pictures: {kinds}")
+        _say(f"note: left out {sum(skipped.values())} other files: {kinds}")
     failed = 0
     for start in range(0, len(items), arguments.batch_size):
         failed += _predict(predictor, items[start : start + arguments.batch_size], arguments, outputs)

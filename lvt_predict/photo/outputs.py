@@ -1,4 +1,4 @@
-"""What ``lvt predict`` writes: a table or JSON on the terminal, pictures, videos, and masks."""
+"""Outputs of ``lvt predict``: a table or JSON on the terminal, pictures, videos, and masks."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Result(ABC):
         """Write the picture whole or not at all; the suffix chooses the format.
 
         Raises:
-            UserError: The file cannot be written, or its suffix is no picture's.
+            UserError: The file cannot be written, or its suffix names no format of pictures.
         """
         from PIL import Image
 

@@ -45,7 +45,7 @@ class Item:
         """Read the photo.
 
         Raises:
-            UserError: It cannot be read.
+            UserError: The photo cannot be read.
         """
         if isinstance(self.file, BytesIO):
             try:
@@ -105,7 +105,7 @@ def import_opencv(source: str) -> Any:
     """Import OpenCV, which reads and writes videos.
 
     Raises:
-        UserError: It is not installed.
+        UserError: OpenCV is not installed.
     """
     try:
         import cv2
@@ -128,7 +128,7 @@ def find_items(sources: Sequence[str]) -> tuple[list[Item | Film], Counter[str]]
     Raises:
         UserError: A source does not exist, or has no photo.
     """
-    places: list[tuple[str, Path | None]] = []  # what the user calls it, and its path below the source
+    places: list[tuple[str, Path | None]] = []  # the user's name of a file, and its path below the source
     skipped: Counter[str] = Counter()
     for source in sources:
         if source == STANDARD_INPUT or _is_camera(source):
