@@ -26,7 +26,8 @@ class LVTConfig:
         mlp_ratios: Hidden width of the MLP over the stage's channels.
         mixers: ``'csa'`` (with a plain MLP) or ``'rasa'`` (with a depthwise MLP) per stage.
         sr_ratios: Side of the key/value reduction per stage; not used in CSA stages.
-        atrous_rates: Dilations of RASA's query; ``None`` turns the atrous query off.
+        atrous_rates: Dilations of RASA's query; ``None`` or ``()`` turns the atrous query off. timm drops
+            keywords with ``None``, so pass ``()`` to `timm.create_model`.
         num_recursions: Steps of RASA's recursion; 1 means no recursion.
         drop_rate: Dropout after every projection and MLP layer, and before the classifier's head.
         attn_drop_rate: Dropout on the attention weights.
@@ -70,8 +71,9 @@ class LVTConfig:
             _require(dim % heads == 0, "num_heads", self.num_heads, allowed)
         if self.atrous_rates is not None:
             self._to_tuple("atrous_rates")
-            ok = len(self.atrous_rates) > 0 and all(_is_int(r) and r >= 1 for r in self.atrous_rates)
-            _require(ok, "atrous_rates", self.atrous_rates, "None or at least one integer >= 1")
+            ok = all(_is_int(r) and r >= 1 for r in self.atrous_rates)
+            _require(ok, "atrous_rates", self.atrous_rates, "None or integers >= 1")
+            object.__setattr__(self, "atrous_rates", self.atrous_rates or None)
         for name in ("drop_rate", "attn_drop_rate", "drop_path_rate"):
             value = getattr(self, name)
             _require(_is_number(value) and 0 <= value < 1, name, value, "a number in [0, 1)")

@@ -47,6 +47,10 @@ def new_model(
         raise UserError(f"--model-kwargs {', '.join(taken)}: has its own option; use that one")
     if extra.get("in_chans", RGB) != RGB:
         raise UserError(f"--model-kwargs in_chans={extra['in_chans']}: images have {RGB} channels, RGB")
+    for key in (key for key, value in extra.items() if value is None):
+        raise UserError(
+            f"--model-kwargs {key}=None: timm ignores None; pass a value, such as () for none at all"
+        )
     try:
         return timm.create_model(name, pretrained=pretrained, **keywords, **extra)
     except Exception as error:  # models assert, and look their keywords up

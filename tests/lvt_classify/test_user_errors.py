@@ -127,6 +127,10 @@ def test_a_finished_run_is_not_overwritten(folder: Path, tmp_path: Path) -> None
         (["--aa", "rnd-m9"], "--aa rnd-m9: timm does not know this policy"),
         (["--opt", "adahessian"], "--opt adahessian: needs second derivatives"),
         (["--model-kwargs", "in_chans=1"], "--model-kwargs in_chans=1: images have 3 channels"),
+        (
+            ["--model-kwargs", "atrous_rates=None"],
+            "--model-kwargs atrous_rates=None: timm ignores None; pass",
+        ),
         (["--smoothing", "nan"], "smoothing=nan in the command line: must be finite"),
         (["--class-map", "none.txt"], "--class-map none.txt: no such file"),
         (["--num-classes", 2], "--num-classes 2: must be at least 3, as many as the data set has"),

@@ -21,7 +21,7 @@ from lvt_core import LVTConfig
         ("mlp_ratios", (4, 4, 4, 0), "at least one channel"),
         ("mixers", ("csa", "rasa", "rasa", "conv"), "one of ('csa', 'rasa')"),
         ("sr_ratios", (1, 0, 1, 1), "integers >= 1"),
-        ("atrous_rates", (), "None or at least one integer"),
+        ("atrous_rates", (0,), "None or integers >= 1"),
         ("num_recursions", 0, "an integer >= 1"),
         ("drop_rate", 1.0, "a number in [0, 1)"),
         ("attn_drop_rate", "0.1", "a number in [0, 1)"),
@@ -34,6 +34,10 @@ def test_rejects_bad_values(name: str, value: object, allowed: str) -> None:
     message = str(caught.value)
     assert message.startswith(f"LVTConfig.{name}={value!r}: must be ")
     assert allowed in message
+
+
+def test_no_rates_are_none() -> None:
+    assert LVTConfig(atrous_rates=()) == LVTConfig(atrous_rates=None)
 
 
 def test_lists_become_tuples_and_the_config_is_frozen() -> None:

@@ -173,7 +173,7 @@ def test_activation_checkpointing_changes_nothing(name: str) -> None:
         {"mixers": ("rasa", "rasa", "csa", "csa")},
         {"mixers": ("csa",) * 4},
         {"sr_ratios": (16, 16, 16, 16), "mixers": ("rasa",) * 4},
-        {"atrous_rates": None},
+        {"atrous_rates": ()},
         {"atrous_rates": (2, 4)},
         {"num_recursions": 1},
         {"num_recursions": 4},
@@ -187,6 +187,11 @@ def test_every_option_trains(fields: dict) -> None:
         x = torch.randn(2, fields.get("in_chans", 3), 40, 72)
         model(x).mean().backward()
         assert all(p.grad is not None for p in model.parameters())
+
+
+def test_timm_can_turn_the_atrous_query_off() -> None:
+    names = [name for name, _ in create("lvt", atrous_rates=()).named_parameters()]
+    assert not any("atrous" in name for name in names)
 
 
 def test_dropout_rates_act_in_training_only() -> None:
