@@ -32,6 +32,7 @@ class Facts:
         class_to_idx: Index of every name; several names may share an index.
         palette: Colour of each class.
         first_class: Value of the first class in label maps.
+        mask_values: Value of each class in label maps, instead of those counted from `first_class`.
     """
 
     model: str | None = None
@@ -41,6 +42,7 @@ class Facts:
     class_to_idx: Mapping[str, int] | None = None
     palette: Sequence[Sequence[int]] | None = None
     first_class: int | None = None
+    mask_values: Sequence[int] | None = None
 
     def entries(self) -> dict[str, Any]:
         """Return the entries of a checkpoint from which `facts_of` reads these facts."""
@@ -52,6 +54,7 @@ class Facts:
             "class_to_idx": None if self.class_to_idx is None else dict(self.class_to_idx),
             "palette": None if self.palette is None else [list(colour) for colour in self.palette],
             "first_class": self.first_class,
+            "mask_values": None if self.mask_values is None else list(self.mask_values),
         }
         return {key: value for key, value in entries.items() if value not in (None, {})}
 
@@ -81,6 +84,7 @@ def facts_of(content: Mapping[str, Any], file: str | Path | None = None) -> Fact
         class_to_idx=class_to_idx,
         palette=_first(meaning, ("palette", "PALETTE"), lambda value: isinstance(value, (list, tuple))),
         first_class=_first_class(meaning),
+        mask_values=_first(meaning, ("mask_values",), _is_values),
     )
 
 
@@ -180,6 +184,14 @@ def _is_index(value: Any) -> bool:
         and bool(value)
         and all(isinstance(name, str) for name in value)
         and all(_is_count(index, 0) for index in value.values())
+    )
+
+
+def _is_values(value: Any) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(is_whole(each, 0) and each < MOST for each in value)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ from lvt_core.predict.open_model import Opened, open_model
 from lvt_core.predict.open_panoptic import PanopticNetwork, open_panoptic
 from lvt_core.predict.panoptic_parts import settings_of
 from lvt_core.segformer import SegFormer, SegFormerLabels
+from lvt_predict.photo.prepare import CROP_MODES
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +160,7 @@ def _prepare(network: Network, opened: Opened) -> Prepared:
         outputs="labels" if network.labels else OUTPUTS[opened.name],
         num_classes=None if opened.name == BACKBONE_ONLY else config.num_classes,
         first_class=opened.facts.first_class,
+        mask_values=_mask_values(opened),
         channels=config.in_chans,
         batch=network.batch or 1,
         free_batch=network.batch is None,
@@ -210,6 +213,12 @@ def _preprocessing(network: Network, opened: Opened, channels: int) -> dict[str,
         fields |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
     if opened.name in CLASSIFIERS:
         stored = {key: opened.facts.pictures.get(key) for key in PICTURES}
+        if (mode := stored["crop_mode"]) not in (None, *CROP_MODES):
+            note = (
+                "note: %s: was validated with crop_mode %r; the exported folder and its gate crop the centre"
+            )
+            logger.warning(note, network.source, mode)
+            stored["crop_mode"] = None
         stored = {key: value for key, value in stored.items() if value is not None}
         return {"interpolation": "bicubic", **stored, **fields, "crop_pct": _crop_pct(network, opened)}
     if network.crop_pct is not None:
@@ -244,8 +253,14 @@ def _labelled(network: Network, export: Export, num_classes: int, opened: Opened
         options |= {"crop_pct": export.crop_pct, "class_to_idx": opened.facts.class_to_idx}
         options |= {key: getattr(export, key) for key in ("interpolation", "crop_mode", "exif")}
     else:
-        options["first_class"] = opened.first_class
+        options |= {"first_class": opened.first_class, "mask_values": _mask_values(opened)}
     return LABELLED[export.name](network.data, export.size, num_classes=num_classes, **options)
+
+
+def _mask_values(opened: Opened) -> Sequence[int] | None:
+    """Return the value of each class in masks, if the checkpoint lists as many as the network has classes."""
+    values, config = opened.facts.mask_values, opened.model.config
+    return values if values and len(values) == config.num_classes else None  # type: ignore[union-attr]
 
 
 def _calibration(prepared: Prepared) -> list[Any]:

@@ -70,6 +70,7 @@ class Export:
         palette: Colour ``(R, G, B)`` of each class, if they are known.
         num_classes: Number of classes, if the network has a task.
         first_class: Value of the first class in label maps, if it is known.
+        mask_values: Value of each class in label maps, if they are not counted from the first one.
         outputs: Kind of the outputs: ``logits``, ``labels``, ``maps``.
         interpolation: Resampling that brings images to the size.
         crop_pct: Part of an image, by its side, that the crop keeps, if there is a crop.
@@ -94,6 +95,7 @@ class Export:
     palette: Sequence[Sequence[int]] | None = None
     num_classes: int | None = None
     first_class: int | None = None
+    mask_values: Sequence[int] | None = None
     outputs: str = "maps"
     interpolation: str = "bilinear"
     crop_pct: float | None = None

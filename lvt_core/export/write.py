@@ -200,6 +200,7 @@ def write_model_manifest(
         "outputs": export.outputs,
         "num_classes": export.num_classes,
         "first_class": export.first_class,
+        "mask_values": list(export.mask_values) if export.mask_values else None,
         "classes": list(export.classes) if export.classes else None,
         "palette": [list(colour) for colour in export.palette] if export.palette else None,
     }

@@ -31,7 +31,16 @@ from lvt_predict.panoptic import PanopticPipeline
 from lvt_predict.photo.classes import Classes, classes_of
 from lvt_predict.photo.exported import predictor_of
 from lvt_predict.photo.predictors import Classifier, PanopticPredictor, Predictor, Segmenter
-from lvt_predict.photo.prepare import Aligned, Crop, Inside, Preparation, Proportional, Stretch, Unchanged
+from lvt_predict.photo.prepare import (
+    CROP_MODES,
+    Aligned,
+    Crop,
+    Inside,
+    Preparation,
+    Proportional,
+    Stretch,
+    Unchanged,
+)
 
 SIDE = 224
 BYTES = 255  # mmengine's configs have statistics of bytes
@@ -112,6 +121,9 @@ def _classifier(opened: Opened, size: Size | None, wrap: _Wrap) -> Classifier:
     notes = []
     if not pictures:
         notes.append("the checkpoint does not say how pictures were prepared: the published recipe is used")
+    if (mode := stored.get("crop_mode")) not in (None, *CROP_MODES):
+        notes.append(f"the checkpoint was validated with crop_mode {mode!r}; the centre is cropped instead")
+        stored["crop_mode"] = None
     crop = {key: stored[key] for key in ("crop_pct", "interpolation", "crop_mode") if stored.get(key)}
     count: Any = model.num_classes
     classes = classes_of("classification", count, names=opened.classes)
@@ -153,8 +165,16 @@ def _segmenter(opened: Opened, settings: Mapping[str, Any], size: Size | None, w
     stored = find(settings, "model", "data_preprocessor") or {}
     model: Any = opened.model
     count = model.config.num_classes
-    first = opened.facts.first_class
-    classes = classes_of("segmentation", count, names=opened.classes, palette=opened.palette, first=first)
+    facts = opened.facts
+    values = facts.mask_values if len(facts.mask_values or ()) == count else None
+    classes = classes_of(
+        "segmentation",
+        count,
+        names=opened.classes,
+        palette=opened.palette,
+        first=facts.first_class,
+        values=values,
+    )
     note = "the checkpoint does not say at which size photos are tested: the published 512 pixels are used"
     prepare: Preparation = Stretch(size) if size else Aligned(*scale) if scale else Aligned()
     return Segmenter(

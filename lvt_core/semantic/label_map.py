@@ -15,17 +15,13 @@ IGNORED = 255
 MAX_CLASSES = IGNORED - 1  # numbered from 1 in a file
 
 
-def read_label_map(
-    path: Path, *, size: tuple[int, int], num_classes: int, first_class: int = 1
-) -> np.ndarray:
+def read_label_map(path: Path, *, size: tuple[int, int], meaning: MaskValues) -> np.ndarray:
     """Read the class of each pixel, from 0, or `IGNORED`: ``(H, W)`` uint8.
 
     Args:
-        path: Picture with one channel; a class's value is its position plus `first_class`. `IGNORED` does not
-            count, nor does 0 if classes begin at 1.
+        path: Picture with one channel.
         size: Height and width of the image that the map belongs to.
-        num_classes: Number of classes.
-        first_class: Value of the first class, 0 or 1.
+        meaning: Values of the classes.
 
     Raises:
         UserError: The map cannot be read, has another size than its image, or a value that is not a class.
@@ -33,7 +29,7 @@ def read_label_map(
     values = read_values(path)
     if values.shape != size:
         raise UserError(f"{path}: has height and width {values.shape}, but its image has {size}")
-    return to_classes(values, path=path, meaning=MaskValues.counted(num_classes, first_class))
+    return to_classes(values, path=path, meaning=meaning)
 
 
 def read_values(path: Path) -> np.ndarray:

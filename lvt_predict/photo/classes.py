@@ -20,14 +20,14 @@ class Classes:
     Attributes:
         names: Name of each class.
         palette: Colour ``(R, G, B)`` of each class.
-        first: Value of the first class in label maps on disk.
+        values: Value of each class in label maps on disk.
         category_ids: Number of each class in COCO's annotations.
         note: Sentence that says where the names come from, if not from the network.
     """
 
     names: Sequence[str]
     palette: Sequence[Sequence[int]]
-    first: int
+    values: Sequence[int]
     category_ids: Sequence[int]
     note: str = ""
 
@@ -39,6 +39,7 @@ def classes_of(
     names: Sequence[str] | None = None,
     palette: Sequence[Sequence[int]] | None = None,
     first: int | None = None,
+    values: Sequence[int] | None = None,
 ) -> Classes:
     """Complete what a network says of its classes by the published names of the task's data set.
 
@@ -48,6 +49,7 @@ def classes_of(
         names: Names that the network has, if it has any.
         palette: Colours that the network has, if it has any.
         first: Value of the first class in label maps, if the network says it; else that of the data set.
+        values: Value of each class in label maps, if the network lists them.
     """
     data_set, published = _published(task)
     is_published = len(published["classes"]) == count and names in (None, published["classes"])
@@ -68,7 +70,7 @@ def classes_of(
     return Classes(
         names=names,
         palette=palette or distinct_colors(count),
-        first=first,
+        values=values or range(first, first + count),
         category_ids=ids or range(1, count + 1),
         note=note,
     )

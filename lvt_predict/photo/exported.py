@@ -33,6 +33,10 @@ OPTIONAL = {
         lambda value: is_list(value, lambda color: is_list(color, _is_byte, 3)), "three bytes for each class"
     ),
     "first_class": Rule(lambda value: value in (0, 1), "0 or 1"),
+    "mask_values": Rule(
+        lambda value: is_list(value, lambda each: is_whole(each, 0) and each < 2**16),
+        "the value of each class in masks",
+    ),
     "num_classes": Rule(is_whole, "a positive whole number"),
 }
 PREPROCESSING = {
@@ -94,13 +98,13 @@ def _checked(file: Path, content: Mapping[str, Any], rules: Mapping[str, Rule]) 
 
 
 def _classes(file: Path, task: str, count: int, known: Mapping[str, Any]) -> Any:
-    for key in ("classes", "palette"):
+    for key in ("classes", "palette", "mask_values"):
         if key in known and len(known[key]) != count:
             raise UserError(
                 f"{file}: {key} has {len(known[key])} entries, but the network has {count} classes"
             )
-    names, palette, first = (known.get(key) for key in ("classes", "palette", "first_class"))
-    return classes_of(task, count, names=names, palette=palette, first=first)
+    keys = {"names": "classes", "palette": "palette", "first": "first_class", "values": "mask_values"}
+    return classes_of(task, count, **{name: known.get(key) for name, key in keys.items()})
 
 
 def _count(model: ExportedModel, outputs: Any) -> int:

@@ -161,10 +161,9 @@ class Segmentation(Result):
         return segments_over_photo(photo, labels, classes=self.classes.names, palette=self.classes.palette)
 
     def mask(self) -> np.ndarray:
-        """Return the map as ADE20K stores it: class numbers from ``classes.first`` on, 8 or 16 bits."""
-        values = self.labels + self.classes.first
-        many = len(self.classes.names) + self.classes.first > 255  # 255 means that a pixel does not count
-        return values.astype(np.uint16 if many else np.uint8)
+        """Return the map as masks on disk have it, ``classes.values``: 8 bits, or 16 for values above 255."""
+        values = np.asarray(self.classes.values)
+        return values.astype(np.uint16 if values.max() > 255 else np.uint8)[self.labels]
 
 
 @dataclass(frozen=True)

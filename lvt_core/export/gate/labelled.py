@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from lvt_core.checkpoint.class_names import imagenet_names, match_classes
 from lvt_core.errors import UserError
 from lvt_core.semantic.iou import count_pairs, iou
-from lvt_core.semantic.label_map import IGNORED, MAX_CLASSES, read_label_map
+from lvt_core.semantic.label_map import IGNORED, MAX_CLASSES, MaskValues, read_label_map
 from lvt_core.semantic.resized import Resizing, label_map
 from lvt_predict.images import normalize
 from lvt_predict.photo.prepare import CROP_PCT, Crop, Stretch
@@ -193,13 +193,14 @@ class LabelMaps(JudgedImages):
     """``images/{training,validation}/*`` and ``annotations/…/*.png``, ADE20K's layout.
 
     Images are resized to the network's size, logits to that of the truth. The value of a map's pixel is its
-    class, counted from `first_class`; 255 is not judged, nor is 0 if classes begin at 1.
+    class, counted from `first_class` or listed; 255 is not judged, nor is 0 if classes begin at 1.
 
     Args:
         root: The data set's folder.
         size: Height and width that the network takes.
         num_classes: Number of the network's classes.
         first_class: Value of the first class in the maps, 0 or 1.
+        mask_values: Value of each class in the maps, instead of those counted from `first_class`.
         options: Options of `LabelledImages`.
 
     Raises:
@@ -209,14 +210,24 @@ class LabelMaps(JudgedImages):
     metric = "mIoU"
 
     def __init__(
-        self, root: Path, size: tuple[int, int], *, num_classes: int, first_class: int = 1, **options: Any
+        self,
+        root: Path,
+        size: tuple[int, int],
+        *,
+        num_classes: int,
+        first_class: int = 1,
+        mask_values: Sequence[int] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(root, size, **options)
         if num_classes > MAX_CLASSES:
             raise UserError(
                 f"--data {root}: label maps support {MAX_CLASSES} classes, the network has {num_classes}"
             )
-        self.num_classes, self.first_class = num_classes, first_class
+        self.num_classes = num_classes
+        self.meaning = (
+            MaskValues.listed(mask_values) if mask_values else MaskValues.counted(num_classes, first_class)
+        )
         self._judging = self._files("validation")
 
     def calibration(self) -> list[np.ndarray]:
@@ -230,8 +241,7 @@ class LabelMaps(JudgedImages):
             truth = read_label_map(
                 self.root / "annotations" / file.parent.name / f"{file.stem}.png",
                 size=(image.height, image.width),
-                num_classes=self.num_classes,
-                first_class=self.first_class,
+                meaning=self.meaning,
             )
             yield self._prepared(image), truth
 

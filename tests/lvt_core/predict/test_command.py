@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import lvt_core
@@ -58,6 +59,20 @@ def test_masks_of_a_segmentor(files: Files, photo: Path, tmp_path: Path, capsys)
     mask = np.asarray(Image.open(tmp_path / "masks" / "photo.png"))
     result = lvt_core.load(files["segformer"]).predict(photo)
     np.testing.assert_array_equal(mask, result.labels)  # type: ignore[attr-defined]
+
+
+def test_masks_have_the_values_of_the_training_masks(
+    files: Files, photo: Path, tmp_path: Path, capsys
+) -> None:
+    content = torch.load(files["segformer"])
+    content["meta"]["dataset_meta"]["mask_values"] = [0, 50, 100, 150, 255]
+    torch.save(content, tmp_path / "own.pth")
+    words = ["export", str(tmp_path / "own.pth"), "--to", "pt2", "--size", "64"]
+    cli.main([*words, "--output", str(tmp_path / "export")])
+    for name in ("own.pth", "export"):
+        predict(capsys, photo, "--with", tmp_path / name, "--masks", tmp_path / "masks")
+        values = set(np.unique(np.asarray(Image.open(tmp_path / "masks" / "photo.png"))))
+        assert len(values) > 1 and values <= {0, 50, 100, 150, 255}
 
 
 def test_masks_of_a_panoptic_network_are_cocos(files: Files, photo: Path, tmp_path: Path, capsys) -> None:

@@ -56,6 +56,16 @@ def test_classes_may_begin_at_zero(tmp_path: Path) -> None:
         list(LabelMaps(tmp_path, SIZE, num_classes=3, first_class=0, **OPTIONS))
 
 
+def test_masks_with_values_of_their_own(tmp_path: Path) -> None:
+    """The masks of `own_data.py --mask-values` judge an export, too."""
+    _write(tmp_path, np.full((4, 6), 128, np.uint8))
+    ((_, truth),) = LabelMaps(tmp_path, SIZE, num_classes=3, mask_values=(0, 128, 255), **OPTIONS)
+    assert (truth == 1).all()
+    _write(tmp_path, np.full((4, 6), 1, np.uint8))
+    with pytest.raises(UserError, match="has the value 1; allowed are the classes, 0, 128, 255"):
+        list(LabelMaps(tmp_path, SIZE, num_classes=3, mask_values=(0, 128, 255), **OPTIONS))
+
+
 def test_maps_without_a_pixel_that_counts_score_nothing(tmp_path: Path) -> None:
     data = _write(tmp_path, np.full((4, 6), 255, np.uint8))
     ((_, truth),) = data

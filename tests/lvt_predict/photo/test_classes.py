@@ -19,7 +19,7 @@ def test_published_names(task: str, count: int, first: str, last: str, data_set:
     classes = classes_of(task, count)
     assert (classes.names[0], classes.names[-1], len(set(classes.names))) == (first, last, count)
     assert classes.note == f"the network does not name its {count} classes: {data_set}'s names are used"
-    assert len(classes.palette) == len(classes.category_ids) == count and classes.first == start
+    assert len(classes.palette) == len(classes.category_ids) == count and classes.values[0] == start
 
 
 def test_published_colours_and_numbers() -> None:
@@ -32,11 +32,12 @@ def test_published_colours_and_numbers() -> None:
 
 def test_a_networks_own_names() -> None:
     own = classes_of("segmentation", 2, names=["sky", "road"], palette=[[1, 2, 3], [4, 5, 6]], first=1)
-    assert (own.names, own.palette, own.first, own.note) == (["sky", "road"], [[1, 2, 3], [4, 5, 6]], 1, "")
+    assert (own.names, own.palette, own.note) == (["sky", "road"], [[1, 2, 3], [4, 5, 6]], "")
+    assert list(own.values) == [1, 2]
     assert list(own.category_ids) == [1, 2]
     # 150 classes with other names are not ADE20K's: colours and the first value are not taken from it.
     other = classes_of("segmentation", 150, names=[f"n{i}" for i in range(150)])
-    assert other.first == 0 and other.palette != classes_of("segmentation", 150).palette
+    assert other.values[0] == 0 and other.palette != classes_of("segmentation", 150).palette
 
 
 def test_numbers_where_nobody_knows_the_names() -> None:

@@ -53,6 +53,7 @@ def test_a_segmentation() -> None:
     np.testing.assert_array_equal(np.unique(result.mask()), [0, 2])
     np.testing.assert_array_equal(np.unique(segmentation(first=1).mask()), [1, 3])
     assert result.mask().dtype == np.uint8
+    np.testing.assert_array_equal(np.unique(segmentation(values=[0, 7, 255]).mask()), [0, 255])
     many = Segmentation(PHOTO, classes_of("segmentation", 300), np.full((20, 30), 299))
     assert many.mask().dtype == np.uint16 and many.mask()[0, 0] == 299
 
