@@ -1,4 +1,4 @@
-"""The ``lvt`` command: predict, explain, info, convert, export, delegates, recipe."""
+"""The ``lvt`` command: predict, explain, info, convert, hub, export, delegates, recipe."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lvt_core.errors import CommandParser, UserError, run_command
 from lvt_core.explain.command import add_explain, run_explain
 from lvt_core.export.command import run_delegates, run_export, run_recipe
 from lvt_core.export.options import add_delegates, add_export, add_recipe
+from lvt_core.hub.command import add_hub, run_hub
 from lvt_core.predict.command import add_predict, run_predict
 
 
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
 
     add_explain(commands.add_parser("explain", help="show what the attention looks at in a photo, as a page"))
+    add_hub(commands.add_parser("hub", help="write a checkpoint as a folder of the hub, with a model card"))
     add_export(
         commands.add_parser("export", help="write a network for another runtime, if its outputs agree")
     )
@@ -69,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "convert": _convert,
         "explain": run_explain,
         "export": run_export,
+        "hub": run_hub,
         "delegates": run_delegates,
         "recipe": run_recipe,
     }

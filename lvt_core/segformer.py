@@ -51,6 +51,21 @@ class SegFormer(nn.Module):
             config.embed_dims, embed_dim=embed_dim, num_classes=config.num_classes, drop_rate=drop_rate
         )
 
+    @classmethod
+    def from_pretrained(cls, name: str, **options: Any) -> SegFormer:
+        """Load a hub folder, as `lvt_core.hub.from_pretrained` does."""
+        from lvt_core.hub import from_pretrained  # imports this module
+
+        return from_pretrained(name, **options)
+
+    def save_pretrained(self, folder: str) -> None:
+        """Write these weights as a hub folder; `lvt hub` also writes the facts of a checkpoint."""
+        from lvt_core.hub.card import Origin
+        from lvt_core.hub.folder import write_folder
+        from lvt_core.predict.open_model import Opened
+
+        write_folder(Opened("segformer", self), folder, origin=Origin())
+
     def forward(self, x: Tensor) -> Tensor:
         """Turn images ``(B, in_chans, H, W)`` into logits ``(B, num_classes, H/4, W/4)``, rounded up."""
         return self.decode_head(self.backbone(x))

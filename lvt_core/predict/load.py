@@ -8,6 +8,7 @@ result.save("out.png")
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,7 +102,7 @@ def load(
     if opened.name == BACKBONE_ONLY:
         raise UserError(f"{path}: contains a backbone, which has no task; name a checkpoint with a head")
     if opened.name == SEGFORMER:
-        return _segmenter(opened, run_settings(content), size, wrap)
+        return _segmenter(opened, run_settings(content) or read_hub_config(path), size, wrap)
     return _classifier(opened, size, wrap)
 
 
@@ -231,6 +232,15 @@ def published_panoptic_config() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise UserError("panoptic networks need lvt_det: pip install 'lvt-core[dense]'")
     return Path(spec.submodule_search_locations[0]) / PANOPTIC_CONFIG
+
+
+def read_hub_config(path: Path) -> Mapping[str, Any]:
+    """Read the ``config.json`` beside the weights of a hub folder; empty if there is none."""
+    try:
+        config = json.loads(path.with_name(HUB_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return config if path.name == HUB_WEIGHTS and isinstance(config, dict) else {}
 
 
 def _sides(scale: Any) -> tuple[int, int] | None:

@@ -1,0 +1,37 @@
+"""``lvt hub``: a checkpoint as a folder that timm and the hub read."""
+
+from __future__ import annotations
+
+import argparse
+
+from lvt_core.hub.card import UNKNOWN, Origin
+from lvt_core.hub.folder import push_to_hub, save_pretrained
+
+
+def add_hub(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``lvt hub``."""
+    parser.add_argument("folder", help="folder to write")
+    parser.add_argument("checkpoint", help="classifier or segmentor: ours, or the original release's")
+    parser.add_argument("--license", default=UNKNOWN, help="licence of the weights, such as apache-2.0")
+    parser.add_argument("--data-name", default=UNKNOWN, metavar="NAME", help="data set of the training")
+    parser.add_argument("--metric", default=UNKNOWN, help="result, such as 'top-1 74.8 %%'")
+    parser.add_argument("--push", metavar="USER/NAME", help="also upload the folder to the hub")
+    parser.add_argument("--private", action="store_true", help="with --push: only its owner sees it")
+    parser.add_argument(
+        "--use-ema",
+        action=argparse.BooleanOptionalAction,
+        help="take the moving average of the weights; default: if the checkpoint has one",
+    )
+
+
+def run_hub(arguments: argparse.Namespace) -> None:
+    """Write the folder, and upload it if the user asks for it.
+
+    Raises:
+        UserError: The checkpoint or the folder is wrong, or the upload fails.
+    """
+    origin = Origin(arguments.license, arguments.data_name, arguments.metric)
+    opened = save_pretrained(arguments.checkpoint, arguments.folder, origin=origin, use_ema=arguments.use_ema)
+    print(f"{arguments.folder}: {opened.name}; README.md is the model card")
+    if arguments.push:
+        print(push_to_hub(arguments.folder, arguments.push, private=arguments.private))
