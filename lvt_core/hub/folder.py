@@ -8,7 +8,7 @@ lvt_core.SegFormer.from_pretrained("folder")            # a segmentor
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from lvt_core.errors import UserError
 from lvt_core.files import new_folder, require_writable_folder
 from lvt_core.hub.card import Origin, model_card
 from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
-from lvt_core.predict.settings import run_settings, test_step
+from lvt_core.predict.settings import run_settings, test_steps
 from lvt_core.segformer import SegFormer
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -62,19 +62,20 @@ def save_pretrained(
     opened = open_weights(loaded, facts_of(content, checkpoint))
     if opened.name == BACKBONE_ONLY:
         raise UserError(f"{checkpoint}: contains a backbone without a task; name a checkpoint with a head")
-    scale = test_step(run_settings(content), "AlignedResize", "Resize").get("scale")
-    write_folder(opened, folder, origin=origin or Origin(), scale=scale)
+    write_folder(opened, folder, origin=origin or Origin(), steps=test_steps(run_settings(content)))
     return opened
 
 
-def write_folder(opened: Opened, folder: str | Path, *, origin: Origin, scale: Any = None) -> None:
+def write_folder(
+    opened: Opened, folder: str | Path, *, origin: Origin, steps: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Write an opened network as a hub folder, whole or not at all.
 
     Args:
         opened: Classifier or segmentor.
         folder: Folder to write; an earlier hub folder is replaced.
         origin: Facts for the model card.
-        scale: Longest side and longest short side of a segmentor's photos, if they are known.
+        steps: Steps of the pipeline of a segmentor's test data, if they are known.
 
     Raises:
         UserError: The folder must not be replaced, or cannot be written.
@@ -85,7 +86,7 @@ def write_folder(opened: Opened, folder: str | Path, *, origin: Origin, scale: A
     try:
         with new_folder(folder.absolute()) as work:
             if opened.name == SEGFORMER:
-                _write_segmentor(work, opened, scale)
+                _write_segmentor(work, opened, steps)
             else:
                 _write_classifier(work, opened)
             (work / CARD).write_text(_card(opened, folder.name, origin), encoding="utf-8")
@@ -154,7 +155,7 @@ def _write_classifier(work: Path, opened: Opened) -> None:
     )
 
 
-def _write_segmentor(work: Path, opened: Opened, scale: Any) -> None:
+def _write_segmentor(work: Path, opened: Opened, steps: Sequence[Mapping[str, Any]]) -> None:
     model: Any = opened.model
     facts = Facts(
         classes=opened.classes,
@@ -168,8 +169,8 @@ def _write_segmentor(work: Path, opened: Opened, scale: Any) -> None:
         "model_args": {**_changed(model.config), "embed_dim": model.decode_head.embed_dim},
         **facts.entries(),
     }
-    if scale:
-        config["test_pipeline"] = [{"type": "AlignedResize", "scale": list(scale)}]
+    if steps:
+        config["test_pipeline"] = list(steps)
     save_checkpoint(model, work / WEIGHTS)
     (work / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 

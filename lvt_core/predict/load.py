@@ -25,7 +25,8 @@ from lvt_core.predict.network import AUTO, TorchNetwork, choose_device
 from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
 from lvt_core.predict.open_panoptic import open_panoptic
 from lvt_core.predict.panoptic_parts import settings_of, split
-from lvt_core.predict.settings import find, run_settings, test_step
+from lvt_core.predict.preparation import tested_preparation
+from lvt_core.predict.settings import find, run_settings
 from lvt_predict.manifest import MANIFEST
 from lvt_predict.model import load as load_exported
 from lvt_predict.panoptic import PanopticPipeline
@@ -37,10 +38,8 @@ from lvt_predict.photo.prepare import (
     Aligned,
     Crop,
     Inside,
-    Preparation,
     Proportional,
     Stretch,
-    Unchanged,
 )
 
 SIDE = 224
@@ -102,7 +101,8 @@ def load(
     if opened.name == BACKBONE_ONLY:
         raise UserError(f"{path}: contains a backbone, which has no task; name a checkpoint with a head")
     if opened.name == SEGFORMER:
-        return _segmenter(opened, run_settings(content) or read_hub_config(path), size, wrap)
+        settings = run_settings(content) or read_hub_config(path)
+        return _segmenter(path, opened, settings, size, wrap)
     return _classifier(opened, size, wrap)
 
 
@@ -161,8 +161,10 @@ def _timm_model(loaded: Weights, facts: Facts) -> Opened:
     return Opened(facts.model, model, names or None, facts=facts)
 
 
-def _segmenter(opened: Opened, settings: Mapping[str, Any], size: Size | None, wrap: _Wrap) -> Segmenter:
-    scale = _sides(test_step(settings, "AlignedResize", "Resize").get("scale"))
+def _segmenter(
+    path: Path, opened: Opened, settings: Mapping[str, Any], size: Size | None, wrap: _Wrap
+) -> Segmenter:
+    prepare, note = (Stretch(size), "") if size else tested_preparation(settings, Aligned(), file=path)
     stored = find(settings, "model", "data_preprocessor") or {}
     model: Any = opened.model
     count = model.config.num_classes
@@ -176,14 +178,12 @@ def _segmenter(opened: Opened, settings: Mapping[str, Any], size: Size | None, w
         first=facts.first_class,
         values=values,
     )
-    note = "the checkpoint does not say at which size photos are tested: the published 512 pixels are used"
-    prepare: Preparation = Stretch(size) if size else Aligned(*scale) if scale else Aligned()
     return Segmenter(
         classes=classes,
         prepare=prepare,
         mean=_statistic(stored.get("mean")) or IMAGENET_DEFAULT_MEAN,
         std=_statistic(stored.get("std")) or IMAGENET_DEFAULT_STD,
-        notes=_notes(classes, "" if size or scale else note),
+        notes=_notes(classes, note),
         network=wrap(opened.model),
     )
 
@@ -198,11 +198,7 @@ def _panoptic(
     network = open_panoptic(config or published_panoptic_config(), path, settings=None if config else own)
     pipeline_settings = settings_of(network, size or (SIDE, SIDE))
     parts: dict[str, Any] = {name: wrap(part) for name, part in split(network.model).items()}
-    step = test_step(settings, "Resize")
-    scale = _sides(step.get("scale"))
-    prepare: Preparation = Proportional(*scale) if scale else Proportional()
-    if step.get("scale_factor") == 1:
-        prepare = Unchanged()
+    prepare, note = (Inside(size), "") if size else tested_preparation(settings, Proportional(), file=path)
     named = config is not None or facts.classes is not None
     classes = classes_of(
         "panoptic",
@@ -210,13 +206,12 @@ def _panoptic(
         names=network.classes if named else None,
         palette=network.palette,
     )
-    note = "the checkpoint does not say at which size photos are tested: the published 800 pixels are used"
     return PanopticPredictor(
         classes=classes,
-        prepare=Inside(size) if size else prepare,
+        prepare=prepare,
         mean=pipeline_settings["mean"],
         std=pipeline_settings["std"],
-        notes=_notes(classes, "" if size or step else note),
+        notes=_notes(classes, note),
         pipeline=PanopticPipeline(pipeline_settings, parts),
         size=size,
     )
@@ -241,15 +236,6 @@ def read_hub_config(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return config if path.name == HUB_WEIGHTS and isinstance(config, dict) else {}
-
-
-def _sides(scale: Any) -> tuple[int, int] | None:
-    """Return the longest side and the longest short side of mmcv's scale, if it is one."""
-    if not isinstance(scale, (tuple, list)) or len(scale) != 2:
-        return None
-    if not all(isinstance(side, int) and 0 < side < 2**16 for side in scale):
-        return None
-    return max(scale), min(scale)
 
 
 def _statistic(values: Any) -> Sequence[float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,9 @@ def open_panoptic(
     meta = own or dataset.get("metainfo") or getattr(kind, "METAINFO", {})
     try:
         without_pretrained(_section(cfg, "model", config))
-        model = MODELS.build(cfg.model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # losses, which only training uses, announce their defaults
+            model = MODELS.build(cfg.model)
     except UserError:
         raise
     except Exception as error:  # any class is called with anything

@@ -47,21 +47,32 @@ def find(tree: Any, *path: str) -> Any:
     return tree
 
 
-def test_step(settings: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """Return the first step of the test pipeline with one of some types; empty if there is none.
+def test_steps(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the steps of the pipeline of a run's test data; empty if there is none.
+
+    In mmcv's older configs, a step of test-time augmentation stands around the others.
 
     Args:
         settings: Settings of a run.
-        names: Types of the step.
     """
-    steps = find(settings, "test_dataloader", "dataset", "pipeline") or settings.get("test_pipeline")
-    for step in _all_steps(steps):
-        if step.get("type") in names:
-            return step
-    return {}
+    old = find(settings, "data", "test", "pipeline")
+    steps = find(settings, "test_dataloader", "dataset", "pipeline") or settings.get("test_pipeline") or old
+    return _flat(steps, None)
 
 
-test_step.__test__ = False  # type: ignore[attr-defined]
+test_steps.__test__ = False  # type: ignore[attr-defined]
+
+
+def _flat(steps: Any, scale: Any) -> list[Mapping[str, Any]]:
+    """List steps and those inside of wrappers, to which a wrapper's ``img_scale`` applies."""
+    flat: list[Mapping[str, Any]] = []
+    for step in steps if isinstance(steps, list) else ():
+        if isinstance(step, Mapping) and isinstance(step.get("transforms"), list):
+            flat += _flat(step["transforms"], step.get("img_scale"))
+        elif isinstance(step, Mapping):
+            inherits = scale is not None and "Resize" in str(step.get("type"))
+            flat.append({**step, "scale": scale} if inherits else step)
+    return flat
 
 
 def overlay_numbers(tree: Any, settings: Mapping[str, Any], *, file: str | Path) -> None:
@@ -83,6 +94,8 @@ def overlay_numbers(tree: Any, settings: Mapping[str, Any], *, file: str | Path)
 
 def _overlay(tree: Any, other: Any, path: tuple[str, ...], file: str | Path, is_current: bool) -> None:
     for key, value in other.items() if isinstance(other, Mapping) else ():
+        if key == "init_cfg":  # where weights came from
+            continue
         here = tree.get(key)
         if isinstance(here, Mapping):
             _overlay(here, value, (*path, key), file, is_current)
@@ -102,14 +115,6 @@ def _is_plain_number(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return bool(value) and all(map(_is_plain_number, value))
     return isinstance(value, (int, float))
-
-
-def _all_steps(steps: Any) -> list[Mapping[str, Any]]:
-    """List steps, and those inside of mmcv's wrapper of test-time augmentation."""
-    if not isinstance(steps, list):
-        return []
-    listed = [step for step in steps if isinstance(step, Mapping)]
-    return [inner for step in listed for inner in (step, *_all_steps(step.get("transforms")))]
 
 
 def _value(node: ast.expr, depth: int = 0) -> Any:

@@ -20,7 +20,7 @@ from lvt_predict.label_map import bilinear_matrix, largest_resized, resize_matri
 from lvt_predict.panoptic import PanopticPipeline
 from lvt_predict.panoptic.boxes import softmax
 from lvt_predict.photo.classes import Classes
-from lvt_predict.photo.prepare import Aligned, Preparation, pad
+from lvt_predict.photo.prepare import Aligned, Preparation, Proportional, pad
 from lvt_predict.photo.results import Classification, Panoptic, Result, Segmentation
 from lvt_predict.pictures import read_picture, to_rgb
 
@@ -139,7 +139,9 @@ class Segmenter(Predictor):
             rows, columns = (np.arange(size[i]) * values.shape[i] // size[i] for i in (0, 1))
             return values[rows[:, None], columns].astype(np.int64)
         axes = zip(values.shape[1:], inside, size, strict=True)
-        if isinstance(self.prepare, Aligned):  # mmsegmentation resizes logits to the input, then to the photo
+        if isinstance(
+            self.prepare, (Aligned, Proportional)
+        ):  # mmsegmentation resizes logits to the input, then to the photo
             matrices = [resize_matrix(length, middle, middle, target) for length, middle, target in axes]
         else:
             matrices = [bilinear_matrix(length, target) for length, _, target in axes]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TOP = 5
 SHOWN_SIDE = 2048  # longest side of a drawn picture: drawing and writing a larger one would take seconds
+SMALLEST_SIDE = 320  # pixels that a smaller photo is enlarged to, by a whole number
 FAST = 1  # level of PNG's compression
 
 
@@ -57,16 +58,18 @@ class Result(ABC):
         """Draw the result on the photo.
 
         Args:
-            side: Longest side of the photo in the picture, in pixels; a larger one is made smaller.
+            side: Longest side of the photo in the picture, in pixels; a larger one is made smaller. A photo
+                smaller than `SMALLEST_SIDE` is enlarged.
         """
         from PIL import Image
 
         height, width = self.photo.shape[:2]
-        ratio = side / max(height, width)
-        if ratio >= 1:
+        ratio = min(side / max(height, width), max(1, SMALLEST_SIDE // max(height, width)))
+        if ratio == 1:
             return self.draw(self.photo)
         size = max(1, round(width * ratio)), max(1, round(height * ratio))
-        return self.draw(np.asarray(Image.fromarray(self.photo).resize(size, Image.Resampling.BOX)))
+        resampling = Image.Resampling.NEAREST if ratio > 1 else Image.Resampling.BOX
+        return self.draw(np.asarray(Image.fromarray(self.photo).resize(size, resampling)))
 
     def save(self, path: str | Path) -> None:
         """Write the picture whole or not at all; the suffix chooses the format.

@@ -19,9 +19,10 @@ import lvt_core
 from lvt_core.errors import UserError
 from lvt_core.export.panoptic.gate import predict_as_trained
 from lvt_core.predict.open_panoptic import open_panoptic
+from lvt_core.predict.preparation import tested_preparation
 from lvt_predict.images import normalize
 from lvt_predict.photo.predictors import PanopticPredictor, Predictor
-from lvt_predict.photo.prepare import Aligned, Crop, Inside, Proportional, Stretch, pad
+from lvt_predict.photo.prepare import Aligned, Crop, Inside, Proportional, Stretch, Unchanged, pad
 from lvt_predict.photo.results import Classification, Panoptic, Segmentation
 from tests.lvt_core.predict.conftest import NAMES, STUFF, THINGS
 
@@ -193,3 +194,41 @@ def test_settings_in_a_file_run_no_code(files: dict[str, Path], tmp_path: Path, 
     torch.save(content | {"meta": {**content["meta"], "cfg": attack}}, tmp_path / "bad.pth")
     result = lvt_core.load(tmp_path / "bad.pth").predict(photo)
     assert json.loads(result.to_json())["height"] == 121 and not trap.exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([{"type": "LoadImageFromFile"}, {"type": "PackSegInputs"}], Unchanged()),
+        ([{"type": "Resize", "scale_factor": 1.0}], Unchanged()),
+        ([{"type": "Resize", "scale": (300, 100), "keep_ratio": True}], Proportional(300, 100)),
+        ([{"type": "AlignedResize", "scale": [100, 300]}], Aligned(300, 100)),
+        (
+            [
+                {
+                    "type": "MultiScaleFlipAug",
+                    "img_scale": (900, 90),
+                    "transforms": [{"type": "AlignedResize"}],
+                }
+            ],
+            Aligned(900, 90),
+        ),
+        ([], Aligned()),
+    ],
+)
+def test_the_size_of_tests_comes_from_the_settings(steps: list[dict[str, Any]], expected: Any) -> None:
+    prepare, note = tested_preparation({"test_pipeline": steps}, Aligned(), file="a.pth")
+    assert prepare == expected and bool(note) == (not steps)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"type": "Resize", "scale": (300, 100)},
+        {"type": "Resize", "scale_factor": 0.5},
+        {"type": "ResizeShortestEdge", "scale": 400},
+    ],
+)
+def test_another_resizing_is_rejected(step: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="a.pth: its run resized photos by .*not supported; pass --size"):
+        tested_preparation({"test_pipeline": [step]}, Aligned(), file="a.pth")

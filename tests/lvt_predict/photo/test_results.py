@@ -42,7 +42,7 @@ def test_a_classification() -> None:
     assert json.loads(result.to_json(top=1)) == {
         "height": 20, "width": 30, "classes": [{"class": "b", "index": 1, "score": 0.5}],
     }  # fmt: skip
-    assert result.picture().width == 240  # wide enough for the words
+    assert result.picture().width == 300  # enlarged ten times
 
 
 def test_a_segmentation() -> None:
@@ -60,7 +60,7 @@ def test_a_segmentation() -> None:
 
 def test_a_picture_shows_the_classes_where_they_are() -> None:
     pixels = np.asarray(segmentation().picture())
-    red, blue = pixels[10, 5].astype(int), pixels[10, 25].astype(int)
+    red, blue = pixels[100, 50].astype(int), pixels[100, 250].astype(int)
     assert red[0] > red[2] + 100 and blue[2] > blue[0] + 100
     small = np.asarray(segmentation().picture(side=15))
     assert small.shape[1] == 15 and small[5, 12, 2] > small[5, 2, 2]
@@ -78,7 +78,7 @@ def test_a_panoptic_result() -> None:
     np.testing.assert_array_equal(result.mask()[..., 0], result.map.ids)
     large = Panoptic(PHOTO, result.classes, PanopticMap(np.full((20, 30), 70000, np.int32), []), 2)
     assert large.mask()[0, 0].tolist() == [70000 % 256, 70000 // 256 % 256, 1]
-    assert result.picture().width == 30
+    assert result.picture().width == 300
 
 
 def test_saving_and_notebooks(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_saving_and_notebooks(tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg", "c.webp"):
         result.save(tmp_path / "new" / name)
         with Image.open(tmp_path / "new" / name) as image:
-            assert image.width == 30
+            assert image.width == 300
     with Image.open(io.BytesIO(result._repr_png_())) as image:
         assert image.format == "PNG"
     for name in ("a.txt", "a"):
