@@ -45,7 +45,7 @@ def main() -> None:
     parser = benchmark_parser("benchmarks.deploy.photos", __doc__, repeats=3)
     parser.add_argument("checkpoint", help="classifier, segmentor or panoptic network")
     parser.add_argument("photos", help="folder of photos")
-    parser.add_argument("--size", nargs="+", type=int, required=True, metavar="PIXELS", help="size of the input")
+    parser.add_argument("--size", nargs="+", type=int, required=True, metavar="PIXELS", help="input size")
     parser.add_argument("--config", help="mmdetection's config of a panoptic network")
     parser.add_argument("--limit", type=int, default=200, help="photos to compare; default: 200")
     parser.add_argument("--to", nargs="+", choices=tuple(RUNTIMES), default=tuple(RUNTIMES), help="runtimes")

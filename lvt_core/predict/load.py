@@ -25,7 +25,7 @@ from lvt_core.predict.network import AUTO, TorchNetwork, choose_device
 from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
 from lvt_core.predict.open_panoptic import open_panoptic
 from lvt_core.predict.panoptic_parts import settings_of, split
-from lvt_core.predict.preparation import tested_preparation
+from lvt_core.predict.preparation import read_preparation
 from lvt_core.predict.settings import find, run_settings
 from lvt_predict.manifest import MANIFEST
 from lvt_predict.model import load as load_exported
@@ -164,7 +164,7 @@ def _timm_model(loaded: Weights, facts: Facts) -> Opened:
 def _segmenter(
     path: Path, opened: Opened, settings: Mapping[str, Any], size: Size | None, wrap: _Wrap
 ) -> Segmenter:
-    prepare, note = (Stretch(size), "") if size else tested_preparation(settings, Aligned(), file=path)
+    prepare, note = (Stretch(size), "") if size else read_preparation(settings, Aligned(), file=path)
     stored = find(settings, "model", "data_preprocessor") or {}
     model: Any = opened.model
     count = model.config.num_classes
@@ -198,7 +198,7 @@ def _panoptic(
     network = open_panoptic(config or published_panoptic_config(), path, settings=None if config else own)
     pipeline_settings = settings_of(network, size or (SIDE, SIDE))
     parts: dict[str, Any] = {name: wrap(part) for name, part in split(network.model).items()}
-    prepare, note = (Inside(size), "") if size else tested_preparation(settings, Proportional(), file=path)
+    prepare, note = (Inside(size), "") if size else read_preparation(settings, Proportional(), file=path)
     named = config is not None or facts.classes is not None
     classes = classes_of(
         "panoptic",

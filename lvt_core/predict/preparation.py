@@ -12,7 +12,7 @@ from lvt_predict.photo.prepare import Aligned, Preparation, Proportional, Unchan
 ASSUMED = "the checkpoint does not say at which size photos are tested: the published {} pixels are used"
 
 
-def tested_preparation(
+def read_preparation(
     settings: Mapping[str, Any], published: Aligned | Proportional, *, file: object
 ) -> tuple[Preparation, str]:
     """Return the preparation in the settings of a run, and a note if there is none.

@@ -19,7 +19,7 @@ import lvt_core
 from lvt_core.errors import UserError
 from lvt_core.export.panoptic.gate import predict_as_trained
 from lvt_core.predict.open_panoptic import open_panoptic
-from lvt_core.predict.preparation import tested_preparation
+from lvt_core.predict.preparation import read_preparation
 from lvt_predict.images import normalize
 from lvt_predict.photo.predictors import PanopticPredictor, Predictor
 from lvt_predict.photo.prepare import Aligned, Crop, Inside, Proportional, Stretch, Unchanged, pad
@@ -217,7 +217,7 @@ def test_settings_in_a_file_run_no_code(files: dict[str, Path], tmp_path: Path, 
     ],
 )
 def test_the_size_of_tests_comes_from_the_settings(steps: list[dict[str, Any]], expected: Any) -> None:
-    prepare, note = tested_preparation({"test_pipeline": steps}, Aligned(), file="a.pth")
+    prepare, note = read_preparation({"test_pipeline": steps}, Aligned(), file="a.pth")
     assert prepare == expected and bool(note) == (not steps)
 
 
@@ -231,4 +231,4 @@ def test_the_size_of_tests_comes_from_the_settings(steps: list[dict[str, Any]], 
 )
 def test_another_resizing_is_rejected(step: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="a.pth: its run resized photos by .*not supported; pass --size"):
-        tested_preparation({"test_pipeline": [step]}, Aligned(), file="a.pth")
+        read_preparation({"test_pipeline": [step]}, Aligned(), file="a.pth")
