@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,15 @@ def test_panoptic_networks_cannot_be_explained(files: Files, photo: Path, tmp_pa
         cli.main(
             ["explain", str(photo), "--with", str(files["panoptic"]), "--save", str(tmp_path / "a.html")]
         )
+
+
+def test_the_memory_of_a_long_video_stays_flat(files: Files, tmp_path: Path, capsys) -> None:
+    words = ("--with", files["segformer"], "--save", tmp_path / "o", "--masks", tmp_path / "m", "--json")
+    peaks = []
+    for frames in (20, 20, 120):  # the first one fills caches
+        video = write_video(tmp_path / f"{frames}.mp4", frames, size=(320, 240))
+        tracemalloc.start()
+        predict(capsys, video, *words)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.05 * peaks[1], peaks
