@@ -29,7 +29,7 @@ img { display: block; width: 100%; height: auto; border-radius: 4px }
 figcaption, .scale, .legend { font-size: .875rem; line-height: 1.4; color: var(--soft) }
 figcaption { padding-top: .35rem }
 .scale { display: flex; align-items: center; gap: .5rem; max-width: 24rem }
-.scale i { flex: 1; height: .75rem; border-radius: 4px }
+.scale i { flex: 1; min-width: 5rem; height: .75rem; border-radius: 4px }
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: 0; list-style: none }
 .legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em }
 table { border-collapse: collapse }
