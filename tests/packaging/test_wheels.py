@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lvt_core.cli import main
 from lvt_predict import load
+from lvt_predict.photo.classes import classes_of
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +146,13 @@ def test_an_exported_network_runs_without_pytorch(wheels: dict[str, Path], tmp_p
     np.testing.assert_array_equal(np.load(tmp_path / "logits.npy"), expected)
     assert "gives the recorded outputs" in run(python, "-m", "lvt_predict.sample", folder, cwd=tmp_path)
     assert sum(path.stat().st_size for path in (site / "lvt_predict").rglob("*.py")) < OWN_BYTES
+    link_distribution("pillow", site)
+    Image.fromarray(images[0]).save(tmp_path / "photo.png")
+    words = ("photo.png", "--with", folder, "--save", "out")
+    table = run(site / "bin" / "lvt-predict", *words, cwd=tmp_path, PYTHONPATH=str(site))
+    best = table.splitlines()[1].partition("%")[2].strip()
+    assert best in classes_of("classification", 1000).names  # the wheel has the names
+    assert (tmp_path / "out" / "photo.png").exists()
     for absent in ("torch", "lvt_core"):
         assert subprocess.run([python, "-c", f"import {absent}"], cwd=tmp_path, stderr=-3).returncode == 1
 
