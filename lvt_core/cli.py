@@ -1,4 +1,4 @@
-"""The ``lvt`` command: predict, explain, info, convert, hub, export, delegates, recipe."""
+"""The ``lvt`` command: predict, explain, doctor, info, convert, hub, export, delegates, recipe."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import timm
 from lvt_core import __version__
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
 from lvt_core.complexity import complexity
+from lvt_core.doctor.command import add_doctor, run_doctor
 from lvt_core.errors import CommandParser, UserError, run_command
 from lvt_core.explain.command import add_explain, run_explain
 from lvt_core.export.command import run_delegates, run_export, run_recipe
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True, parser_class=CommandParser)
 
     add_predict(commands.add_parser("predict", help="name what is in photos and videos; draw or write masks"))
+
+    add_doctor(commands.add_parser("doctor", help="read a whole data set once, and list all defects"))
 
     info = commands.add_parser("info", help="parameters and multiply-adds of a model, by module")
     info.add_argument("model", help="lvt, lvt_cls, or any timm model")
@@ -70,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "info": _info,
         "convert": _convert,
         "explain": run_explain,
+        "doctor": run_doctor,
         "export": run_export,
         "hub": run_hub,
         "delegates": run_delegates,
