@@ -18,7 +18,7 @@ import numpy as np
 from lvt_predict.errors import UserError
 from lvt_predict.images import COLOURS, normalize, require_finite, require_input, require_size
 from lvt_predict.manifest import PACKAGES, read_manifest, require_unchanged
-from lvt_predict.runtimes import SESSIONS, Arrays, Session
+from lvt_predict.runtimes import EXECUTES, SESSIONS, Arrays, Session
 
 if TYPE_CHECKING:
     from lvt_predict.panoptic import PanopticModel
@@ -30,20 +30,22 @@ class ExportedModel:
 
     Args:
         folder: Folder that `lvt export` wrote.
+        trust: Also open files that may run code when they are opened, PyTorch programs (``.pt2``).
 
     Attributes:
         manifest: Content of ``model.json``: sizes, classes, preprocessing, versions, parity.
 
     Raises:
         UserError: A file is missing or differs from the exported one, or the runtime is not installed, or
-            rejects the file.
+            rejects the file, or the file may run code.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, trust: bool = False) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         if self.manifest.get("task") == "panoptic":
             raise UserError(f"{self.folder}: holds a panoptic network; open it with lvt_predict.panoptic")
+        require_trust(self.folder, self.manifest["runtime"], trust)
         require_unchanged(self.folder, self.manifest)
         file, versions = self.folder / self.manifest["file"], self.manifest.get("versions", {})
         self._session = _open(self.manifest["runtime"], file, versions)
@@ -90,8 +92,12 @@ class ExportedModel:
         return predictor_of(self).predict(photo, exif=exif)
 
 
-def load(folder: str | Path) -> ExportedModel | PanopticModel:
+def load(folder: str | Path, *, trust: bool = False) -> ExportedModel | PanopticModel:
     """Open an exported folder, as a `PanopticModel` if it has a panoptic network.
+
+    Args:
+        folder: Folder that `lvt export` wrote.
+        trust: Also open files that may run code when they are opened, PyTorch programs (``.pt2``).
 
     Raises:
         UserError: A file is missing or differs from the exported one, or the runtime is not installed, or
@@ -100,8 +106,21 @@ def load(folder: str | Path) -> ExportedModel | PanopticModel:
     if read_manifest(Path(folder)).get("task") == "panoptic":
         from lvt_predict.panoptic import PanopticModel  # has three `ExportedModel`s
 
-        return PanopticModel(folder)
-    return ExportedModel(folder)
+        return PanopticModel(folder, trust=trust)
+    return ExportedModel(folder, trust=trust)
+
+
+def require_trust(file: Path, runtime: str, trust: bool) -> None:
+    """Reject a file that may run code when it is opened, unless the user trusts it.
+
+    Raises:
+        UserError: The runtime's files may contain code, and `trust` is false.
+    """
+    if runtime in EXECUTES and not trust:
+        raise UserError(
+            f"{file}: a {runtime} file may run code when it is opened; if you know who wrote it, pass --trust"
+            " (in Python trust=True)"
+        )
 
 
 def installed_version(distribution: str) -> str:

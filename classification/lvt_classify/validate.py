@@ -4,7 +4,8 @@
 
 That is in classification/; ``python -m lvt_classify.validate`` runs in any folder. The checkpoint may be
 ours or the original release's, timm's or Lightning's, a folder of checkpoints, or a program that
-`torch.export.save` wrote (``.pt2``). Architecture, size of the images and classes come from the checkpoint.
+`torch.export.save` wrote (``.pt2``; it may run code, so ``--trust`` must allow it). Architecture, size of the
+images and classes come from the checkpoint.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ from lvt_classify.training.engine import evaluate
 from lvt_classify.training.run_log import write_csv
 from lvt_core import complexity
 from lvt_core.checkpoint import Facts
+from lvt_core.checkpoint.class_names import shown
 from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import write_text
+from lvt_predict.model import require_trust
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +78,8 @@ def main() -> None:
                 raise UserError(f"--predictions-file {options.predictions_file}: must end in .csv")
             if runtime.world > 1 or Path(options.checkpoint).is_dir():
                 raise UserError("--predictions-file: requires one process and one checkpoint")
-        results = [validate(options, runtime, path) for path in find_checkpoints(options.checkpoint)]
+        paths = find_checkpoints(options.checkpoint, trust=options.trust)
+        results = [validate(options, runtime, path) for path in paths]
         if runtime.is_main and options.results_file:
             write_results(options.results_file, results)
     finally:
@@ -86,6 +90,7 @@ def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dic
     """Validate one checkpoint; return its record."""
     dataset = open_dataset(options, options.val_split, training=False)
     if checkpoint.endswith(PROGRAM):
+        require_trust(Path(checkpoint), "pt2", options.trust)
         opened = open_program(options, runtime, checkpoint)
     else:
         opened = open_checkpoint(options, runtime, checkpoint, dataset)
@@ -134,17 +139,26 @@ def log_record(record: dict[str, Any]) -> None:
     logger.info("%.1f images per second per process", record["images_per_second"])
 
 
-def find_checkpoints(path: str) -> list[str]:
+def find_checkpoints(path: str, *, trust: bool = False) -> list[str]:
     """Return the path itself or, for a folder, its checkpoints in the order of their names.
+
+    Args:
+        path: Checkpoint, or a folder of checkpoints.
+        trust: Include exported programs, which may run code.
 
     Raises:
         UserError: The folder holds no checkpoint.
     """
     if not path or not Path(path).is_dir():
         return [path]
-    checkpoints = sorted(str(p) for p in Path(path).iterdir() if p.name.endswith((*SUFFIXES, PROGRAM)))
+    suffixes = (*SUFFIXES, PROGRAM) if trust else SUFFIXES
+    files = sorted(Path(path).iterdir())
+    checkpoints = [str(file) for file in files if file.name.endswith(suffixes)]
+    left_out = [file.name for file in files if file.suffix == PROGRAM and not trust]
+    if left_out:
+        logger.warning("note: left out %s, which may run code; --trust opens them", shown(left_out))
     if not checkpoints:
-        raise UserError(f"--checkpoint {path}: the folder holds no {', '.join(SUFFIXES)} or .pt2 file")
+        raise UserError(f"--checkpoint {path}: the folder contains no {', '.join(suffixes)} file")
     return checkpoints
 
 

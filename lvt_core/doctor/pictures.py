@@ -33,7 +33,7 @@ class Examined:
         height: Height as a viewer shows it.
         digest: Hash of the file's bytes.
         problem: Sentence that says why the picture cannot be read; empty if it can.
-        odd: What is unusual about the picture, in a few words.
+        odd: Unusual properties of the picture, in a few words each.
     """
 
     path: Path

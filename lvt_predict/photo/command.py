@@ -51,6 +51,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=positive, default=1, metavar="N", help="pictures at a time; default: 1"
     )
+    parser.add_argument("--trust", action="store_true", help="also open .pt2 files, which may run code")
     parser.add_argument(
         "--no-exif", action="store_true", help="read pictures as stored, not as turned by EXIF"
     )
@@ -155,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not folder.is_dir():
         why = "name the folder that lvt export wrote" if folder.exists() else "no such folder"
         raise UserError(f"--with {folder}: {why} (lvt predict also takes checkpoints)")
-    run_predict(arguments, lambda: predictor_of(load(folder)))
+    run_predict(arguments, lambda: predictor_of(load(folder, trust=arguments.trust)))
 
 
 def command() -> None:

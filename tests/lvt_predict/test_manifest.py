@@ -55,14 +55,14 @@ from tests.lvt_predict.exports import change
 def test_rejects_wrong_fields(folder: Path, field: str, value: Any, message: str) -> None:
     change(folder, **{field: value})
     with pytest.raises(UserError, match=message):
-        ExportedModel(folder)
+        ExportedModel(folder, trust=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b"[]", b"3"])
 def test_rejects_files_that_hold_no_json_object(folder: Path, content: bytes) -> None:
     (folder / "model.json").write_bytes(content)
     with pytest.raises(UserError, match="model.json: (not JSON|must hold a JSON object)"):
-        ExportedModel(folder)
+        ExportedModel(folder, trust=True)
 
 
 @pytest.mark.parametrize("sums", [None, ["model.xml"], {"model.xml": 1}])
