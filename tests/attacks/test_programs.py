@@ -1,4 +1,4 @@
-"""Exported programs of PyTorch may run code when they are opened: nothing opens one without being told to."""
+"""Exported programs of PyTorch may run code when they are opened: each door asks for `--trust` first."""
 
 from __future__ import annotations
 

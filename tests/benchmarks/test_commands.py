@@ -16,6 +16,7 @@ COMMANDS = (
     "benchmarks.network.peers",
     "benchmarks.deploy",
     "benchmarks.deploy.label_map",
+    "benchmarks.deploy.photos",
     "benchmarks.deploy.runtimes",
     "benchmarks.deploy.process_memory",
     "benchmarks.deploy.fresh_environments",
