@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-
-from lvt_core.complexity import complexity
-
 UNKNOWN = "unknown"
 
 
@@ -27,29 +22,36 @@ class Origin:
     metric: str = UNKNOWN
 
 
-def model_card(
-    model: nn.Module,
-    *,
-    title: str,
-    architecture: str,
-    task: str,
-    size: tuple[int, int],
-    origin: Origin,
-    loading: str,
-) -> str:
+@dataclass(frozen=True)
+class Cost:
+    """Cost of a network.
+
+    Attributes:
+        params: Number of parameters.
+        macs: Multiply-adds of one image; ``None`` if they were not counted.
+        size: Height and width of that image.
+    """
+
+    params: int
+    macs: float | None = None
+    size: tuple[int, int] = (0, 0)
+
+
+def model_card(*, title: str, architecture: str, task: str, cost: Cost, origin: Origin, loading: str) -> str:
     """Write the README of a hub folder, with the front matter that the hub reads.
 
     Args:
-        model: Network.
         title: Name of the network.
         architecture: Name of the architecture.
         task: Task in the hub's words.
-        size: Height and width of the image whose cost is counted.
+        cost: Cost of the network.
         origin: Facts from the user.
-        loading: Python code that loads the folder.
+        loading: Python code that loads the folder, with ``{title}`` for its name.
     """
-    with torch.no_grad():
-        cost = complexity(model, size)
+    macs = ""
+    if cost.macs is not None:
+        height, width = cost.size
+        macs = f"| Multiply-adds | {cost.macs / 1e9:.3g} G for one image of {height} x {width} pixels |\n"
     license_line = f"license: {origin.license if origin.license != UNKNOWN else 'other'}"
     return f"""---
 library_name: timm
@@ -70,12 +72,12 @@ tags:
 | Licence of the weights | {origin.license} |
 | Training data | {origin.data} |
 | Result | {origin.metric} |
-| Parameters | {cost.total_params:,} |
-| Multiply-adds | {cost.total_macs / 1e9:.3g} G for one image of {size[0]} x {size[1]} pixels |
-
+| Parameters | {cost.params:,} |
+{macs}
 ## Load it
 
 ```python
-{loading}
+{loading.format(title=title)}
+print(lvt_core.load("{title}").predict("photo.jpg"))
 ```
 """

@@ -11,7 +11,9 @@ from lvt_core.hub.folder import push_to_hub, save_pretrained
 def add_hub(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``lvt hub``."""
     parser.add_argument("folder", help="folder to write")
-    parser.add_argument("checkpoint", help="classifier or segmentor: ours, or the original release's")
+    parser.add_argument(
+        "checkpoint", help="classifier or segmentor, ours or the original release's; a panoptic run's"
+    )
     parser.add_argument("--license", default=UNKNOWN, help="licence of the weights, such as apache-2.0")
     parser.add_argument("--data-name", default=UNKNOWN, metavar="NAME", help="data set of the training")
     parser.add_argument("--metric", default=UNKNOWN, help="result, such as 'top-1 74.8 %%'")
@@ -31,7 +33,7 @@ def run_hub(arguments: argparse.Namespace) -> None:
         UserError: The checkpoint or the folder is wrong, or the upload fails.
     """
     origin = Origin(arguments.license, arguments.data_name, arguments.metric)
-    opened = save_pretrained(arguments.checkpoint, arguments.folder, origin=origin, use_ema=arguments.use_ema)
-    print(f"{arguments.folder}: {opened.name}; README.md is the model card")
+    name = save_pretrained(arguments.checkpoint, arguments.folder, origin=origin, use_ema=arguments.use_ema)
+    print(f"{arguments.folder}: {name}; README.md is the model card")
     if arguments.push:
         print(push_to_hub(arguments.folder, arguments.push, private=arguments.private))

@@ -8,28 +8,45 @@ lvt_core.SegFormer.from_pretrained("folder")            # a segmentor
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from timm.models import save_for_hf
+import torch
 
-from lvt_core.checkpoint import facts_of, load_content, read_checkpoint, save_checkpoint, weights_of
+from lvt_core.checkpoint import Weights, facts_of, load_content, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
-from lvt_core.checkpoint.facts import Facts
+from lvt_core.complexity import complexity
 from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.files import new_folder, require_writable_folder
-from lvt_core.hub.card import Origin, model_card
+from lvt_core.hub.card import Cost, Origin, model_card
+from lvt_core.hub.files import (
+    CONFIG,
+    PANOPTIC,
+    SEGMENTOR,
+    WEIGHTS,
+    write_classifier,
+    write_panoptic,
+    write_segmentor,
+)
 from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
-from lvt_core.predict.settings import run_settings, test_steps
+from lvt_core.predict.settings import find, run_settings
 from lvt_core.segformer import SegFormer
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+CARD = "README.md"
 FILES = (CONFIG, WEIGHTS, CARD)
-ARCHITECTURE = "segformer_lvt"
 DENSE_SIZE = (512, 512)
+CLASSIFIER_LOADING = """import lvt_core  # registers the architectures with timm
+import timm
+
+model = timm.create_model("local-dir:{title}")"""
+SEGMENTOR_LOADING = """import lvt_core
+
+model = lvt_core.SegFormer.from_pretrained("{title}")"""
+PANOPTIC_LOADING = """import lvt_core  # and pip install 'lvt-core[dense]'
+"""
 
 
 def save_pretrained(
@@ -38,36 +55,39 @@ def save_pretrained(
     *,
     origin: Origin | None = None,
     use_ema: bool | None = None,
-) -> Opened:
+) -> str:
     """Write a checkpoint as a hub folder, whole or not at all.
 
     Args:
-        checkpoint: Checkpoint of a classifier or a segmentor, ours or the original release's.
+        checkpoint: Checkpoint of a classifier or a segmentor, ours or the original release's; or of a
+            panoptic network's run.
         folder: Folder to write; an earlier hub folder is replaced.
         origin: Facts for the model card.
         use_ema: Take the moving average of the weights; ``None`` takes it where there is one.
 
     Returns:
-        The network.
+        Name of the network.
 
     Raises:
         UserError: The checkpoint contains another network, or the folder must not be replaced.
     """
     content = read_checkpoint(checkpoint)
     loaded = weights_of(content, str(checkpoint), use_ema=use_ema)
+    settings, origin = run_settings(content), origin or Origin()
     if is_panoptic(loaded):
-        raise UserError(f"{checkpoint}: contains a panoptic network, which has no layout on the hub")
+        _save_panoptic(loaded, Path(folder), origin, settings, find(content, "meta", "dataset_meta"))
+        return PANOPTIC
     if loaded.layout is None:
         raise UserError(f"{checkpoint}: contains no LVT; use timm.models.save_for_hf for other models")
     opened = open_weights(loaded, facts_of(content, checkpoint))
     if opened.name == BACKBONE_ONLY:
         raise UserError(f"{checkpoint}: contains a backbone without a task; name a checkpoint with a head")
-    write_folder(opened, folder, origin=origin or Origin(), steps=test_steps(run_settings(content)))
-    return opened
+    write_folder(opened, folder, origin=origin, settings=settings)
+    return opened.name
 
 
 def write_folder(
-    opened: Opened, folder: str | Path, *, origin: Origin, steps: Sequence[Mapping[str, Any]] = ()
+    opened: Opened, folder: str | Path, *, origin: Origin, settings: Mapping[str, Any] | None = None
 ) -> None:
     """Write an opened network as a hub folder, whole or not at all.
 
@@ -75,21 +95,69 @@ def write_folder(
         opened: Classifier or segmentor.
         folder: Folder to write; an earlier hub folder is replaced.
         origin: Facts for the model card.
-        steps: Steps of the pipeline of a segmentor's test data, if they are known.
+        settings: Settings of a segmentor's run, if they are known.
 
     Raises:
         UserError: The folder must not be replaced, or cannot be written.
     """
-    folder = Path(folder)
+    folder, is_dense = Path(folder), opened.name == SEGFORMER
+    size = DENSE_SIZE if is_dense else opened.facts.pictures.get("input_size", (3, 224, 224))[1:]
+    with torch.no_grad():
+        cost = complexity(opened.model, size)
+    with _hub_folder(folder) as work:
+        if is_dense:
+            write_segmentor(work, opened, settings or {})
+        else:
+            write_classifier(work, opened)
+        card = model_card(
+            title=folder.name,
+            architecture="SegFormer with LVT" if is_dense else "LVT",
+            task="image-segmentation" if is_dense else "image-classification",
+            cost=Cost(cost.total_params, cost.total_macs, size),
+            origin=origin,
+            loading=SEGMENTOR_LOADING if is_dense else CLASSIFIER_LOADING,
+        )
+        (work / CARD).write_text(card, encoding="utf-8")
+
+
+def _save_panoptic(
+    loaded: Weights, folder: Path, origin: Origin, settings: Mapping[str, Any], meta: Any
+) -> None:
+    """Write a panoptic network.
+
+    Raises:
+        UserError: The checkpoint does not have the settings of its run, or the folder must not be replaced.
+    """
+    if not settings.get("model") or not isinstance(meta, Mapping):
+        raise UserError(
+            f"{loaded.name}: has no settings of its run; a hub folder needs its config and classes"
+        )
+    with _hub_folder(folder) as work:
+        write_panoptic(work, loaded, settings, meta)
+        params = sum(value.numel() for value in loaded.state_dict.values())
+        card = model_card(
+            title=folder.name,
+            architecture="Panoptic FPN with LVT",
+            task="image-segmentation",
+            cost=Cost(params),
+            origin=origin,
+            loading=PANOPTIC_LOADING,
+        )
+        (work / CARD).write_text(card, encoding="utf-8")
+
+
+@contextmanager
+def _hub_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder to fill, which becomes the hub folder if the block ends without an exception.
+
+    Raises:
+        UserError: The folder must not be replaced, or cannot be written.
+    """
     _require_replaceable(folder)
     require_writable_folder(folder.absolute().parent)
     try:
         with new_folder(folder.absolute()) as work:
-            if opened.name == SEGFORMER:
-                _write_segmentor(work, opened, steps)
-            else:
-                _write_classifier(work, opened)
-            (work / CARD).write_text(_card(opened, folder.name, origin), encoding="utf-8")
+            yield work
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
@@ -140,75 +208,6 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool = False) -
         raise UserError(f"--push {repository}: {_first_line(error)}") from error
 
 
-def _write_classifier(work: Path, opened: Opened) -> None:
-    """Write timm's own files."""
-    model: Any = opened.model
-    pictures = {key: value for key, value in opened.facts.pictures.items() if key != "exif"}
-    labels = {"label_names": list(opened.classes)} if opened.classes else {}
-    save_for_hf(
-        model,
-        str(work),
-        model_config={"num_classes": model.num_classes, **labels},
-        model_args=_changed(model.config),
-        safe_serialization=True,
-        data_config=pictures,
-    )
-
-
-def _write_segmentor(work: Path, opened: Opened, steps: Sequence[Mapping[str, Any]]) -> None:
-    model: Any = opened.model
-    facts = Facts(
-        classes=opened.classes,
-        palette=opened.palette,
-        first_class=opened.facts.first_class,
-        mask_values=opened.facts.mask_values,
-    )
-    config = {
-        "architecture": ARCHITECTURE,
-        "num_classes": model.config.num_classes,
-        "model_args": {**_changed(model.config), "embed_dim": model.decode_head.embed_dim},
-        **facts.entries(),
-    }
-    if steps:
-        config["test_pipeline"] = list(steps)
-    save_checkpoint(model, work / WEIGHTS)
-    (work / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
-def _changed(config: LVTConfig) -> dict[str, Any]:
-    """Return the fields that differ from the published ones; no rates are written as an empty list."""
-    changed = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if value != field.default and field.name != "num_classes":
-            changed[field.name] = () if value is None else value
-    return changed
-
-
-def _card(opened: Opened, title: str, origin: Origin) -> str:
-    is_dense = opened.name == SEGFORMER
-    size = opened.facts.pictures.get("input_size", (3, 224, 224))[1:]
-    load = "model = lvt_core.SegFormer.from_pretrained" if is_dense else "model = timm.create_model"
-    place = f'"{title}"' if is_dense else f'"local-dir:{title}"'
-    return model_card(
-        opened.model,
-        title=title,
-        architecture="SegFormer with LVT" if is_dense else "LVT",
-        task="image-segmentation" if is_dense else "image-classification",
-        size=DENSE_SIZE if is_dense else size,
-        origin=origin,
-        loading="\n".join(
-            (
-                "import lvt_core" if is_dense else "import lvt_core  # registers the architectures with timm",
-                *(() if is_dense else ("import timm",)),
-                "",
-                f"{load}({place})",
-                f'print(lvt_core.load("{title}").predict("photo.jpg"))',
-            )
-        ),
-    )
-
-
 def _require_replaceable(folder: Path) -> None:
     """Reject a folder with other files than those of a hub folder.
 
@@ -227,8 +226,8 @@ def _read_config(file: Path) -> Mapping[str, Any]:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: cannot be read ({error})") from error
-    if not isinstance(config, dict) or config.get("architecture") != ARCHITECTURE:
-        raise UserError(f"{file}: does not describe a {ARCHITECTURE}; timm.create_model opens classifiers")
+    if not isinstance(config, dict) or config.get("architecture") != SEGMENTOR:
+        raise UserError(f"{file}: does not describe a {SEGMENTOR}; lvt_core.load opens other networks")
     return config
 
 

@@ -193,15 +193,14 @@ def _segmenter(
 def _panoptic(
     path: Path, content: Mapping[str, Any], size: Size | None, config: str | Path | None, wrap: _Wrap
 ) -> PanopticPredictor:
-    settings = run_settings(content)
-    facts = facts_of(content, path)
-    meta = find(content, "meta", "dataset_meta")
+    settings = run_settings(content) or read_hub_config(path)
+    meta = find(content, "meta", "dataset_meta") or settings.get("dataset_meta")
     own = {**settings, "metainfo": meta if isinstance(meta, Mapping) else None}
     network = open_panoptic(config or published_panoptic_config(), path, settings=None if config else own)
     pipeline_settings = settings_of(network, size or (SIDE, SIDE))
     parts: dict[str, Any] = {name: wrap(part) for name, part in split(network.model).items()}
     prepare, note = (Inside(size), "") if size else read_preparation(settings, Proportional(), file=path)
-    named = config is not None or facts.classes is not None
+    named = config is not None or own["metainfo"] is not None
     classes = classes_of(
         "panoptic",
         len(network.classes),

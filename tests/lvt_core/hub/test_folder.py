@@ -139,7 +139,7 @@ def test_mistakes_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for words, message in (
         (
             ["hub", "panoptic.pth"],
-            "panoptic.pth: contains a panoptic network, which has no layout on the hub",
+            "panoptic.pth: has no settings of its run, which a panoptic hub",
         ),
         (["hub", "resnet.pth"], "resnet.pth: contains no LVT; use timm.models.save_for_hf"),
         (["hub", "lvt.pth"], "lvt.pth: contains a backbone without a task"),
@@ -152,7 +152,7 @@ def test_mistakes_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             cli.main(["hub", *(str(tmp_path / word) for word in words)])
     assert not (tmp_path / "hub").exists() and (tmp_path / "full" / "thesis.txt").read_text() == "mine"
     lvt_core.hub.save_pretrained(file, tmp_path / "hub")
-    with pytest.raises(UserError, match="config.json: does not describe a segformer_lvt; timm"):
+    with pytest.raises(UserError, match="config.json: does not describe a segformer_lvt; lvt_core.load"):
         from_pretrained(tmp_path / "hub")
     with pytest.raises(UserError, match="me/none: no such folder, and not on the hub"):
         from_pretrained("me/none")

@@ -203,3 +203,14 @@ def test_the_memory_of_a_long_video_stays_flat(files: Files, tmp_path: Path, cap
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] < 1.05 * peaks[1], peaks
+
+
+def test_a_panoptic_hub_folder_is_the_checkpoint(
+    files: Files, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["hub", str(tmp_path / "hub"), str(files["panoptic"])])
+    assert "Panoptic FPN with LVT" in (tmp_path / "hub" / "README.md").read_text()
+    ours, theirs = (
+        predict(capsys, photo, "--with", it, "--json") for it in (files["panoptic"], tmp_path / "hub")
+    )
+    assert json.loads(ours[0]) == json.loads(theirs[0]) and "note" not in theirs[1]
