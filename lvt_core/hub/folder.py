@@ -129,9 +129,7 @@ def _save_panoptic(
         UserError: The checkpoint does not have the settings of its run, or the folder must not be replaced.
     """
     if not settings.get("model") or not isinstance(meta, Mapping):
-        raise UserError(
-            f"{loaded.name}: has no settings of its run; a hub folder needs its config and classes"
-        )
+        raise UserError(f"{loaded.name}: has no settings of its run, which a panoptic hub folder needs")
     with _hub_folder(folder) as work:
         write_panoptic(work, loaded, settings, meta)
         params = sum(value.numel() for value in loaded.state_dict.values())
