@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lvt_core.errors import UserError
-from lvt_predict.files import require_writable_folder, write_text, write_whole
+from lvt_predict.files import read_file, require_writable_folder, write_text, write_whole
 
 __all__ = [
     "count_left_out",
     "new_folder",
+    "read_file",
     "require_writable_folder",
     "visible_files",
     "walk_files",

@@ -18,7 +18,7 @@ import numpy as np
 from lvt_predict.errors import UserError
 from lvt_predict.images import COLOURS, normalize, require_finite, require_input, require_size
 from lvt_predict.manifest import PACKAGES, read_manifest, require_unchanged
-from lvt_predict.runtimes import SESSIONS, Arrays, Session
+from lvt_predict.runtimes import EXECUTING, SESSIONS, Arrays, Session
 
 if TYPE_CHECKING:
     from lvt_predict.panoptic import PanopticModel
@@ -30,22 +30,25 @@ class ExportedModel:
 
     Args:
         folder: Folder that `lvt export` wrote.
+        trust: Open a file that can run any code, which a ``.pt2`` program can.
 
     Attributes:
         manifest: Content of ``model.json``: sizes, classes, preprocessing, versions, parity.
 
     Raises:
-        UserError: A file is missing or differs from the exported one, or the runtime is not installed, or
-            rejects the file.
+        UserError: A file is missing, differs from the exported one or needs trust, or the runtime is not
+            installed, or rejects the file.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, trust: bool = False) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         if self.manifest.get("task") == "panoptic":
             raise UserError(f"{self.folder}: holds a panoptic network; open it with lvt_predict.panoptic")
         require_unchanged(self.folder, self.manifest)
         file, versions = self.folder / self.manifest["file"], self.manifest.get("versions", {})
+        if self.manifest["runtime"] in EXECUTING and not trust:
+            raise UserError(needs_trust(file))
         self._session = _open(self.manifest["runtime"], file, versions)
 
     def __call__(self, images: np.ndarray) -> Arrays:
@@ -90,18 +93,30 @@ class ExportedModel:
         return predictor_of(self).predict(photo, exif=exif)
 
 
-def load(folder: str | Path) -> ExportedModel | PanopticModel:
+def load(folder: str | Path, *, trust: bool = False) -> ExportedModel | PanopticModel:
     """Open an exported folder, as a `PanopticModel` if it has a panoptic network.
 
+    Args:
+        folder: Folder that `lvt export` wrote.
+        trust: Open a file that can run any code, which a ``.pt2`` program can.
+
     Raises:
-        UserError: A file is missing or differs from the exported one, or the runtime is not installed, or
-            rejects the file.
+        UserError: A file is missing, differs from the exported one or needs trust, or the runtime is not
+            installed, or rejects the file.
     """
     if read_manifest(Path(folder)).get("task") == "panoptic":
         from lvt_predict.panoptic import PanopticModel  # has three `ExportedModel`s
 
-        return PanopticModel(folder)
-    return ExportedModel(folder)
+        return PanopticModel(folder, trust=trust)
+    return ExportedModel(folder, trust=trust)
+
+
+def needs_trust(file: str | Path) -> str:
+    """Say that a file can run code, and how to open it nevertheless."""
+    return (
+        f"{file}: a .pt2 program can run any code when it is opened; if you trust its author, "
+        "add --trust (in Python trust=True)"
+    )
 
 
 def installed_version(distribution: str) -> str:

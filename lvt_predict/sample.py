@@ -129,10 +129,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="FOLDER", help="folder that lvt export wrote"
     )
-    for folder in parser.parse_args(argv).folders:
+    parser.add_argument(
+        "--trust", action="store_true", help="open an exported .pt2 program, which can run any code"
+    )
+    arguments = parser.parse_args(argv)
+    for folder in arguments.folders:
         is_whole_network = read_manifest(folder).get("task") != "panoptic"
         parts = [folder] if is_whole_network else [folder / name for name in PARTS]
-        worst = max(check_sample(ExportedModel(part)) for part in parts)
+        worst = max(check_sample(ExportedModel(part, trust=arguments.trust)) for part in parts)
         print(f"{folder}: gives the recorded outputs (largest difference {worst:.1e})")
 
 

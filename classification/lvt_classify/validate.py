@@ -4,7 +4,8 @@
 
 That is in classification/; ``python -m lvt_classify.validate`` runs in any folder. The checkpoint may be
 ours or the original release's, timm's or Lightning's, a folder of checkpoints, or a program that
-`torch.export.save` wrote (``.pt2``). Architecture, size of the images and classes come from the checkpoint.
+`torch.export.save` wrote (``.pt2``), which can run any code and needs ``--trust``. Architecture, size of the
+images and classes come from the checkpoint.
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ from lvt_classify.facts import apply_facts, read_facts
 from lvt_classify.models import check_image_size, count_outputs, load_weights, new_model
 from lvt_classify.options.groups import ValidateOptions, option_names
 from lvt_classify.options.idle import VALIDATE, idle_options
-from lvt_classify.options.parser import parse_options
+from lvt_classify.options.parser import given, parse_options
 from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.training.engine import evaluate
 from lvt_classify.training.run_log import write_csv
 from lvt_core import complexity
 from lvt_core.checkpoint import Facts
 from lvt_core.checkpoint.facts import names_by_index
-from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint
+from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint, shorten
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import write_text
+from lvt_predict.model import needs_trust
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +77,10 @@ def main() -> None:
                 raise UserError(f"--predictions-file {options.predictions_file}: must end in .csv")
             if runtime.world > 1 or Path(options.checkpoint).is_dir():
                 raise UserError("--predictions-file: requires one process and one checkpoint")
-        results = [validate(options, runtime, path) for path in find_checkpoints(options.checkpoint)]
+        if options.trust and "trust" not in given(options):
+            raise UserError("--trust: must be given on the command line, not in a file")
+        checkpoints = find_checkpoints(options.checkpoint, trust=options.trust)
+        results = [validate(options, runtime, path) for path in checkpoints]
         if runtime.is_main and options.results_file:
             write_results(options.results_file, results)
     finally:
@@ -134,18 +139,35 @@ def log_record(record: dict[str, Any]) -> None:
     logger.info("%.1f images per second per process", record["images_per_second"])
 
 
-def find_checkpoints(path: str) -> list[str]:
+def find_checkpoints(path: str, *, trust: bool = False) -> list[str]:
     """Return the path itself or, for a folder, its checkpoints in the order of their names.
 
+    Args:
+        path: File or folder.
+        trust: Whether programs may be opened, which can run any code.
+
     Raises:
-        UserError: The folder holds no checkpoint.
+        UserError: The folder holds no checkpoint that may be opened, or the file is such a program.
     """
     if not path or not Path(path).is_dir():
+        if path.endswith(PROGRAM) and not trust:
+            raise UserError(needs_trust(f"--checkpoint {path}"))
         return [path]
-    checkpoints = sorted(str(p) for p in Path(path).iterdir() if p.name.endswith((*SUFFIXES, PROGRAM)))
-    if not checkpoints:
-        raise UserError(f"--checkpoint {path}: the folder holds no {', '.join(SUFFIXES)} or .pt2 file")
-    return checkpoints
+    names = sorted(file.name for file in Path(path).iterdir())
+    programs = [name for name in names if name.endswith(PROGRAM)]
+    taken = [name for name in names if name.endswith(SUFFIXES) or (trust and name in programs)]
+    if not taken:
+        raise UserError(
+            f"--checkpoint {path}: the folder holds no {', '.join(SUFFIXES)} file; "
+            ".pt2 programs, which can run any code, are only opened with --trust"
+        )
+    if programs and not trust:
+        logger.warning(
+            "note: %s: left out, because programs can run code: %s; --trust opens them",
+            path,
+            shorten(programs),
+        )
+    return [str(Path(path, name)) for name in taken]
 
 
 def open_checkpoint(options: ValidateOptions, runtime: Runtime, checkpoint: str, dataset: Any) -> Opened:

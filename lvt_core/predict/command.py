@@ -48,6 +48,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
             use_ema=arguments.use_ema,
             device=arguments.device,
             amp=arguments.amp,
+            trust=arguments.trust,
         ),
     )
 

@@ -58,6 +58,7 @@ def load(
     use_ema: bool | None = None,
     device: str = AUTO,
     amp: bool = False,
+    trust: bool = False,
 ) -> Predictor:
     """Open a network that takes photos.
 
@@ -74,6 +75,7 @@ def load(
         use_ema: Take the moving average of the weights; ``None`` takes it where there is one.
         device: ``cpu``, ``cuda``, …; ``auto`` takes a GPU if there is one.
         amp: Compute in bfloat16 where that is safe.
+        trust: Open an exported ``.pt2`` program, which can run any code.
 
     Raises:
         UserError: The file cannot be read, contains no network with a task, or an option does not apply.
@@ -81,7 +83,8 @@ def load(
     path = Path(source)
     if path.is_dir() and (path / MANIFEST).is_file():
         _reject_options(path, size=size, config=config, use_ema=use_ema, amp=amp or None)
-        return predictor_of(load_exported(path))
+        return predictor_of(load_exported(path, trust=trust))
+    _reject_options(path, trust=trust or None)
     if path.is_dir():
         if not (path / HUB_CONFIG).is_file() or not (path / HUB_WEIGHTS).is_file():
             raise UserError(

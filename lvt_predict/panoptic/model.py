@@ -29,23 +29,25 @@ class PanopticModel(PanopticPipeline):
 
     Args:
         folder: Folder that `lvt export --task panoptic` wrote.
+        trust: Open files that can run any code, which ``.pt2`` programs can.
 
     Attributes:
         manifest: Content of ``model.json``: sizes, classes, preprocessing, thresholds, versions, parity.
 
     Raises:
-        UserError: A part is missing or differs from the exported one, or the runtime is not installed or
-            rejects it.
+        UserError: A part is missing, differs from the exported one or needs trust, or the runtime is not
+            installed or rejects it.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, trust: bool = False) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         if self.manifest.get("task") != "panoptic":
             raise UserError(f"{self.folder}: is not a panoptic export; open it with lvt_predict.model")
         require_settings(self.folder / MANIFEST, self.manifest)
         require_unchanged(self.folder, self.manifest)
-        super().__init__(self.manifest, {name: ExportedModel(self.folder / name) for name in PARTS})
+        parts = {name: ExportedModel(self.folder / name, trust=trust) for name in PARTS}
+        super().__init__(self.manifest, parts)
 
     def normalize(self, images: np.ndarray) -> np.ndarray:
         """Turn bytes ``(1, H, W, 3)``, RGB, into the network's input, padded right and below.

@@ -54,6 +54,9 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-exif", action="store_true", help="read pictures as stored, not as turned by EXIF"
     )
+    parser.add_argument(
+        "--trust", action="store_true", help="open an exported .pt2 program, which can run any code"
+    )
 
 
 def run_predict(arguments: argparse.Namespace, open_network: Callable[[], Predictor]) -> None:
@@ -155,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not folder.is_dir():
         why = "name the folder that lvt export wrote" if folder.exists() else "no such folder"
         raise UserError(f"--with {folder}: {why} (lvt predict also takes checkpoints)")
-    run_predict(arguments, lambda: predictor_of(load(folder)))
+    run_predict(arguments, lambda: predictor_of(load(folder, trust=arguments.trust)))
 
 
 def command() -> None:

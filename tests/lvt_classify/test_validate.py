@@ -86,7 +86,7 @@ def test_an_exported_program(folder: Path, tmp_path: Path, dynamic: bool) -> Non
     program = torch.export.export(model, (torch.randn(4, 3, 32, 32),), dynamic_shapes=(batch,))
     torch.export.save(program, tmp_path / "b.pt2")
     run(
-        *["validate.py", folder, "--checkpoint", tmp_path, *COMMON, *KWARGS],
+        *["validate.py", folder, "--checkpoint", tmp_path, "--trust", *COMMON, *KWARGS],
         *["--results-file", tmp_path / "r.json"],
     )
     eager, exported = json.loads((tmp_path / "r.json").read_text())

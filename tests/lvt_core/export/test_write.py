@@ -72,7 +72,7 @@ def test_runtimes_give_what_the_model_gives(runtime: str, dynamic: bool, tmp_pat
         return
     parity = export_model(model, export, RUNTIMES[runtime], folder)
     assert parity.worst < 1e-4 and parity.images >= 4
-    exported = load(folder)
+    exported = load(folder, trust=True)
     assert exported.manifest["classes"] == list("abcde") and exported.manifest["parity"]["images"] >= 4
     pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
     images = exported.normalize(pixels)
@@ -105,7 +105,7 @@ def test_backbones_give_four_maps_and_heads_their_logits(tmp_path: Path) -> None
         images = photograph(1, 64, 64, seed=1)
         with torch.inference_mode():
             expected = _tensors(model(torch.from_numpy(images)))
-        found = load(tmp_path / name)(images)
+        found = load(tmp_path / name, trust=True)(images)
         assert len(found) == len(expected) == count
         for ours, theirs in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4)
@@ -152,12 +152,12 @@ def test_mistakes_end_in_one_sentence(tmp_path: Path, monkeypatch: pytest.Monkey
     manifest["versions"]["torch"] = "1.0"
     (folder / "model.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=r"pt2 rejects it: .* \(written for torch 1.0, installed is 2"):
-        ExportedModel(folder)
+        ExportedModel(folder, trust=True)
     (folder / "model.json").write_text("{}")
     with pytest.raises(UserError, match="has no runtime, file"):
-        ExportedModel(folder)
+        ExportedModel(folder, trust=True)
     with pytest.raises(UserError, match="cannot read .*nowhere"):
-        ExportedModel(tmp_path / "nowhere")
+        ExportedModel(tmp_path / "nowhere", trust=True)
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match="--to onnx: needs onnxscript: pip install onnx onnxscript"):
         export_model(model, Export("lvt", (32, 32)), RUNTIMES["onnx"], tmp_path / "new")
@@ -175,7 +175,7 @@ def test_samples_are_checked_again(
 ) -> None:
     folder = tmp_path / "file"
     export_model(small_models()["lvt"], Export("lvt", (40, 32)), RUNTIMES["pt2"], folder)
-    monkeypatch.setattr(sys, "argv", ["predict_sample", str(folder)])
+    monkeypatch.setattr(sys, "argv", ["predict_sample", str(folder), "--trust"])
     predict_sample.main()
     assert f"{folder}: gives the recorded outputs" in capsys.readouterr().out
     manifest = json.loads((folder / "model.json").read_text())
@@ -207,7 +207,7 @@ def test_segmentation_gives_each_pixels_class(runtime: str, dynamic: bool, tmp_p
     model, export = SegFormerLabels(segmentor), Export("segformer", (40, 66), dynamic)
     parity = export_model(model, export, RUNTIMES[runtime], tmp_path / "file")
     assert parity.worst < 1e-4
-    (found,) = load(tmp_path / "file")(images)
+    (found,) = load(tmp_path / "file", trust=True)(images)
     logits = run_model(Outputs(segmentor), images)[0]
     large = nn.functional.interpolate(torch.from_numpy(logits), size=(40, 66), mode="bilinear")
     assert found.shape == (1, 40, 66) and len(np.unique(found)) > 1
@@ -245,4 +245,4 @@ def test_command_exports_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixt
     images = photograph(1, 32, 64, seed=0)
     with torch.inference_mode():
         expected = model(torch.from_numpy(images)).numpy()
-    np.testing.assert_allclose(load(tmp_path / "out")(images)[0], expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(load(tmp_path / "out", trust=True)(images)[0], expected, rtol=1e-3, atol=1e-4)

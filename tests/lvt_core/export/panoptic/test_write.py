@@ -119,7 +119,7 @@ import json
 import numpy as np
 from lvt_predict.panoptic import PanopticModel
 
-model = PanopticModel(sys.argv[1])
+model = PanopticModel(sys.argv[1], trust=True)
 found = model(model.normalize(np.load(sys.argv[2])), extent=(60, 90))
 np.save(sys.argv[3], found.ids)
 print(json.dumps([[s.label, s.score] for s in found.segments]))
@@ -142,7 +142,7 @@ def test_the_exported_folder_gives_the_same_map_to_a_stranger(
 ) -> None:
     folder = exported
     assert {path.name for path in folder.iterdir()} == {"model.json", "trunk", "box_head", "mask_head"}
-    model = PanopticModel(folder)
+    model = PanopticModel(folder, trust=True)
     assert model.manifest["classes"] == list(CLASSES) and model.manifest["task"] == "panoptic"
     assert model.manifest["parity"]["images"] == 3 and len(model.manifest["palette"]) == 4
     noise = judge(network, model, None, [photograph(1, *SIZE, seed=seed) for seed in range(3)])
@@ -186,11 +186,11 @@ def test_lower_precision_is_judged_by_quality(
         export_panoptic(network, SIZE, runtime, folder, precision="fp16")
     with pytest.raises(UserError, match="pt2, panoptic_mask_head: differs .* nothing is written"):
         export_panoptic(network, SIZE, runtime, folder)
-    assert PanopticModel(folder).manifest["runtime"] == "onnx"  # untouched
+    assert PanopticModel(folder, trust=True).manifest["runtime"] == "onnx"  # untouched
     runtime = replace(runtime, convert=int8)
     checked = export_panoptic(network, SIZE, runtime, folder, precision="int8", data=data)
     assert checked.metric == "PQ" and checked.agreement >= 99 and checked.images == 3
-    assert PanopticModel(folder).manifest["precision"] == "int8"  # in the place of the other
+    assert PanopticModel(folder, trust=True).manifest["precision"] == "int8"  # in the place of the other
     assert [shape for _, *shape in reversed(seen)] == [
         list(shape) for shape in part_inputs(settings).values()
     ]
@@ -201,7 +201,7 @@ def test_mistakes_are_told_in_a_sentence(
     network: PanopticNetwork, root: Path, exported: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(exported, tmp_path / "file")
-    model = PanopticModel(folder)
+    model = PanopticModel(folder, trust=True)
     with pytest.raises(UserError, match="images have width 64: this file supports 96"):
         model(photograph(1, 64, 64, seed=0))
     with pytest.raises(UserError, match=r"extent \(65, 96\): must not exceed the images"):
@@ -211,9 +211,9 @@ def test_mistakes_are_told_in_a_sentence(
     ):
         model.normalize(np.zeros((1, 65, 96, 3), np.uint8))
     with pytest.raises(UserError, match="holds a panoptic network; open it with lvt_predict.panoptic"):
-        ExportedModel(folder)
+        ExportedModel(folder, trust=True)
     with pytest.raises(UserError, match="trunk: is not a panoptic export; open it with lvt_predict.model"):
-        PanopticModel(folder / "trunk")
+        PanopticModel(folder / "trunk", trust=True)
     with pytest.raises(UserError, match="--size 65 96: must be multiples of 32"):
         export_panoptic(network, (65, 96), RUNTIMES["pt2"], tmp_path / "new")
     (folder / "trunk" / "thesis.txt").write_text("mine")
@@ -223,10 +223,10 @@ def test_mistakes_are_told_in_a_sentence(
     part = folder / "mask_head" / "model.onnx"
     part.write_bytes(part.read_bytes()[:-10])
     with pytest.raises(UserError, match="mask_head/model.onnx: not the file that was exported"):
-        PanopticModel(folder)
+        PanopticModel(folder, trust=True)
     part.unlink()
     with pytest.raises(UserError, match="cannot read .*mask_head/model.onnx: No such file"):
-        PanopticModel(folder)
+        PanopticModel(folder, trust=True)
     with pytest.raises(UserError, match="nowhere.py: no such config"):
         open_panoptic(tmp_path / "nowhere.py", root / "tiny.pth")
     options = {"classes": CLASSES, "num_things": 2, "mean": (0.5,) * 3, "std": (0.2,) * 3}
@@ -255,7 +255,7 @@ def test_a_network_that_finds_nothing(network: PanopticNetwork, data: PanopticIm
     blind = replace(network, model=nothing)
     checked = export_panoptic(blind, SIZE, RUNTIMES["pt2"], tmp_path / "file")
     assert checked.agreement > 99.9
-    model = PanopticModel(tmp_path / "file")
+    model = PanopticModel(tmp_path / "file", trust=True)
     assert model.manifest["checked_by"] == "the runtime"
     assert not any(segment.is_thing for segment in model(photograph(1, *SIZE, seed=0)).segments)
     with pytest.raises(
