@@ -20,7 +20,7 @@ from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
 from lvt_core.checkpoint.facts import Facts
 from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
-from lvt_core.files import new_folder, require_writable_folder
+from lvt_core.files import new_folder, read_file, require_writable_folder
 from lvt_core.hub.card import Origin, model_card
 from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
 from lvt_core.predict.settings import run_settings, test_steps
@@ -224,8 +224,8 @@ def _require_replaceable(folder: Path) -> None:
 
 def _read_config(file: Path) -> Mapping[str, Any]:
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        config = json.loads(read_file(file, most=2**24))
+    except (ValueError, RecursionError) as error:  # also the error of a file that is missing
         raise UserError(f"{file}: cannot be read ({error})") from error
     if not isinstance(config, dict) or config.get("architecture") != ARCHITECTURE:
         raise UserError(f"{file}: does not describe a {ARCHITECTURE}; timm.create_model opens classifiers")
