@@ -10,17 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lvt_core.errors import UserError
-from lvt_predict.files import require_writable_folder, write_text, write_whole
+from lvt_predict.files import open_regular, read_file, require_writable_folder, write_text, write_whole
 
 __all__ = [
     "count_left_out",
     "new_folder",
+    "open_regular",
+    "read_file",
+    "require_tree",
     "require_writable_folder",
     "visible_files",
     "walk_files",
     "write_text",
     "write_whole",
 ]
+
+MOST_PATHS = 100  # on which links lead to one folder
 
 
 def walk_files(folder: str | Path) -> Iterator[Path]:
@@ -29,7 +34,30 @@ def walk_files(folder: str | Path) -> Iterator[Path]:
     Raises:
         UserError: A folder cannot be read.
     """
-    yield from _walk(Path(folder), frozenset((os.path.realpath(folder),)))
+    yield from _walk(Path(folder), frozenset((os.path.realpath(folder),)), Counter())
+
+
+def require_tree(folder: str | Path) -> None:
+    """Reject links to folders above them, and folders that are reached on very many paths.
+
+    Raises:
+        UserError: There is such a link, or a folder cannot be read.
+    """
+    paths: Counter[str] = Counter()
+    waiting: list[tuple[str, tuple[str, ...]]] = [(str(folder), (os.path.realpath(folder),))]
+    while waiting:
+        place, above = waiting.pop()
+        try:
+            links = (each for each in os.scandir(place) if each.is_symlink() or each.is_dir())
+            inner = [each.path for each in links if os.path.isdir(each.path)]
+        except OSError as error:
+            raise UserError(f"{place}: cannot be read as a folder ({error.strerror or error})") from error
+        for path in inner:
+            real = os.path.realpath(path)
+            if real in above:
+                raise UserError(f"{path}: is a link to a folder above it; remove it")
+            _count(real, paths)
+            waiting.append((path, (*above, real)))
 
 
 def count_left_out(folder: str | Path, suffixes: Sequence[str]) -> Counter[str]:
@@ -45,7 +73,13 @@ def visible_files(folder: str | Path) -> Iterator[Path]:
             yield path
 
 
-def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+def _count(real: str, paths: Counter[str]) -> None:
+    paths[real] += 1
+    if paths[real] > MOST_PATHS:
+        raise UserError(f"{real}: links lead to this folder on more than {MOST_PATHS} paths; remove some")
+
+
+def _walk(folder: Path, above: frozenset[str], paths: Counter[str]) -> Iterator[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -54,7 +88,8 @@ def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
         elif (real := os.path.realpath(path)) not in above:
-            yield from _walk(path, above | {real})
+            _count(real, paths)
+            yield from _walk(path, above | {real}, paths)
 
 
 @contextmanager

@@ -10,11 +10,14 @@ from typing import Any, NoReturn
 
 from lvt_predict.errors import UserError, sentence
 
+LONGEST = 300  # characters of a wrong word that a message shows
+
 
 class CommandParser(argparse.ArgumentParser):
     """An argument parser that raises `UserError` for what it cannot parse."""
 
     def error(self, message: str) -> NoReturn:
+        message = message if len(message) <= LONGEST else f"{message[:LONGEST]}…"
         raise UserError(f"{message} (--help lists the arguments)")
 
 
@@ -25,7 +28,7 @@ def key_value(word: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"{word}: must be KEY=VALUE")
     try:
         return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # also nested brackets
         return key, value
 
 

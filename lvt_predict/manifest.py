@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from lvt_predict.errors import UserError
+from lvt_predict.files import open_regular, read_file
 
 # json and hashlib are imported where they are used: they would slow `import lvt_predict` down.
 MANIFEST = "model.json"
@@ -18,6 +19,9 @@ PACKAGES = {  # the distributions that run a runtime's files, for `pip install`
     "openvino": "openvino",
     "pt2": "torch",
 }
+MOST_BYTES = 2**24  # for ``model.json``
+PART = 2**20  # bytes that are hashed at a time
+LONGEST = 255  # characters of a file's name
 SHOWN = 60  # characters of a wrong value that a message shows
 FLOAT32_LIMIT = (2 - 2**-23) * 2.0**127  # the largest float32
 
@@ -78,7 +82,7 @@ def _wrong(file: Path, name: str, value: Any, allowed: str) -> UserError:
 
 def _is_name(value: Any) -> bool:
     """Whether a value is the name of a file inside of the folder."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > LONGEST:
         return False
     path = PurePosixPath(value)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
@@ -119,10 +123,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     import json
 
     file = folder / MANIFEST
+    content = read_file(file, most=MOST_BYTES)
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+        manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not JSON ({error})") from error
     if not isinstance(manifest, dict):
@@ -183,9 +186,8 @@ def sha256(file: Path) -> str:
     """
     import hashlib
 
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    except ValueError as error:  # the name has a null byte
-        raise UserError(f"cannot read {str(file)!r}: {error}") from error
+    digest = hashlib.sha256()
+    with open_regular(file) as opened:
+        while part := opened.read(PART):
+            digest.update(part)
+    return digest.hexdigest()

@@ -18,7 +18,7 @@ import numpy as np
 from lvt_predict.errors import UserError
 from lvt_predict.images import COLOURS, normalize, require_finite, require_input, require_size
 from lvt_predict.manifest import PACKAGES, read_manifest, require_unchanged
-from lvt_predict.runtimes import EXECUTES, SESSIONS, Arrays, Session
+from lvt_predict.runtimes import EXECUTING, SESSIONS, Arrays, Session
 
 if TYPE_CHECKING:
     from lvt_predict.panoptic import PanopticModel
@@ -30,14 +30,14 @@ class ExportedModel:
 
     Args:
         folder: Folder that `lvt export` wrote.
-        trust: Also open files that may run code when they are opened, PyTorch programs (``.pt2``).
+        trust: Open a file that can run any code, which a ``.pt2`` program can.
 
     Attributes:
         manifest: Content of ``model.json``: sizes, classes, preprocessing, versions, parity.
 
     Raises:
-        UserError: A file is missing or differs from the exported one, or the runtime is not installed, or
-            rejects the file, or the file may run code.
+        UserError: A file is missing, differs from the exported one or needs trust, or the runtime is not
+            installed, or rejects the file.
     """
 
     def __init__(self, folder: str | Path, *, trust: bool = False) -> None:
@@ -48,6 +48,8 @@ class ExportedModel:
         require_trust(self.folder, self.manifest["runtime"], trust)
         require_unchanged(self.folder, self.manifest)
         file, versions = self.folder / self.manifest["file"], self.manifest.get("versions", {})
+        if self.manifest["runtime"] in EXECUTING and not trust:
+            raise UserError(needs_trust(file))
         self._session = _open(self.manifest["runtime"], file, versions)
 
     def __call__(self, images: np.ndarray) -> Arrays:
@@ -97,11 +99,11 @@ def load(folder: str | Path, *, trust: bool = False) -> ExportedModel | Panoptic
 
     Args:
         folder: Folder that `lvt export` wrote.
-        trust: Also open files that may run code when they are opened, PyTorch programs (``.pt2``).
+        trust: Open a file that can run any code, which a ``.pt2`` program can.
 
     Raises:
-        UserError: A file is missing or differs from the exported one, or the runtime is not installed, or
-            rejects the file.
+        UserError: A file is missing, differs from the exported one or needs trust, or the runtime is not
+            installed, or rejects the file.
     """
     if read_manifest(Path(folder)).get("task") == "panoptic":
         from lvt_predict.panoptic import PanopticModel  # has three `ExportedModel`s
@@ -110,17 +112,12 @@ def load(folder: str | Path, *, trust: bool = False) -> ExportedModel | Panoptic
     return ExportedModel(folder, trust=trust)
 
 
-def require_trust(file: Path, runtime: str, trust: bool) -> None:
-    """Reject a file that may run code when it is opened, unless the user trusts it.
-
-    Raises:
-        UserError: The runtime's files may contain code, and `trust` is false.
-    """
-    if runtime in EXECUTES and not trust:
-        raise UserError(
-            f"{file}: a {runtime} file may run code when it is opened; if you know who wrote it, pass --trust"
-            " (in Python trust=True)"
-        )
+def needs_trust(file: str | Path) -> str:
+    """Say that a file can run code, and how to open it nevertheless."""
+    return (
+        f"{file}: a .pt2 program can run any code when it is opened; if you trust its author, "
+        "add --trust (in Python trust=True)"
+    )
 
 
 def installed_version(distribution: str) -> str:

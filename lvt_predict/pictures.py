@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from lvt_predict.errors import UserError
+from lvt_predict.files import open_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,7 +49,7 @@ def opened(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
     if not isinstance(source, (str, Path)):
         yield source
         return
-    with open(source, "rb") as file:
+    with open_regular(source) as file:
         yield file
 
 
@@ -61,7 +62,7 @@ def opened_map(path: str | Path) -> Iterator[Image.Image]:
     """
     from PIL import Image
 
-    with readable(path), Image.open(path) as image:
+    with readable(path), opened(path) as file, Image.open(file) as image:
         image.load()
         if (number := orientation(image)) != UPRIGHT:
             raise UserError(

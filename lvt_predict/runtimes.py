@@ -164,6 +164,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+# Runtimes whose files can run any code: PyTorch unpickles parts of a program, and evaluates its sizes.
+EXECUTING = frozenset({"pt2"})
+
 SESSIONS: dict[str, Callable[[Path], Session]] = {
     "coreml": _coreml,
     "executorch": _executorch,

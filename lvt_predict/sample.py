@@ -129,7 +129,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="FOLDER", help="folder that lvt export wrote"
     )
-    parser.add_argument("--trust", action="store_true", help="also open .pt2 files, which may run code")
+    parser.add_argument(
+        "--trust", action="store_true", help="open an exported .pt2 program, which can run any code"
+    )
     arguments = parser.parse_args(argv)
     for folder in arguments.folders:
         is_whole_network = read_manifest(folder).get("task") != "panoptic"

@@ -27,11 +27,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="folder that lvt export wrote")
     parser.add_argument("--eager", metavar="NAME", help="lvt_cls, lvt or segformer, untrained")
     parser.add_argument("--size", type=int, default=224, help="side of the image for --eager, in pixels")
+    parser.add_argument("--trust", action="store_true", help="open a .pt2 program, which can run any code")
     args = parser.parse_args()
     if args.eager:
         _run_eager(args.eager, args.size)
     else:
-        _run_exported(args.folder)
+        _run_exported(args.folder, trust=args.trust)
     print(f"{_peak_megabytes():.1f}")
 
 
@@ -54,7 +55,7 @@ def _peak_megabytes() -> float:
     return int(kilobytes) / 1024
 
 
-def _run_exported(folder: Path) -> None:
+def _run_exported(folder: Path, *, trust: bool) -> None:
     manifest = json.loads((folder / "model.json").read_text())
     if manifest["runtime"] not in NEEDS_PYTORCH:
         # A device does not have PyTorch: here an import of it fails.
@@ -66,7 +67,7 @@ def _run_exported(folder: Path) -> None:
         from lvt_predict.model import ExportedModel as Model  # type: ignore[assignment]
     batch, channels, *size = manifest["input"]
     images = np.random.default_rng(0).normal(size=(batch, channels, *size)).astype(np.float32)
-    model = Model(folder, trust=True)
+    model = Model(folder, trust=trust)
     for _ in range(CALLS):
         model(images)
 

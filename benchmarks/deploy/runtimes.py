@@ -36,11 +36,12 @@ def main() -> None:
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="FOLDER", help="folder that lvt export wrote"
     )
+    parser.add_argument("--trust", action="store_true", help="open .pt2 programs, which can run any code")
     args = parser.parse_args()
     torch.set_num_threads(1)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # runtimes start a thread per core
     print(hardware())
-    exported = {folder.name: ExportedModel(folder, trust=True) for folder in args.folders}
+    exported = {folder.name: ExportedModel(folder, trust=args.trust) for folder in args.folders}
     names = {model.manifest["model"] for model in exported.values()}
     if len(names) > 1:
         raise UserError(

@@ -34,16 +34,9 @@ from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.token_labels.teacher import check_teacher_classes
 from lvt_classify.training.build import build_scheduler, build_training
 from lvt_classify.training.engine import Training, average_statistics, evaluate, train_epoch
+from lvt_classify.training.resume import read_run, restore
 from lvt_classify.training.run_log import RunLog
-from lvt_classify.training.saver import (
-    LAST,
-    Position,
-    Saver,
-    read_run,
-    remove_leftovers,
-    restore,
-    write_options,
-)
+from lvt_classify.training.saver import LAST, Position, Saver, remove_leftovers, write_options
 from lvt_core.checkpoint import Facts, facts_of
 from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.errors import UserError, run_command
@@ -81,6 +74,8 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
     updates = -(-batches // options.grad_accum_steps)
     training.scheduler, epochs = build_scheduler(options, training.optimizer, updates)
     position = restore(options.resume, content, training) if options.resume else Position()
+    if position.batch > batches:
+        raise UserError(f"--resume {options.resume}: is at batch {position.batch}, an epoch has {batches}")
     saver = Saver(folder, training, run_facts(options, config, classes))
     log = None
     if runtime.is_main:

@@ -4,7 +4,7 @@
 
 That is in classification/; ``python -m lvt_classify.validate`` runs in any folder. The checkpoint may be
 ours or the original release's, timm's or Lightning's, a folder of checkpoints, or a program that
-`torch.export.save` wrote (``.pt2``; it may run code, so ``--trust`` must allow it). Architecture, size of the
+`torch.export.save` wrote (``.pt2``), which can run any code and needs ``--trust``. Architecture, size of the
 images and classes come from the checkpoint.
 """
 
@@ -27,7 +27,7 @@ from lvt_classify.facts import apply_facts, read_facts
 from lvt_classify.models import check_image_size, count_outputs, load_weights, new_model
 from lvt_classify.options.groups import ValidateOptions, option_names
 from lvt_classify.options.idle import VALIDATE, idle_options
-from lvt_classify.options.parser import parse_options
+from lvt_classify.options.parser import given, parse_options
 from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.training.engine import evaluate
 from lvt_classify.training.run_log import write_csv
@@ -35,10 +35,10 @@ from lvt_core import complexity
 from lvt_core.checkpoint import Facts
 from lvt_core.checkpoint.class_names import shown
 from lvt_core.checkpoint.facts import names_by_index
-from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint
+from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint, shorten
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import write_text
-from lvt_predict.model import require_trust
+from lvt_predict.model import needs_trust
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +78,10 @@ def main() -> None:
                 raise UserError(f"--predictions-file {options.predictions_file}: must end in .csv")
             if runtime.world > 1 or Path(options.checkpoint).is_dir():
                 raise UserError("--predictions-file: requires one process and one checkpoint")
-        paths = find_checkpoints(options.checkpoint, trust=options.trust)
-        results = [validate(options, runtime, path) for path in paths]
+        if options.trust and "trust" not in given(options):
+            raise UserError("--trust: must be given on the command line, not in a file")
+        checkpoints = find_checkpoints(options.checkpoint, trust=options.trust)
+        results = [validate(options, runtime, path) for path in checkpoints]
         if runtime.is_main and options.results_file:
             write_results(options.results_file, results)
     finally:
@@ -143,23 +145,31 @@ def find_checkpoints(path: str, *, trust: bool = False) -> list[str]:
     """Return the path itself or, for a folder, its checkpoints in the order of their names.
 
     Args:
-        path: Checkpoint, or a folder of checkpoints.
-        trust: Include exported programs, which may run code.
+        path: File or folder.
+        trust: Whether programs may be opened, which can run any code.
 
     Raises:
-        UserError: The folder holds no checkpoint.
+        UserError: The folder holds no checkpoint that may be opened, or the file is such a program.
     """
     if not path or not Path(path).is_dir():
+        if path.endswith(PROGRAM) and not trust:
+            raise UserError(needs_trust(f"--checkpoint {path}"))
         return [path]
-    suffixes = (*SUFFIXES, PROGRAM) if trust else SUFFIXES
-    files = sorted(Path(path).iterdir())
-    checkpoints = [str(file) for file in files if file.name.endswith(suffixes)]
-    left_out = [file.name for file in files if file.suffix == PROGRAM and not trust]
-    if left_out:
-        logger.warning("note: left out %s, which may run code; --trust opens them", shown(left_out))
-    if not checkpoints:
-        raise UserError(f"--checkpoint {path}: the folder contains no {', '.join(suffixes)} file")
-    return checkpoints
+    names = sorted(file.name for file in Path(path).iterdir())
+    programs = [name for name in names if name.endswith(PROGRAM)]
+    taken = [name for name in names if name.endswith(SUFFIXES) or (trust and name in programs)]
+    if not taken:
+        raise UserError(
+            f"--checkpoint {path}: the folder holds no {', '.join(SUFFIXES)} file; "
+            ".pt2 programs, which can run any code, are only opened with --trust"
+        )
+    if programs and not trust:
+        logger.warning(
+            "note: %s: left out, because programs can run code: %s; --trust opens them",
+            path,
+            shorten(programs),
+        )
+    return [str(Path(path, name)) for name in taken]
 
 
 def open_checkpoint(options: ValidateOptions, runtime: Runtime, checkpoint: str, dataset: Any) -> Opened:

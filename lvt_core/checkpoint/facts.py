@@ -11,11 +11,15 @@ from typing import Any
 
 from torch import Tensor
 
+from lvt_predict.files import read_file
 from lvt_predict.manifest import is_number, is_whole
 
 # Names in our options, in timm's arguments, and in the `hyper_parameters` of Lightning.
 MODEL_NAMES = ("model", "model_name", "arch", "architecture")
 MOST = 2**24  # bound of sides and of indices: a file must not make a list of any length
+MOST_BYTES = 2**24
+# Keywords of timm that name files or downloads, which a file must not choose.
+LOADING = {"checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
 CLASS_NAMES = ("classes", "class_names", "label_names", "CLASSES")
 
 
@@ -78,7 +82,7 @@ def facts_of(content: Mapping[str, Any], file: str | Path | None = None) -> Fact
         class_to_idx = {name: index for index, name in enumerate(classes) if name is not None}
     return Facts(
         model=_first(sources, MODEL_NAMES, _is_text),
-        model_kwargs=with_tuples(_first(sources, ("model_kwargs", "model_args"), _is_keywords) or {}),
+        model_kwargs=_architecture(_first(sources, ("model_kwargs", "model_args"), _is_keywords) or {}),
         pictures=_pictures(content, sources),
         classes=classes,
         class_to_idx=class_to_idx,
@@ -97,6 +101,11 @@ def names_by_index(class_to_idx: Mapping[str, int], length: int = 0) -> list[str
     return names
 
 
+def _architecture(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords of a model without those by which timm would open other files."""
+    return {key: value for key, value in with_tuples(keywords).items() if key not in LOADING}
+
+
 def _options(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the options of a run: ours, those of timm's and VOLO's scripts, Lightning's."""
     stored = (content.get(key) for key in ("options", "args", "hyper_parameters"))
@@ -108,8 +117,8 @@ def _hub(file: str | Path | None) -> list[Mapping[str, Any]]:
     """Return the facts beside a file of timm's hub."""
     config = None if file is None else Path(file).with_name("config.json")
     try:
-        content = json.loads(config.read_text(encoding="utf-8")) if config else {}
-    except (OSError, ValueError):
+        content = json.loads(read_file(config, most=MOST_BYTES)) if config else {}
+    except (ValueError, RecursionError):  # also the error of a file that is missing
         return []
     if not isinstance(content, Mapping) or "architecture" not in content:
         return []

@@ -16,11 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lvt_core.checkpoint.limits import require_dense, require_stored
 from lvt_core.checkpoint.names import StateDict
 from lvt_core.errors import UserError
 
 SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")
 EXTRA = "lvt"  # key of the plain values in the metadata of a safetensors file
+LONGEST = 300  # characters of a key that a message shows
 _reading = threading.Lock()
 
 
@@ -102,12 +104,15 @@ def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = 
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
+        require_stored(path)
         # Files of timm's and VOLO's training scripts carry their options as a Namespace.
         known = [argparse.Namespace, *(mmengine_globals() if allowed is None else allowed)]
         # PyTorch keeps the allowed types and the filters of warnings for the whole process.
         with _reading, torch.serialization.safe_globals(known), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old pickle protocols
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        require_dense(content, str(path))
+        return content
     except pickle.UnpicklingError as error:
         rejected = re.search(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)", str(error))
         if rejected is None:
@@ -117,6 +122,8 @@ def read_checkpoint_object(path: str | Path, *, allowed: Sequence[Any] | None = 
         raise CheckpointError(
             f"{path}: rejected, because it contains {rejected[1]}; only tensors and plain values are allowed"
         ) from error
+    except UserError as error:
+        raise CheckpointError(str(error)) from error
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes make torch and safetensors raise nearly anything
@@ -161,7 +168,7 @@ def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool | Non
             if isinstance(content.get(wrapper), Mapping):
                 content = content[wrapper]
                 break
-    if not content or not all(isinstance(value, Tensor) for value in content.values()):
+    if not content or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
         keys = shorten(map(str, content))
         raise CheckpointError(f"{name}: does not contain a state dict; its keys are {keys}")
     return dict(content)
@@ -169,5 +176,5 @@ def select_weights(content: Mapping[str, Any], name: str, *, use_ema: bool | Non
 
 def shorten(names: Iterable[str], most: int = 12) -> str:
     """Join the first few of many names, and say how many more there are."""
-    names = list(names)
+    names = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -22,6 +22,7 @@ from lvt_core.files import write_text
 from lvt_core.predict.load import load
 from lvt_core.predict.network import TorchNetwork
 from lvt_core.predict.open_model import MODELS
+from lvt_predict.manifest import MANIFEST
 from lvt_predict.photo.predictors import Classifier, Segmenter
 from lvt_predict.pictures import read_picture
 
@@ -107,6 +108,8 @@ def _open(source: str, *, use_ema: bool | None) -> Classifier | Segmenter:
     """
     if source in MODELS:
         raise UserError(f"--with {source}: names an untrained network; pass a checkpoint")
+    if (Path(source) / MANIFEST).is_file():
+        raise UserError(f"--with {source}: is an exported network; pass the checkpoint that was exported")
     try:
         predictor = load(source, use_ema=use_ema, device="cpu")
     except UserError as error:
@@ -116,8 +119,7 @@ def _open(source: str, *, use_ema: bool | None) -> Classifier | Segmenter:
             f"--with {source}: contains a panoptic network, which lvt explain does not support; "
             "pass a classifier or a SegFormer"
         )
-    if not isinstance(predictor.network, TorchNetwork):
-        raise UserError(f"--with {source}: is an exported network; pass the checkpoint that was exported")
+    assert isinstance(predictor.network, TorchNetwork)
     model: Any = predictor.network.module
     if not isinstance(getattr(model, "config", None), LVTConfig):
         raise UserError(f"--with {source}: contains no LVT, and only LVT has CSA and RASA")

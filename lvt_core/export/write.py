@@ -76,7 +76,7 @@ def export_model(
         with report_missing_packages(runtime), report_unwritable(folder):
             write_file(job, runtime, work / runtime.file)
         write_model_manifest(work, export, runtime, None)
-        exported = ExportedModel(work, trust=True)  # we wrote it
+        exported = ExportedModel(work, trust=True)  # written here
         checked = gate(reference, exported)
         batch = 1 if export.any_batch else export.batch
         sample = record_sample(exported, (batch, export.channels, *export.size))

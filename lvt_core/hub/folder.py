@@ -20,17 +20,8 @@ from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
 from lvt_core.complexity import complexity
 from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
-from lvt_core.files import new_folder, require_writable_folder
-from lvt_core.hub.card import Cost, Origin, model_card
-from lvt_core.hub.files import (
-    CONFIG,
-    PANOPTIC,
-    SEGMENTOR,
-    WEIGHTS,
-    write_classifier,
-    write_panoptic,
-    write_segmentor,
-)
+from lvt_core.files import new_folder, read_file, require_writable_folder
+from lvt_core.hub.card import Origin, model_card
 from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
 from lvt_core.predict.settings import find, run_settings
 from lvt_core.segformer import SegFormer
@@ -221,8 +212,8 @@ def _require_replaceable(folder: Path) -> None:
 
 def _read_config(file: Path) -> Mapping[str, Any]:
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        config = json.loads(read_file(file, most=2**24))
+    except (ValueError, RecursionError) as error:  # also the error of a file that is missing
         raise UserError(f"{file}: cannot be read ({error})") from error
     if not isinstance(config, dict) or config.get("architecture") != SEGMENTOR:
         raise UserError(f"{file}: does not describe a {SEGMENTOR}; lvt_core.load opens other networks")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lvt_core.errors import UserError
-from lvt_core.files import walk_files
+from lvt_core.files import open_regular, walk_files
 from lvt_core.panoptic.quality import VOID, Segment
 from lvt_predict.manifest import is_number, is_whole
 
@@ -142,9 +142,10 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: The file cannot be read or is not a JSON object.
     """
     try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        with open_regular(path) as file:
+            content = json.loads(file.read())
+    except UserError:
+        raise
     except (ValueError, RecursionError) as error:  # text that is not UTF-8 or JSON, or nested too deeply
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):

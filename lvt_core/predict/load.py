@@ -20,6 +20,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lvt_core.checkpoint import Facts, Weights, facts_of, load_weights, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
+from lvt_core.checkpoint.fit import fit
 from lvt_core.errors import UserError
 from lvt_core.predict.network import AUTO, TorchNetwork, choose_device
 from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
@@ -27,6 +28,7 @@ from lvt_core.predict.open_panoptic import open_panoptic
 from lvt_core.predict.panoptic_parts import settings_of, split
 from lvt_core.predict.preparation import read_preparation
 from lvt_core.predict.settings import find, run_settings
+from lvt_predict.files import read_file
 from lvt_predict.manifest import MANIFEST
 from lvt_predict.model import load as load_exported
 from lvt_predict.panoptic import PanopticPipeline
@@ -43,6 +45,7 @@ from lvt_predict.photo.prepare import (
 )
 
 SIDE = 224
+MOST_BYTES = 2**24
 BYTES = 255  # mmengine's configs have statistics of bytes
 HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.safetensors"
 PANOPTIC_CONFIG = "configs/lvt/panoptic_fpn_lvt_fpn_3x_coco.py"
@@ -75,7 +78,7 @@ def load(
         use_ema: Take the moving average of the weights; ``None`` takes it where there is one.
         device: ``cpu``, ``cuda``, …; ``auto`` takes a GPU if there is one.
         amp: Compute in bfloat16 where that is safe.
-        trust: Also open exported files that may run code when they are opened, PyTorch programs (``.pt2``).
+        trust: Open an exported ``.pt2`` program, which can run any code.
 
     Raises:
         UserError: The file cannot be read, contains no network with a task, or an option does not apply.
@@ -84,6 +87,7 @@ def load(
     if path.is_dir() and (path / MANIFEST).is_file():
         _reject_options(path, size=size, config=config, use_ema=use_ema, amp=amp or None)
         return predictor_of(load_exported(path, trust=trust))
+    _reject_options(path, trust=trust or None)
     if path.is_dir():
         if not (path / HUB_CONFIG).is_file() or not (path / HUB_WEIGHTS).is_file():
             raise UserError(
@@ -155,9 +159,14 @@ def _timm_model(loaded: Weights, facts: Facts) -> Opened:
     if facts.classes:
         kwargs["num_classes"] = len(facts.classes)
     try:
+        with torch.device("meta"):  # a few bytes can describe a network that fills the memory
+            fit(loaded, timm.create_model(facts.model, **kwargs))
         model = timm.create_model(facts.model, **kwargs)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{loaded.name}: {facts.model}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # models assert, and look their keywords up
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise UserError(f"{loaded.name}: {facts.model}: {reason}") from error
     load_weights(model, loaded)
     names = [str(i) if name is None else name for i, name in enumerate(facts.classes or ())]
     return Opened(facts.model, model, names or None, facts=facts)
@@ -233,8 +242,8 @@ def published_panoptic_config() -> Path:
 def read_hub_config(path: Path) -> Mapping[str, Any]:
     """Read the ``config.json`` beside the weights of a hub folder; empty if there is none."""
     try:
-        config = json.loads(path.with_name(HUB_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        config = json.loads(read_file(path.with_name(HUB_CONFIG), most=MOST_BYTES))
+    except (ValueError, RecursionError):  # also the error of a file that is missing
         return {}
     return config if path.name == HUB_WEIGHTS and isinstance(config, dict) else {}
 

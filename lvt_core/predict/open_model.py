@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
+import torch
 from torch import nn
 
 from lvt_core.backbone import LVT
 from lvt_core.checkpoint import Facts, Weights, facts_of, load_weights, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, POOLED, SEGFORMER, TOKENS, depths_of, kind_of
+from lvt_core.checkpoint.fit import fit
 from lvt_core.checkpoint.read import SUFFIXES
 from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.segformer import SegFormer
+from lvt_predict.manifest import is_whole
 
 logger = logging.getLogger(__name__)
 
 DETECTION = ("neck.", "rpn_head.", "roi_head.", "semantic_head.")
 FUSE = "decode_head.fuse.weight"
+MOST = 1000  # recursions, rates of dilation: more would fill the time or the memory
 MODELS = ("lvt_cls", "lvt", "segformer")
 
 
@@ -100,6 +104,7 @@ def open_weights(loaded: Weights, facts: Facts, *, model_kwargs: Mapping[str, An
             logger.warning(
                 "note: --model-kwargs %s=%s overrides %s's %s", key, kwargs[key], source, stored[key]
             )
+    _require_fit(name, {**stored, **kwargs}, loaded)
     model = _build(name, {**stored, **kwargs})
     load_weights(model, loaded)
     classes = [str(i) if each is None else each for i, each in enumerate(facts.classes or ())]
@@ -111,6 +116,22 @@ def open_weights(loaded: Weights, facts: Facts, *, model_kwargs: Mapping[str, An
         1 if facts.first_class is None else facts.first_class,
         facts,
     )
+
+
+def _require_fit(name: str, kwargs: Mapping[str, Any], loaded: Weights) -> None:
+    """Reject weights that do not fit, before a network takes memory: a few bytes can describe a large one.
+
+    Raises:
+        UserError: The weights do not fit.
+    """
+    for key, most in (("depths", len(loaded.state_dict)), ("num_recursions", MOST), ("atrous_rates", MOST)):
+        values = kwargs.get(key) or ()
+        values = values if isinstance(values, (list, tuple)) else (values,)
+        if len(values) > MOST or any(is_whole(value, most + 1) for value in values):
+            raise UserError(f"{loaded.name}: {key} must be at most {most}")
+    with torch.device("meta"):
+        model = _build(name, dict(kwargs))
+    fit(loaded, model)
 
 
 def _keywords(name: str) -> tuple[str, ...]:

@@ -29,14 +29,14 @@ class PanopticModel(PanopticPipeline):
 
     Args:
         folder: Folder that `lvt export --task panoptic` wrote.
-        trust: Also open files that may run code when they are opened, PyTorch programs (``.pt2``).
+        trust: Open files that can run any code, which ``.pt2`` programs can.
 
     Attributes:
         manifest: Content of ``model.json``: sizes, classes, preprocessing, thresholds, versions, parity.
 
     Raises:
-        UserError: A part is missing or differs from the exported one, or the runtime is not installed or
-            rejects it.
+        UserError: A part is missing, differs from the exported one or needs trust, or the runtime is not
+            installed or rejects it.
     """
 
     def __init__(self, folder: str | Path, *, trust: bool = False) -> None:
@@ -46,9 +46,8 @@ class PanopticModel(PanopticPipeline):
             raise UserError(f"{self.folder}: is not a panoptic export; open it with lvt_predict.model")
         require_settings(self.folder / MANIFEST, self.manifest)
         require_unchanged(self.folder, self.manifest)
-        super().__init__(
-            self.manifest, {name: ExportedModel(self.folder / name, trust=trust) for name in PARTS}
-        )
+        parts = {name: ExportedModel(self.folder / name, trust=trust) for name in PARTS}
+        super().__init__(self.manifest, parts)
 
     def normalize(self, images: np.ndarray) -> np.ndarray:
         """Turn bytes ``(1, H, W, 3)``, RGB, into the network's input, padded right and below.

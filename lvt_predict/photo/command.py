@@ -55,6 +55,9 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-exif", action="store_true", help="read pictures as stored, not as turned by EXIF"
     )
+    parser.add_argument(
+        "--trust", action="store_true", help="open an exported .pt2 program, which can run any code"
+    )
 
 
 def run_predict(arguments: argparse.Namespace, open_network: Callable[[], Predictor]) -> None:

@@ -1,101 +1,119 @@
-"""Exported programs of PyTorch may run code when they are opened: each door asks for `--trust` first."""
+"""PyTorch's programs run code when they are opened; they are opened only if the user trusts them."""
 
 from __future__ import annotations
 
-import io
-import logging
-import shutil
-import zipfile
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+import timm
 import torch
-from torch import nn
 
 import lvt_core
-from lvt_classify.validate import find_checkpoints
+import lvt_predict
 from lvt_core import cli
 from lvt_core.errors import UserError
-from lvt_core.export import RUNTIMES, Export, export_model
-from lvt_predict import load, sample
+from lvt_predict import sample
+from lvt_predict.model import ExportedModel
 from lvt_predict.photo import command
-from tests.commands import ROOT, run, write_folder
-from tests.small import renew_checksums
+from tests.attacks.payloads import SIZE, exported_folder, program
+from tests.commands import run, sentence, write_folder
 
-EXPORT = Export("lvt_cls", (32, 32), outputs="logits", num_classes=4)
-
-
-class Touch:
-    """An object that makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
+VALIDATE = ["--img-size", SIZE[0], "--workers", 0, "--device", "cpu", "-b", 4, "--val-split", "val"]
 
 
-@pytest.fixture
-def trap(tmp_path: Path) -> Path:
-    return tmp_path / "trap"
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("images"), train=1, val=1, classes=4)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, trap: Path) -> Path:
-    """Return an export whose sample inputs are code."""
-    folder = tmp_path / "export"
-    export_model(nn.Sequential(nn.Conv2d(3, 4, 32), nn.Flatten()), EXPORT, RUNTIMES["pt2"], folder)
-    file, poisoned = folder / "model.pt2", io.BytesIO()
-    with zipfile.ZipFile(file) as source, zipfile.ZipFile(poisoned, "w") as target:
-        for item in source.infolist():
-            data = source.read(item)
-            if "sample_inputs" in item.filename:
-                buffer = io.BytesIO()
-                torch.save(Touch(trap), buffer)
-                data = buffer.getvalue()
-            target.writestr(item, data)
-    file.write_bytes(poisoned.getvalue())
-    return renew_checksums(folder)
+@pytest.fixture(params=["pickle", "expression"])
+def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return a program that makes the folder ``ran``, by a pickle or by the size of a dimension."""
+    mark = tmp_path / "ran"
+    if request.param == "pickle":
+        return program(tmp_path / "a.pt2", mark)
+    return program(tmp_path / "a.pt2", symbolic=f"__import__('os').makedirs({str(mark)!r}, exist_ok=True)")
 
 
-DOORS: dict[str, Callable[[Path], object]] = {
-    "lvt_predict.load": load,
+def test_pytorch_runs_the_code(hostile: Path, tmp_path: Path) -> None:
+    """Without this, the other tests would reject a file that does no harm."""
+    with contextlib.suppress(Exception):  # the code runs before PyTorch notices that the rest is wrong
+        torch.export.load(hostile)
+    assert (tmp_path / "ran").exists()
+
+
+def test_validation_of_a_program(hostile: Path, images: Path, tmp_path: Path) -> None:
+    done = run("validate.py", images, "--checkpoint", hostile, *VALIDATE, ok=False)
+    assert "a.pt2: a .pt2 program can run any code when it is opened; if you trust" in sentence(done)
+    assert "--trust" in sentence(done)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_validation_of_a_folder(hostile: Path, images: Path, tmp_path: Path) -> None:
+    model = ["--model", "lvt_cls", "--model-kwargs", "depths=(1,1,1,1)", "embed_dims=(8,8,16,16)"]
+    torch.manual_seed(0)
+
+    kwargs = {"depths": (1,) * 4, "embed_dims": (8, 8, 16, 16), "num_heads": (2,) * 4}
+    lvt_core.save_checkpoint(timm.create_model("lvt_cls", num_classes=4, **kwargs), tmp_path / "b.pth")
+    done = run(
+        *["validate.py", images, "--checkpoint", tmp_path, *VALIDATE, *model, "num_heads=(2,2,2,2)"],
+    )
+    assert "left out, because programs can run code: a.pt2" in done.stderr
+    assert "b.pth: top-1" in done.stderr
+    (tmp_path / "b.pth").unlink()
+    done = run("validate.py", images, "--checkpoint", tmp_path, *VALIDATE, ok=False)
+    assert "--trust" in sentence(done)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_configuration_file_cannot_trust(hostile: Path, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("trust = True\n")
+    words = ["validate.py", images, "--checkpoint", hostile, "--cfg", tmp_path / "a.py", *VALIDATE]
+    assert "--trust: must be given on the command line, not in a file" in sentence(run(*words, ok=False))
+    assert not (tmp_path / "ran").exists()
+
+
+OPENERS: dict[str, Callable[[Path], object]] = {
+    "ExportedModel": ExportedModel,
+    "lvt_predict.load": lvt_predict.load,
     "lvt_core.load": lvt_core.load,
+    "lvt-predict": lambda folder: command.main([str(folder.parent / "a.png"), "--with", str(folder)]),
+    "lvt predict": lambda folder: cli.main(["predict", str(folder.parent / "a.png"), "--with", str(folder)]),
     "lvt_predict.sample": lambda folder: sample.main([str(folder)]),
-    "lvt-predict": lambda folder: command.main([str(ROOT / "docs/images/tour.png"), "--with", str(folder)]),
-    "lvt predict": lambda folder: cli.main(
-        ["predict", str(ROOT / "docs/images/tour.png"), "--with", str(folder)]
-    ),
 }
 
 
-def test_the_attack_works(folder: Path, trap: Path) -> None:
-    """Without this, the other tests would prove nothing."""
-    with pytest.raises(UserError):
-        load(folder, trust=True)
-    assert trap.exists()
+@pytest.mark.parametrize("name", OPENERS)
+def test_exported_folders(name: str, hostile: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    folder = exported_folder(tmp_path / "folder", hostile)
+    with pytest.raises(UserError, match=r"model.pt2: a .pt2 program can run any code .* --trust") as caught:
+        OPENERS[name](folder)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_no_door_opens_it(door: str, folder: Path, trap: Path) -> None:
-    with pytest.raises(UserError, match=r"a pt2 file may run code when it is opened; .* pass --trust"):
-        DOORS[door](folder)
-    assert not trap.exists()
+def test_explain_does_not_open_exports(hostile: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    folder = exported_folder(tmp_path / "folder", hostile)
+    with pytest.raises(UserError, match="is an exported network"):
+        cli.main(["explain", str(tmp_path / "a.png"), "--with", str(folder)])
+    assert not (tmp_path / "ran").exists()
 
 
-def test_validation_opens_no_program(
-    folder: Path, trap: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    checkpoints = tmp_path / "checkpoints"
-    checkpoints.mkdir()
-    shutil.copy(folder / "model.pt2", checkpoints)
-    (checkpoints / "a.pth").write_bytes(b"")
-    with caplog.at_level(logging.WARNING):
-        assert find_checkpoints(str(checkpoints)) == [str(checkpoints / "a.pth")]
-    assert "left out 'model.pt2', which may run code" in caplog.text
-    assert len(find_checkpoints(str(checkpoints), trust=True)) == 2
-    data = write_folder(tmp_path / "data", train=1, val=1)
-    done = run("validate.py", data, "--checkpoint", folder / "model.pt2", ok=False)
-    assert "model.pt2: a pt2 file may run code when it is opened" in done.stderr and not trap.exists()
+def test_trusted_programs_run(images: Path, tmp_path: Path) -> None:
+    good = program(tmp_path / "a.pt2")
+    done = run("validate.py", images, "--checkpoint", good, "--trust", *VALIDATE)
+    assert "a.pt2: top-1" in done.stderr
+    done = run("validate.py", images, "--checkpoint", tmp_path, "--trust", *VALIDATE)
+    assert "a.pt2: top-1" in done.stderr
+    folder = exported_folder(tmp_path / "folder", good)
+    photo = next(images.rglob("*.png"))
+    assert len(lvt_predict.load(folder, trust=True).predict(photo).scores) == 4
+    assert len(lvt_core.load(folder, trust=True).predict(photo).scores) == 4
+    command.main([str(photo), "--with", str(folder), "--trust"])
+    cli.main(["predict", str(photo), "--with", str(folder), "--trust"])
+    with pytest.raises(UserError, match="has no sample"):  # the folder is open
+        sample.main([str(folder), "--trust"])

@@ -25,7 +25,7 @@ from lvt_classify.seeds import seed_sample
 from lvt_classify.token_labels.maps import label_path, read_label_map
 from lvt_core.checkpoint.class_names import shown
 from lvt_core.errors import UserError
-from lvt_core.files import count_left_out, visible_files
+from lvt_core.files import count_left_out, open_regular, require_tree, visible_files
 from lvt_predict.pictures import SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -112,6 +112,9 @@ class Images(Dataset):
         try:
             if not hasattr(self.dataset, "reader"):  # torchvision's data sets
                 return self.dataset[index]
+            files = getattr(self.dataset.reader, "samples", None)
+            if files and isinstance(files[index][0], str):  # a file of its own, not a member of an archive
+                return open_image(files[index][0]), files[index][1]
             file, target, *_ = self.dataset.reader[index]
             return open_image(file), target
         except Exception as error:  # Pillow raises many kinds for damaged files
@@ -127,7 +130,8 @@ def open_image(source: Any) -> Image.Image:
     if isinstance(source, Image.Image):
         return source
     if isinstance(source, (str, Path)):
-        source = Path(source).read_bytes()
+        with open_regular(source) as file:
+            source = file.read()
     if not isinstance(source, bytes):
         with source:
             source = source.read()
@@ -149,6 +153,8 @@ def open_dataset(options: DataOptions, split: str, *, training: bool) -> Any:
     if not options.dataset and not Path(options.data_dir).exists():
         raise UserError(f"{options.data_dir}: no such data set folder")
     folders = [options.data_dir, os.path.join(options.data_dir, split)]
+    if os.path.isdir(options.data_dir):
+        require_tree(folders[1] if os.path.isdir(folders[1]) else options.data_dir)
     class_map = read_class_map(options.class_map, *folders) if options.class_map else None
     set_img_extensions(SUFFIXES)
     try:

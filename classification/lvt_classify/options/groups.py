@@ -225,6 +225,7 @@ class EvaluateOptions:
         "take the moving average of the weights from the checkpoint; default: if it has one, because "
         "training ranked the checkpoints by it",
     )
+    trust: bool = option(False, "open .pt2 programs, which can run any code")
     test_pool: bool = option(False, "accepted for compatibility: LVT has no test-time pooling")
     trust: bool = option(False, "also open exported programs (.pt2), which may run code")
     results_file: str = option("", "write the results as .json or .csv")

@@ -162,6 +162,11 @@ VALIDATE = (
     Idle(("test_pool",), lambda o: o.test_pool, "because LVT has no test-time pooling"),
     Idle(("use_ema",), lambda o: not o.checkpoint, "without --checkpoint"),
     Idle(
+        ("trust",),
+        lambda o: not _is_program(o) and not os.path.isdir(o.checkpoint),
+        "without a .pt2 program",
+    ),
+    Idle(
         ("model_kwargs", "use_ema", "compile", "channels_last", "num_classes"),
         _is_program,
         "on an exported program, which is as it was written",

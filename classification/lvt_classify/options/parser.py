@@ -7,7 +7,6 @@ them wins.
 from __future__ import annotations
 
 import argparse
-import ast
 import dataclasses
 import difflib
 import math
@@ -15,16 +14,14 @@ import types
 import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, field, fields
-from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from lvt_classify.options.files import read_config, read_yaml, require_plain
 from lvt_core.errors import CommandParser, UserError, key_value
 
 T = TypeVar("T")
 GIVEN = "_given"
-BASE = "_base_"  # as in the configs of the dense tasks
+SHOWN = 200  # characters of a wrong value that a message shows
 
 
 def option(
@@ -99,69 +96,6 @@ def _suggest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else "--help lists the options"
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
-    """Read a Python file of options; ``_base_ = "FILE"`` names one beside it, over which it lies.
-
-    Raises:
-        UserError: A file is missing or has other statements, or a base has a base itself.
-    """
-    values = read_python(path)
-    base = values.pop(BASE, None)
-    if base is None:
-        return values
-    inherited = read_python(Path(path).parent / str(base))
-    if BASE in inherited:
-        raise UserError(f"{path}: {BASE} = {base!r}: that file has a {BASE} itself; name the last one")
-    return {**inherited, **values}
-
-
-def read_python(path: str | Path) -> dict[str, Any]:
-    """Read ``name = literal`` lines; nothing is executed.
-
-    Raises:
-        UserError: The file is missing, or has other statements.
-    """
-    try:
-        tree = ast.parse(_read_text(path), str(path))
-    except SyntaxError as error:
-        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
-    values = {}
-    for node in tree.body:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            continue  # the docstring
-        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
-            raise UserError(f"{path}, line {node.lineno}: only 'name = literal' is allowed")
-        try:
-            values[node.targets[0].id] = ast.literal_eval(node.value)
-        except ValueError as error:
-            name = node.targets[0].id
-            raise UserError(f"{path}, line {node.lineno}: {name} must be a literal") from error
-    return values
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        UserError: The file is missing, or is not a mapping.
-    """
-    try:
-        values = yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not valid YAML: {reason}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: must consist of 'name: value' lines")
-    return values
-
-
-def _read_text(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot read the configuration: {error}") from error
-
-
 def _types(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
@@ -231,13 +165,16 @@ def _check_value(item: dataclasses.Field, annotation: Any, value: Any, where: st
     kind, optional = _strip_optional(annotation)
     if value is None and optional:
         return None
-    if typing.get_origin(kind) is tuple and isinstance(value, (list, tuple)):
+    require_plain(value, f"{item.name} in {where}")
+    if typing.get_origin(kind) is tuple:
         inner = typing.get_args(kind)[0]
-        ok = all(isinstance(v, (int, float)) if inner is float else isinstance(v, inner) for v in value)
+        ok = isinstance(value, (list, tuple)) and all(
+            isinstance(v, (int, float)) if inner is float else isinstance(v, inner) for v in value
+        )
         value = tuple(inner(v) for v in value) if ok else value
     elif kind is dict or typing.get_origin(kind) is dict:
-        ok = isinstance(value, (dict, list))
-        value = dict(value) if ok else value
+        value = dict(value) if isinstance(value, list) else value  # pairs of the command line
+        ok = isinstance(value, dict) and all(isinstance(key, str) for key in value)
     elif kind is float:
         if isinstance(value, str):  # YAML reads 1e-3 as text
             value = _number(value)
@@ -245,7 +182,8 @@ def _check_value(item: dataclasses.Field, annotation: Any, value: Any, where: st
         value = float(value) if ok else value
     else:
         ok = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    label = f"{item.name}={value!r} in {where}"
+    text = repr(value)
+    label = f"{item.name}={text[:SHOWN]}{'…' * (len(text) > SHOWN)} in {where}"
     if not ok:
         raise UserError(f"{label}: must be of type {getattr(kind, '__name__', kind)}")
     meta = item.metadata

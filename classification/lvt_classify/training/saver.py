@@ -1,33 +1,20 @@
-"""Checkpoints of a run: saving the last and the best few, and resuming from one."""
+"""Checkpoints of a run: saving the last and the best few."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from lvt_classify.training.engine import Training
-from lvt_classify.training.quantization import input_ranges, load_input_ranges
+from lvt_classify.training.quantization import input_ranges
 from lvt_core.checkpoint import Facts, save_checkpoint
-from lvt_core.checkpoint.read import CheckpointError, read_checkpoint
-from lvt_core.errors import UserError
 from lvt_core.files import write_text
-
-logger = logging.getLogger(__name__)
 
 LAST = "last.pth.tar"
 BEST = "model_best.pth.tar"
-# Options that the saved state of optimiser, schedule and seeds depends on: a resumed run cannot change them.
-FIXED = (
-    "opt", "lr", "weight_decay", "momentum", "opt_eps", "opt_betas", "layer_decay", "epochs", "sched",
-    "sched_on_updates", "warmup_epochs", "warmup_lr", "min_lr", "cooldown_epochs", "decay_epochs",
-    "decay_milestones", "decay_rate", "grad_accum_steps", "seed", "quantization_aware",
-)  # fmt: skip
-# Values of options that runs of earlier versions lack.
-ADDED = {"quantization_aware": False, "decay_milestones": [30.0, 60.0], "exif": False}
 
 
 @dataclasses.dataclass
@@ -96,81 +83,6 @@ class Saver:
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"checkpoint-{epoch}.pth.tar"
-
-
-def read_run(path: str) -> dict[str, Any]:
-    """Read the checkpoint of a run.
-
-    Raises:
-        UserError: The checkpoint holds no state of a run.
-    """
-    content = read_checkpoint(path)
-    if not {"position", "optimizer", "options", "world"} <= content.keys():
-        raise UserError(f"--resume {path}: holds only weights; start from them with --finetune")
-    return content
-
-
-def restore(path: str, content: dict[str, Any], training: Training) -> Position:
-    """Restore the state of training from a checkpoint; return the position of the run.
-
-    Args:
-        path: File, for messages.
-        content: Content of the file, from `read_run`.
-        training: Training to restore.
-
-    Raises:
-        UserError: The checkpoint does not fit the options of this run.
-    """
-    position = Position(**content["position"])
-    position.best = [(score, number) for score, number in position.best]
-    _check_same_run(path, content, training, position)
-    try:
-        training.model.load_state_dict(content["state_dict"])
-        training.optimizer.load_state_dict(content["optimizer"])
-        if training.ema is not None:
-            training.ema.module.load_state_dict(content["state_dict_ema"])
-        if training.scaler is not None and "scaler" in content:
-            training.scaler.load_state_dict(content["scaler"])
-        if training.options.quantization_aware:
-            load_input_ranges(training.model, content["input_ranges"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"--resume {path}: does not fit this run: {reason}") from error
-    logger.info("resumed %s at epoch %d, batch %d", path, position.epoch, position.batch)
-    return position
-
-
-def _check_same_run(path: str, content: dict[str, Any], training: Training, position: Position) -> None:
-    """Log the options that differ; reject differences that the saved state does not allow.
-
-    Raises:
-        UserError: The run has another model, joint batch size or fixed option, or no moving average.
-    """
-    before, now = {**ADDED, **content["options"]}, plain(training.options)
-    world = content["world"], training.runtime.world
-    if before["model"] != now["model"]:
-        raise UserError(f"--resume {path}: holds the model {before['model']}, not --model {now['model']}")
-    if training.ema is not None and "state_dict_ema" not in content:
-        raise UserError(f"--resume {path}: lacks the moving average that --model-ema needs")
-    joint = before["batch_size"] * world[0], now["batch_size"] * world[1]
-    if position.batch and joint[0] != joint[1]:
-        raise UserError(
-            f"--resume {path}: was saved within an epoch, whose batches had {joint[0]} images (all processes "
-            f"together), but this run has {joint[1]}; choose -b and the number of processes to match"
-        )
-    changed = [name for name in FIXED if before.get(name) != now[name]]
-    if changed:
-        changes = ", ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in changed)
-        raise UserError(
-            f"--resume {path}: a resumed run must keep its options, but {changes}; to change them, start "
-            "from its weights with --finetune"
-        )
-    silent = {"resume", "output", "experiment", "workers", "log_interval", "data_dir"}
-    for name, value in now.items():
-        if name not in silent and before.get(name) != value:
-            logger.warning("--resume: %s was %s, now is %s", name, before.get(name), value)
-    if world[0] != world[1]:
-        logger.warning("--resume: the run had %d processes, now has %d", *world)
 
 
 def remove_leftovers(folder: Path) -> None:

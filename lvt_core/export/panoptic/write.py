@@ -98,7 +98,7 @@ def export_panoptic(
             "palette": network.palette,
         }
         write_manifest(work, runtime, content, None)
-        exported = PanopticModel(work, trust=True)  # we wrote it
+        exported = PanopticModel(work, trust=True)  # written here
         scores = judge(network, exported, data, samples)
         require_good(scores, precision, runtime.name)
         del exported  # some runtimes keep the files open

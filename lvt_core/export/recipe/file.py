@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lvt_core.errors import UserError
-from lvt_core.files import write_text
+from lvt_core.files import read_file, write_text
+
+MOST_BYTES = 2**20
 
 ACTIVATIONS = ("static", "dynamic", "float")
 
@@ -63,13 +65,13 @@ def read_recipe(file: Path) -> Recipe:
         UserError: The file cannot be read or is not a recipe.
     """
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(read_file(file, most=MOST_BYTES))
         recipe = Recipe(content["activations"], tuple(content["floats"]))
         if isinstance(content["floats"], str) or not all(isinstance(name, str) for name in recipe.floats):
             raise TypeError("floats are names")
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f'{file}: not a recipe; it must be an object with "activations" and a list "floats"'
         ) from error

@@ -144,7 +144,7 @@ class Trials:
         else:
             self.runtime.convert(job, file)
         write_model_manifest(folder, job.export, self.runtime, None)
-        return ExportedModel(folder, trust=True)  # we wrote it
+        return ExportedModel(folder, trust=True)  # written here
 
 
 def parts(job: Job) -> dict[str, int]:

@@ -12,7 +12,9 @@ from lvt_core import cli
 def test_command_prints_and_writes(tmp_path, monkeypatch, capsys) -> None:
     folder, path = tmp_path / "file", tmp_path / "a.json"
     cli.main(["export", "lvt", "--to", "pt2", "--size", "32", "--output", str(folder)])
-    monkeypatch.setattr(sys, "argv", ["runtimes", str(folder), "--repeats", "1", "--json", str(path)])
+    monkeypatch.setattr(
+        sys, "argv", ["runtimes", str(folder), "--trust", "--repeats", "1", "--json", str(path)]
+    )
     monkeypatch.setattr(runtimes.os, "sched_setaffinity", lambda *_: None)
     runtimes.main()
     out = capsys.readouterr().out

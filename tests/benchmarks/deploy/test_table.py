@@ -42,7 +42,7 @@ def test_task_is_measured_and_printed(task: ImageTask, monkeypatch: pytest.Monke
     def reject(*_: object) -> None:
         raise UserError("pt2 rejects it")
 
-    monkeypatch.setattr(table, "process_memory", lambda folder: 123.0)
+    monkeypatch.setattr(table, "process_memory", lambda folder, trust: 123.0)
     monkeypatch.setattr(task, "eager_memory", lambda: 456.0)
     (literal, eager, row) = table.measure(task, ["pt2"], ["fp32", "int8"], repeats=1)
     assert literal["ms"] > 0 and eager["ms"] > 0 and eager["peak_mb"] == 456
@@ -61,7 +61,10 @@ def test_exported_file_runs_without_pytorch(
 ) -> None:
     words = ["export", "lvt", "--to", "onnx", "--size", "32", "--output", str(tmp_path / "file")]
     cli.main(words)
-    exported, eager = process_memory(str(tmp_path / "file")), process_memory("--eager", "lvt", "--size", "32")
+    exported, eager = (
+        process_memory(str(tmp_path / "file"), "--trust"),
+        process_memory("--eager", "lvt", "--size", "32"),
+    )
     assert 30 < exported < eager
     monkeypatch.setattr(fresh_environments, "fresh_environment", lambda *_: Path(sys.executable))
     monkeypatch.setattr(sys, "argv", ["fresh_environments", "--runtimes", "onnx", "--size", "32"])

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lvt_classify.options.checks import check_train_options
+from lvt_classify.options.files import read_config
 from lvt_classify.options.groups import TrainOptions, ValidateOptions, option_names
-from lvt_classify.options.parser import parse_options, read_config
+from lvt_classify.options.parser import parse_options
 from lvt_core.errors import UserError
 
 PUBLISHED = (

@@ -175,7 +175,7 @@ def test_samples_are_checked_again(
 ) -> None:
     folder = tmp_path / "file"
     export_model(small_models()["lvt"], Export("lvt", (40, 32)), RUNTIMES["pt2"], folder)
-    monkeypatch.setattr(sys, "argv", ["predict_sample", "--trust", str(folder)])
+    monkeypatch.setattr(sys, "argv", ["predict_sample", str(folder), "--trust"])
     predict_sample.main()
     assert f"{folder}: gives the recorded outputs" in capsys.readouterr().out
     manifest = json.loads((folder / "model.json").read_text())

@@ -70,8 +70,8 @@ def test_masks_have_the_values_of_the_training_masks(
     torch.save(content, tmp_path / "own.pth")
     words = ["export", str(tmp_path / "own.pth"), "--to", "pt2", "--size", "64"]
     cli.main([*words, "--output", str(tmp_path / "export")])
-    for name in ("own.pth", "export"):
-        predict(capsys, photo, "--with", tmp_path / name, "--masks", tmp_path / "masks", "--trust")
+    for name, trust in (("own.pth", ()), ("export", ("--trust",))):
+        predict(capsys, photo, *trust, "--with", tmp_path / name, "--masks", tmp_path / "masks")
         values = set(np.unique(np.asarray(Image.open(tmp_path / "masks" / "photo.png"))))
         assert len(values) > 1 and values <= {0, 50, 100, 150, 255}
 
