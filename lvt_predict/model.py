@@ -45,7 +45,6 @@ class ExportedModel:
         self.manifest = read_manifest(self.folder)
         if self.manifest.get("task") == "panoptic":
             raise UserError(f"{self.folder}: holds a panoptic network; open it with lvt_predict.panoptic")
-        require_trust(self.folder, self.manifest["runtime"], trust)
         require_unchanged(self.folder, self.manifest)
         file, versions = self.folder / self.manifest["file"], self.manifest.get("versions", {})
         if self.manifest["runtime"] in EXECUTING and not trust:

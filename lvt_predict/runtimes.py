@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 ARITHMETIC = ["lvt", "arithmetic"]  # place in an OpenVINO file of the type that the export was checked in
-EXECUTES = ("pt2",)  # runtimes whose files may contain code, which runs when they are opened
 Arrays = list[np.ndarray]
 Session = Callable[[np.ndarray], Arrays]
 

@@ -33,7 +33,6 @@ from lvt_classify.training.engine import evaluate
 from lvt_classify.training.run_log import write_csv
 from lvt_core import complexity
 from lvt_core.checkpoint import Facts
-from lvt_core.checkpoint.class_names import shown
 from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint, shorten
 from lvt_core.errors import UserError, run_command
@@ -92,7 +91,6 @@ def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dic
     """Validate one checkpoint; return its record."""
     dataset = open_dataset(options, options.val_split, training=False)
     if checkpoint.endswith(PROGRAM):
-        require_trust(Path(checkpoint), "pt2", options.trust)
         opened = open_program(options, runtime, checkpoint)
     else:
         opened = open_checkpoint(options, runtime, checkpoint, dataset)

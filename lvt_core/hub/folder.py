@@ -21,7 +21,16 @@ from lvt_core.complexity import complexity
 from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.files import new_folder, read_file, require_writable_folder
-from lvt_core.hub.card import Origin, model_card
+from lvt_core.hub.card import Cost, Origin, model_card
+from lvt_core.hub.files import (
+    CONFIG,
+    PANOPTIC,
+    SEGMENTOR,
+    WEIGHTS,
+    write_classifier,
+    write_panoptic,
+    write_segmentor,
+)
 from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
 from lvt_core.predict.settings import find, run_settings
 from lvt_core.segformer import SegFormer
