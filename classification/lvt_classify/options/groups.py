@@ -227,7 +227,6 @@ class EvaluateOptions:
     )
     trust: bool = option(False, "open .pt2 programs, which can run any code")
     test_pool: bool = option(False, "accepted for compatibility: LVT has no test-time pooling")
-    trust: bool = option(False, "also open exported programs (.pt2), which may run code")
     results_file: str = option("", "write the results as .json or .csv")
     predictions_file: str = option("", "write the prediction of every image as .csv")
     log_interval: int = option(50, "batches between log lines", low=1)
