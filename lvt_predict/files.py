@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -21,18 +22,30 @@ def open_regular(path: str | Path) -> Iterator[BinaryIO]:
         UserError: The file cannot be read, or is not a regular file.
     """
     try:
-        # A pipe without a writer would block; without this flag, opening it already does.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise UserError(f"cannot read {path}: is not a regular file")
-            yield file
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except UserError:
-        raise
+        file = open_file(path)
     except ValueError as error:  # the name has a null byte
         raise UserError(f"cannot read {str(path)!r}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    with file:
+        try:
+            yield file
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file like `open_regular`, with the exceptions of the system.
+
+    Raises:
+        OSError: The file cannot be read, or is not a regular file.
+    """
+    # A pipe without a writer would block; without this flag, opening it already does.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "is not a regular file")
+    return os.fdopen(handle, "rb")
 
 
 def read_file(path: str | Path, *, most: int) -> bytes:

@@ -51,7 +51,6 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=positive, default=1, metavar="N", help="pictures at a time; default: 1"
     )
-    parser.add_argument("--trust", action="store_true", help="also open .pt2 files, which may run code")
     parser.add_argument(
         "--no-exif", action="store_true", help="read pictures as stored, not as turned by EXIF"
     )
