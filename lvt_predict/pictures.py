@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from lvt_predict.errors import UserError
-from lvt_predict.files import open_regular
+from lvt_predict.reading import open_regular
 
 if TYPE_CHECKING:
     from PIL import Image
