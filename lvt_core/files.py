@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lvt_core.errors import UserError
-from lvt_predict.files import open_regular, read_file, require_writable_folder, write_text, write_whole
+from lvt_predict.files import require_writable_folder, write_text, write_whole
+from lvt_predict.reading import open_regular, read_file
 
 __all__ = [
     "count_left_out",

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from lvt_predict.errors import UserError
-from lvt_predict.files import open_regular, read_file
+from lvt_predict.reading import open_regular, read_file
 
 # json and hashlib are imported where they are used: they would slow `import lvt_predict` down.
 MANIFEST = "model.json"
@@ -187,7 +187,12 @@ def sha256(file: Path) -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    with open_regular(file) as opened:
-        while part := opened.read(PART):
-            digest.update(part)
+    try:
+        with open_regular(file) as opened:
+            while part := opened.read(PART):
+                digest.update(part)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    except ValueError as error:  # the name has a null byte
+        raise UserError(f"cannot read {str(file)!r}: {error}") from error
     return digest.hexdigest()

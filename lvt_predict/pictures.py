@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from lvt_predict.errors import UserError
-from lvt_predict.files import open_file
+from lvt_predict.reading import open_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,7 +49,7 @@ def opened(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
     if not isinstance(source, (str, Path)):
         yield source
         return
-    with open_file(source) as file:
+    with open_regular(source) as file:
         yield file
 
 

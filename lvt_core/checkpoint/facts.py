@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lvt_predict.files import read_file
 from lvt_predict.manifest import is_number, is_whole
+from lvt_predict.reading import read_file
 
 # Names in our options, in timm's arguments, and in the `hyper_parameters` of Lightning.
 MODEL_NAMES = ("model", "model_name", "arch", "architecture")

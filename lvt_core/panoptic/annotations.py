@@ -144,8 +144,8 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         with open_regular(path) as file:
             content = json.loads(file.read())
-    except UserError:
-        raise
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # text that is not UTF-8 or JSON, or nested too deeply
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):

@@ -28,7 +28,6 @@ from lvt_core.predict.open_panoptic import open_panoptic
 from lvt_core.predict.panoptic_parts import settings_of, split
 from lvt_core.predict.preparation import read_preparation
 from lvt_core.predict.settings import find, run_settings
-from lvt_predict.files import read_file
 from lvt_predict.manifest import MANIFEST
 from lvt_predict.model import load as load_exported
 from lvt_predict.panoptic import PanopticPipeline
@@ -43,6 +42,7 @@ from lvt_predict.photo.prepare import (
     Proportional,
     Stretch,
 )
+from lvt_predict.reading import read_file
 
 SIDE = 224
 MOST_BYTES = 2**24

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from lvt_core.checkpoint import load_content
+from lvt_core.checkpoint import load_content, weights_of
+from lvt_core.checkpoint.fit import fit
 from lvt_core.checkpoint.read import mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.frameworks import require_installed
@@ -64,17 +66,22 @@ def open_panoptic(
     kind = DATASETS.get(str(dataset.get("type")))
     own = find(settings, "metainfo")
     meta = own or dataset.get("metainfo") or getattr(kind, "METAINFO", {})
+    allowed = mmengine_globals(HistoryBuffer)
+    content = read_checkpoint(checkpoint, allowed=allowed) if settings else None
     try:
         without_pretrained(_section(cfg, "model", config))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # losses, which only training uses, announce their defaults
+            if content:  # a few bytes can describe a network that fills the memory
+                with torch.device("meta"):
+                    fit(weights_of(content, str(checkpoint)), MODELS.build(cfg.model))
             model = MODELS.build(cfg.model)
     except UserError:
         raise
     except Exception as error:  # any class is called with anything
         reason = " ".join(str(error.args[0] if error.args else error).split())
         raise UserError(f"{config}: model: {type(error).__name__}: {reason}") from error
-    content = read_checkpoint(checkpoint, allowed=mmengine_globals(HistoryBuffer))
+    content = content or read_checkpoint(checkpoint, allowed=allowed)
     load_content(model, content, name=str(checkpoint))
     classes, things = _names(meta, "classes", config), _names(meta, "thing_classes", config)
     if classes[: len(things)] != things:

@@ -7,12 +7,15 @@ so it never runs: only assignments of plain values, lists, tuples and ``dict(...
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lvt_core.errors import UserError
 
+COUNT = re.compile("^depth|^stacked|^num_.*(conv|fc|out|layer|block|stage|level)")  # numbers of layers
+MOST_LAYERS = 1000
 DEEPEST, LONGEST = 60, 10**6  # levels, characters
 
 
@@ -100,6 +103,9 @@ def _overlay(tree: Any, other: Any, path: tuple[str, ...], file: str | Path, is_
         if isinstance(here, Mapping):
             _overlay(here, value, (*path, key), file, is_current)
         elif _is_plain_number(value) and (key in tree or is_current):
+            if COUNT.search(key) and _largest(value) > MOST_LAYERS:
+                name = ".".join((*path, key))
+                raise UserError(f"{file}: its run had {name} above {MOST_LAYERS}; pass --config FILE")
             tree[key] = value
         elif isinstance(value, str) and is_current and key in tree and _other_name(value, here):
             name = ".".join((*path, key))
@@ -109,6 +115,10 @@ def _overlay(tree: Any, other: Any, path: tuple[str, ...], file: str | Path, is_
 def _other_name(name: str, published: Any) -> bool:
     """Whether a name stands for another part; batch norms of one and of many processes are the same."""
     return name.replace("SyncBN", "BN") != str(published).replace("SyncBN", "BN")
+
+
+def _largest(value: Any) -> float:
+    return max(map(_largest, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _is_plain_number(value: Any) -> bool:

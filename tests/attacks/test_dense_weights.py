@@ -12,9 +12,11 @@ from mmengine.config import ConfigDict
 from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
+import lvt_core
 import lvt_det  # noqa: F401  (prepares mmdetection)
 from lvt_core.errors import UserError
 from lvt_core.openmmlab.commands import import_framework
+from tests.attacks.limits import rejected
 from tests.attacks.payloads import checkpoint
 
 import_framework("mmdet")
@@ -61,6 +63,34 @@ def test_weights_run_no_code(name: str, tmp_path: Path) -> None:
 def test_stores_without_a_safe_reader_are_rejected(place: str) -> None:
     with pytest.raises(UserError, match=f"{place}: .* download the file"):
         CheckpointLoader.load_checkpoint(place)
+
+
+NETWORKS = {
+    "channels of the neck": "neck=dict(out_channels=1000000)",
+    "channels of a head": "rpn_head=dict(feat_channels=1000000)",
+    "blocks": "backbone=dict(depths=(1000000, 1, 1, 1))",
+    "nested blocks": "backbone=dict(depths=((1000000,), 1, 1, 1))",
+    "convolutions": "roi_head=dict(mask_head=dict(num_convs=1000000))",
+    "levels": "neck=dict(num_outs=100000000)",
+    "digits": f"neck=dict(num_outs={'9' * 5000})",
+    "another type": "neck=dict(type='os.system')",
+    "another checkpoint": "neck=dict(init_cfg=dict(type='Pretrained', checkpoint='b.pth'))",
+    "nested lists": "neck=" + "[" * 200_000,
+    "a call": "neck=__import__('os').mkdir('ran')",
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_config_in_a_checkpoint(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never runs, and cannot describe a network that fills the memory."""
+    monkeypatch.chdir(tmp_path)
+    weights = {"rpn_head.rpn_conv.weight": torch.zeros(1)}
+    config = f"default_scope='mmdet'\nmodel=dict({NETWORKS[name]})"
+    torch.save({"state_dict": weights, "meta": {"cfg": config}}, "a.pth")
+    checkpoint(Path("b.pth"), tmp_path / "ran")
+    with rejected("a.pth"):
+        lvt_core.load("a.pth")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_good_weights_load(tmp_path: Path) -> None:

@@ -113,7 +113,9 @@ class Images(Dataset):
             if not hasattr(self.dataset, "reader"):  # torchvision's data sets
                 return self.dataset[index]
             files = getattr(self.dataset.reader, "samples", None)
-            if files and isinstance(files[index][0], str):  # a file of its own, not a member of an archive
+            if files is not None and isinstance(
+                files[index][0], str
+            ):  # a file of its own, not a member of an archive
                 return open_image(files[index][0]), files[index][1]
             file, target, *_ = self.dataset.reader[index]
             return open_image(file), target
