@@ -58,7 +58,7 @@ def test_imports_are_dependencies(project: str) -> None:
     known, distributions = declared(ROOT / project), packages_distributions()
     for folder in PACKAGES[project]:
         for name, path in third_party(ROOT / folder).items():
-            owners = {owner.lower() for owner in distributions.get(name, [])}
+            owners = {owner.lower().replace("_", "-") for owner in distributions.get(name, [])}
             if name in INCLUDED:
                 owners = {INCLUDED[name]}
             assert owners & {*known, ""}, f"{path}: imports {name} ({owners}), which {project} does not name"
