@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lvt_core.checkpoint.finite import not_finite
 from lvt_core.checkpoint.names import StateDict, layout_of, rename_to_lvt, strip_wrappers
 from lvt_core.checkpoint.read import CheckpointError, select_weights, shorten, takes_ema
 
@@ -37,10 +38,14 @@ def weights_of(content: Mapping[str, Any], name: str, *, use_ema: bool | None = 
         use_ema: Take the moving average of the weights; ``None`` takes it where there is one.
 
     Raises:
-        CheckpointError: The content has no weights, or no moving average of them.
+        CheckpointError: The content has no weights, or no moving average of them, or an LVT's are not finite.
     """
     unwrapped = strip_wrappers(select_weights(content, name, use_ema=use_ema))
     layout = layout_of(unwrapped)
+    if layout is not None and (key := not_finite(unwrapped)):
+        raise CheckpointError(
+            f"{name}: {key} has values that are NaN or infinite, because training diverged; take another"
+        )
     ema = takes_ema(content, use_ema) if "state_dict_ema" in content else None
     return Weights(name, rename_to_lvt(unwrapped, layout), layout, ema)
 

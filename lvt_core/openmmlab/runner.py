@@ -23,6 +23,7 @@ from lvt_core.checkpoint import load_content
 from lvt_core.checkpoint.read import CheckpointError, mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
+from lvt_core.openmmlab.finite import FiniteHook
 from lvt_core.openmmlab.storage import write_files_whole
 
 
@@ -123,6 +124,7 @@ def start_runner(cfg: Config) -> StrictRunner:
     require_writable_folder(cfg.work_dir)
     if _device_type() == "cpu":
         _adapt_to_cpu(cfg)
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), {"type": FiniteHook.__name__}]
     if cfg.get("launcher", "none") != "none":
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "SameBuffersHook"}]
     try:

@@ -11,6 +11,8 @@ from typing import Any
 from lvt_classify.training.engine import Training
 from lvt_classify.training.quantization import input_ranges
 from lvt_core.checkpoint import Facts, save_checkpoint
+from lvt_core.checkpoint.finite import not_finite
+from lvt_core.errors import UserError
 from lvt_core.files import write_text
 
 LAST = "last.pth.tar"
@@ -49,8 +51,19 @@ class Saver:
         self.facts = facts
 
     def save(self, position: Position) -> None:
-        """Write ``last.pth.tar``, with everything that resuming needs."""
+        """Write ``last.pth.tar``, with everything that resuming needs.
+
+        Raises:
+            UserError: The weights are not finite, or the file cannot be written.
+        """
         t = self.training
+        states = [t.model.state_dict(), *([t.ema.module.state_dict()] if t.ema is not None else [])]
+        if name := next(filter(None, map(not_finite, states)), ""):
+            place = f"epoch {position.epoch}, batch {position.batch}"
+            raise UserError(
+                f"the weights are not finite in {place} ({name}): lower --lr, clip with --clip-grad, or "
+                f"train without --amp; {self.folder / LAST} is unchanged"
+            )
         extra: dict[str, Any] = {
             **self.facts.entries(),
             "options": plain(t.options),
