@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Mapping
@@ -53,8 +54,9 @@ def save_checkpoint(model: nn.Module | Mapping[str, Tensor], path: str | Path, *
         data = save({key: value.contiguous().cpu() for key, value in state_dict.items()}, metadata)
         write_whole(path, lambda file: file.write(data))
         return
-    content = {"state_dict": state_dict, **extra} if extra else state_dict
-    write_whole(path, lambda file: torch.save(content, file))
+    buffer = io.BytesIO()  # PyTorch's own writer does not say why a file cannot be written
+    torch.save({"state_dict": state_dict, **extra} if extra else state_dict, buffer)
+    write_whole(path, lambda file: file.write(buffer.getbuffer()))
 
 
 def convert_checkpoint(
