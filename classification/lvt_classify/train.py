@@ -44,9 +44,11 @@ from lvt_core.files import require_writable_folder
 
 logger = logging.getLogger(__name__)
 
+AUTO = "auto"
+
 
 def main() -> None:
-    options = parse_options(TrainOptions, shared=option_names())
+    options = resolve_resume(parse_options(TrainOptions, shared=option_names()))
     notes = check_train_options(options)
     runtime = start_runtime(options)
     for note in notes:
@@ -205,6 +207,24 @@ def train_and_validate(
     row["train_images_per_second"] = trained["images_per_second"]
     row["seconds"] = time.perf_counter() - start
     return row
+
+
+def resolve_resume(options: TrainOptions) -> TrainOptions:
+    """Replace ``--resume auto`` by the run's own checkpoint, or by nothing if there is none yet.
+
+    So one command starts a job and continues it. A run that continues ignores ``--finetune``.
+
+    Raises:
+        UserError: The run has no name.
+    """
+    if options.resume != AUTO:
+        return options
+    if not options.experiment:
+        raise UserError(f"--resume {AUTO}: requires --experiment NAME, which names the run's folder")
+    last = Path(options.output) / options.experiment / LAST
+    if not last.is_file():
+        return dataclasses.replace(options, resume="")
+    return dataclasses.replace(options, resume=str(last), finetune="")
 
 
 def run_folder(options: TrainOptions, runtime: Runtime) -> Path:

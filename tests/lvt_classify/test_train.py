@@ -98,6 +98,21 @@ def test_resumed_with_other_batches_the_schedule_ends_where_it_should(folder: Pa
     assert rates[2] < rates[1] and rates[3] == 1e-5, rates
 
 
+def test_one_command_starts_and_continues_a_run(folder: Path, tmp_path: Path) -> None:
+    whole = train(folder, tmp_path / "whole", "--model-ema")
+    command = train_command(folder, tmp_path / "parts", "--model-ema", "--resume", "auto")
+    first = run(*train_command(folder, tmp_path / "parts", "--model-ema", "--epochs", 2, "--resume", "auto"))
+    assert "resumed" not in first.stdout + first.stderr
+    (tmp_path / "parts" / "run" / "last.pth.tar").unlink()
+    (tmp_path / "parts" / "run" / "checkpoint-0.pth.tar").rename(tmp_path / "parts" / "run" / "last.pth.tar")
+    again = run(*command, "--finetune", "nowhere.pth")
+    said = again.stdout + again.stderr
+    assert "resumed" in said and "have no effect" not in said
+    assert same(whole / "last.pth.tar", tmp_path / "parts" / "run" / "last.pth.tar")
+    done = run("main.py", folder, "--output", tmp_path, "--resume", "auto", ok=False)
+    assert sentence(done).startswith("error: --resume auto: requires --experiment NAME")
+
+
 def test_weights_that_are_not_finite_replace_no_good_ones(folder: Path, tmp_path: Path) -> None:
     options = ["--lr", 1e18, "--opt", "momentum", "--sched", "none", "--no-aug", "--epochs", 2]
     options += ["--recovery-interval", 1, "--log-interval", 1]

@@ -72,7 +72,7 @@ class DeviceOptions:
 class StartOptions:
     """Where to start from"""
 
-    resume: str = option("", "continue a run exactly, from its last.pth.tar")
+    resume: str = option("", "continue a run exactly, from its last.pth.tar; auto: the --experiment's own")
     finetune: str = option(
         "", "start from the weights of a checkpoint; a head with another shape is initialised anew"
     )

@@ -28,6 +28,11 @@ class Idle:
     why: str
 
 
+def _is_elsewhere(o: Any) -> bool:
+    """Whether a resumed run's folder is not the one that the options name."""
+    return bool(o.resume) and os.path.dirname(o.resume) != os.path.join(o.output, o.experiment)
+
+
 def idle_options(options: Any, rules: Sequence[Idle]) -> list[str]:
     """Name the options that were set and have no effect, a sentence for each rule."""
     known = {item.name: item for item in fields(options)}
@@ -105,7 +110,7 @@ _AUGMENTATION = (
 _AMP = Idle(("amp_dtype",), lambda o: not o.amp, "without --amp")
 
 TRAIN = (
-    Idle(("experiment", "output"), lambda o: o.resume, "with --resume, which stays in its folder"),
+    Idle(("experiment", "output"), _is_elsewhere, "with --resume, which stays in its folder"),
     Idle(("use_ema",), lambda o: not o.finetune, "without --finetune"),
     _AMP,
     Idle(("clip_mode",), lambda o: o.clip_grad is None, "without --clip-grad"),
