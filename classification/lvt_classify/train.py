@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 import time
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,20 @@ from lvt_classify.data.loader import Loader, data_config, train_loader, validati
 from lvt_classify.options.checks import check_train_options
 from lvt_classify.options.groups import TrainOptions, option_names
 from lvt_classify.options.parser import parse_options
+from lvt_classify.run_folder import resolve_resume, run_folder
 from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.token_labels.teacher import check_teacher_classes
 from lvt_classify.training.build import build_scheduler, build_training
 from lvt_classify.training.engine import Training, average_statistics, evaluate, train_epoch
 from lvt_classify.training.resume import read_run, restore
 from lvt_classify.training.run_log import RunLog
-from lvt_classify.training.saver import LAST, Position, Saver, remove_leftovers, write_options
+from lvt_classify.training.saver import Position, Saver, remove_leftovers, write_options
+from lvt_classify.training.stop import Stopped, StopRequest
 from lvt_core.checkpoint import Facts, facts_of
 from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.errors import UserError, run_command
-from lvt_core.files import require_writable_folder
 
 logger = logging.getLogger(__name__)
-
-AUTO = "auto"
 
 
 def main() -> None:
@@ -54,13 +53,41 @@ def main() -> None:
     for note in notes:
         logger.warning("note: %s", note)
     try:
-        run(options, runtime)
+        with StopRequest() as stop:
+            run_until(stop, options, runtime)
     finally:
         runtime.close()
 
 
-def run(options: TrainOptions, runtime: Runtime) -> None:
-    """Run all of training, from the data to the curves."""
+def run_until(stop: StopRequest, options: TrainOptions, runtime: Runtime) -> None:
+    """Run all of training; a signal ends it with the run saved and the exit status of the signal.
+
+    The first process saves. The others go on until its end breaks their connection.
+
+    Raises:
+        SystemExit: A signal has ended the run.
+    """
+    try:
+        run(options, runtime, stop if runtime.is_main else lambda: False)
+    except Exception as error:
+        if not stop() or isinstance(error, UserError):
+            raise
+        if isinstance(error, Stopped):
+            logger.info("stopped by %s: the run is saved; --resume its last.pth.tar continues it", stop.name)
+        sys.exit(stop.status)
+
+
+def run(options: TrainOptions, runtime: Runtime, stop: Callable[[], bool]) -> None:
+    """Run all of training, from the data to the curves.
+
+    Args:
+        options: Options of the run.
+        runtime: Device and processes.
+        stop: Function that says whether the run has been asked to stop.
+
+    Raises:
+        Stopped: The run was asked to stop, and has been saved.
+    """
     folder = run_folder(options, runtime)
     train_set = open_dataset(options, options.train_split, training=True)
     val_set = open_dataset(options, options.val_split, training=False)
@@ -90,12 +117,14 @@ def run(options: TrainOptions, runtime: Runtime) -> None:
         training.scheduler.step(position.epoch)
         training.scheduler.step_update(position.epoch * updates + position.batch // options.grad_accum_steps)
     while position.epoch < epochs:
-        row = train_and_validate(training, loader, val_loader, position, batches, saver)
+        row = train_and_validate(training, loader, val_loader, position, batches, saver, stop)
         position = Position(position.epoch + 1, 0, [*position.history, row], position.best)
         if log is not None:
             log.record(row)
             sign = -1.0 if options.eval_metric == "loss" else 1.0
             saver.rank(position, sign * row[best_column(options)])
+        if stop() and position.epoch < epochs:
+            raise Stopped
         runtime.barrier()
     if log is not None:
         log.close()
@@ -171,6 +200,7 @@ def train_and_validate(
     position: Position,
     batches: int,
     saver: Saver,
+    stop: Callable[[], bool],
 ) -> dict[str, Any]:
     """Train and validate one epoch; return its record."""
     options, runtime, epoch = training.options, training.runtime, position.epoch
@@ -182,7 +212,7 @@ def train_and_validate(
         if runtime.is_main:
             saver.save(dataclasses.replace(position, batch=done))
 
-    trained = train_epoch(training, loader, epoch, position.batch, batches, save)
+    trained = train_epoch(training, loader, epoch, position.batch, batches, save, stop)
     row: dict[str, Any] = {
         "epoch": epoch,
         "lr": training.optimizer.param_groups[0]["lr"],
@@ -207,47 +237,6 @@ def train_and_validate(
     row["train_images_per_second"] = trained["images_per_second"]
     row["seconds"] = time.perf_counter() - start
     return row
-
-
-def resolve_resume(options: TrainOptions) -> TrainOptions:
-    """Replace ``--resume auto`` by the run's own checkpoint, or by nothing if there is none yet.
-
-    So one command starts a job and continues it. A run that continues ignores ``--finetune``.
-
-    Raises:
-        UserError: The run has no name.
-    """
-    if options.resume != AUTO:
-        return options
-    if not options.experiment:
-        raise UserError(f"--resume {AUTO}: requires --experiment NAME, which names the run's folder")
-    last = Path(options.output) / options.experiment / LAST
-    if not last.is_file():
-        return dataclasses.replace(options, resume="")
-    return dataclasses.replace(options, resume=str(last), finetune="")
-
-
-def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
-    """Return the folder of the run; a resumed run stays in its folder.
-
-    Raises:
-        UserError: The folder holds another run, or cannot be written.
-    """
-    if options.resume:
-        if not Path(options.resume).is_file():
-            raise UserError(f"--resume {options.resume}: no such checkpoint")
-        return require_writable_folder(Path(options.resume).parent)
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = options.experiment or f"{stamp}-{options.model}-{options.img_size}"
-    folder = Path(options.output) / name
-    if runtime.is_main:
-        if (folder / LAST).exists():
-            raise UserError(
-                f"--experiment {name}: {folder} already holds a run; continue it with "
-                f"--resume {folder / LAST}, or choose another name"
-            )
-        require_writable_folder(folder)
-    return folder
 
 
 def best_column(options: TrainOptions) -> str:

@@ -22,6 +22,7 @@ from lvt_classify.training.metrics import AccuracyCounter
 from lvt_classify.training.precision import float32_head, head_layers
 from lvt_classify.training.quantization import join_ranges
 from lvt_classify.training.run_log import Progress
+from lvt_classify.training.stop import Stopped
 from lvt_classify.training.tasks import TrainingTask
 from lvt_core.errors import UserError
 
@@ -80,6 +81,7 @@ def train_epoch(
     first_batch: int,
     batches: int,
     save: Callable[[int], None],
+    stop: Callable[[], bool],
 ) -> dict[str, float]:
     """Train one epoch, or the rest of it.
 
@@ -90,12 +92,14 @@ def train_epoch(
         first_batch: Number of batches that are done already.
         batches: Number of batches in the whole epoch.
         save: Function that saves the run, called with the number of batches done every `recovery_interval`.
+        stop: Function that says whether the run has been asked to stop.
 
     Returns:
         ``loss``, the mean over the batches of this call and over all ranks, and ``images_per_second``.
 
     Raises:
         UserError: The loss is NaN or infinite.
+        Stopped: The run was asked to stop, and has been saved.
     """
     o, runtime = training.options, training.runtime
     accumulate = o.grad_accum_steps
@@ -138,6 +142,9 @@ def train_epoch(
                 due.show(progress, epoch)
                 due = None
             save(number + 1)
+        if stop() and number + 1 < batches:
+            save(number + 1)
+            raise Stopped
     if due is not None:
         due.show(progress, epoch)
     progress.close()

@@ -1,0 +1,56 @@
+"""The folder of a training run, new or continued."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from pathlib import Path
+
+from lvt_classify.options.groups import TrainOptions
+from lvt_classify.runtime import Runtime
+from lvt_classify.training.saver import LAST
+from lvt_core.errors import UserError
+from lvt_core.files import require_writable_folder
+
+AUTO = "auto"
+
+
+def resolve_resume(options: TrainOptions) -> TrainOptions:
+    """Replace ``--resume auto`` by the run's own checkpoint, or by nothing if there is none yet.
+
+    So one command starts a job and continues it. A run that continues ignores ``--finetune``.
+
+    Raises:
+        UserError: The run has no name.
+    """
+    if options.resume != AUTO:
+        return options
+    if not options.experiment:
+        raise UserError(f"--resume {AUTO}: requires --experiment NAME, which names the run's folder")
+    last = Path(options.output) / options.experiment / LAST
+    if not last.is_file():
+        return dataclasses.replace(options, resume="")
+    return dataclasses.replace(options, resume=str(last), finetune="")
+
+
+def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
+    """Return the folder of the run; a resumed run stays in its folder.
+
+    Raises:
+        UserError: The folder holds another run, or cannot be written.
+    """
+    if options.resume:
+        if not Path(options.resume).is_file():
+            raise UserError(f"--resume {options.resume}: no such checkpoint")
+        return require_writable_folder(Path(options.resume).parent)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = options.experiment or f"{stamp}-{options.model}-{options.img_size}"
+    folder = Path(options.output) / name
+    if runtime.is_main:
+        if (folder / LAST).exists():
+            raise UserError(
+                f"--experiment {name}: {folder} already holds a run; continue it with "
+                f"--resume {folder / LAST}, or choose another name"
+            )
+        require_writable_folder(folder)
+    return folder

@@ -1,0 +1,56 @@
+"""A signal ends a run with its step finished, the run saved, and an exit status of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lvt_classify.training.stop import StopRequest
+from tests.commands import TASK, run, train, train_command, weights
+
+
+def test_the_first_signal_asks_and_the_second_one_ends() -> None:
+    with StopRequest() as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop() and (stop.status, stop.name) == (130, "SIGINT")
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_continues_as_if_nothing_had_happened(
+    folder: Path, tmp_path: Path, number: int, status: int
+) -> None:
+    options = ("--epochs", 6, "--model-ema", "--log-interval", 1)
+    whole = train(folder, tmp_path / "whole", *options)
+    command = [str(word) for word in train_command(folder, tmp_path / "parts", *options)]
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=TASK, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    seen = ""
+    while "epoch 1" not in seen:
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
+    process.send_signal(number)
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == status, seen + rest
+    assert f"stopped by {signal.Signals(number).name}: the run is saved" in rest
+    last = tmp_path / "parts" / "run" / "last.pth.tar"
+    assert torch.load(last, weights_only=True)["position"]["epoch"] < 6
+    run(*train_command(folder, tmp_path / "parts", *options, "--resume", "auto"))
+    for key in ("state_dict", "state_dict_ema"):
+        first, second = weights(whole / "last.pth.tar", key), weights(last, key)
+        assert all(torch.equal(first[name], second[name]) for name in first)
