@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -17,6 +18,7 @@ from lvt_core.files import write_text
 
 TOOLS = Path(__file__).parent / "tools"
 VAL_EVERY = 5
+PATIENCE = 30  # seconds that a program has to end
 # mmengine reads it as a Python file; the import must stand behind `_base_`.
 CONFIG = '''"""{title}.
 
@@ -216,6 +218,37 @@ def _run(command: str, processes: int, positional: list[str], options: list[str]
         words = [sys.executable, "-m", f"lvt_core.openmmlab.tools.{command}", *positional, *options]
     print(f"$ {shlex.join(words)}", flush=True)
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # torchrun lies beside python
-    code = subprocess.run(words, env={**os.environ, "PATH": programs}, check=False).returncode
+    code = run_with_children(words, {**os.environ, "PATH": programs})
     if code:
         sys.exit(code)
+
+
+def run_with_children(words: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a program, and end it with this process: a signal that ends this one ends the program, too.
+
+    Args:
+        words: Program and its arguments.
+        environment: Variables of its environment.
+
+    Returns:
+        Exit status of the program.
+
+    Raises:
+        SystemExit: SIGTERM has ended both.
+    """
+
+    def end(number: int, frame: Any) -> None:
+        sys.exit(128 + number)
+
+    process = subprocess.Popen(words, env=dict(environment))
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if process.poll() is None:
+            process.terminate()  # torchrun hands it on to its processes
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
