@@ -51,7 +51,7 @@ def open_panoptic(
     """
     require_installed("mmengine", "mmcv", "mmdet", extra="dense")
     from mmengine.logging import HistoryBuffer
-    from mmengine.registry import init_default_scope
+    from mmengine.registry import DefaultScope
 
     from lvt_core.openmmlab.commands import datasets_of, load_config, without_pretrained
 
@@ -60,17 +60,18 @@ def open_panoptic(
         overlay_numbers(cfg.model, settings, file=checkpoint)
     from mmdet.registry import DATASETS, MODELS  # after the config's imports, which prepare mmdetection
 
-    init_default_scope(cfg.get("default_scope", "mmengine"))
+    scope = cfg.get("default_scope", "mmengine")
     test_loader = _section(cfg, "test_dataloader", config)
     dataset = datasets_of(_section(test_loader, "dataset", f"{config}: test_dataloader"))[0]
-    kind = DATASETS.get(str(dataset.get("type")))
+    with DefaultScope.overwrite_default_scope(scope):  # the caller's own scope comes back
+        kind = DATASETS.get(str(dataset.get("type")))
     own = find(settings, "metainfo")
     meta = own or dataset.get("metainfo") or getattr(kind, "METAINFO", {})
     allowed = mmengine_globals(HistoryBuffer)
     content = read_checkpoint(checkpoint, allowed=allowed) if settings else None
     try:
         without_pretrained(_section(cfg, "model", config))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(scope):
             warnings.simplefilter("ignore")  # losses, which only training uses, announce their defaults
             if content:  # a few bytes can describe a network that fills the memory
                 with torch.device("meta"):

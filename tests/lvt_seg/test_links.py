@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mmengine.registry import init_default_scope
 
 from lvt_core.files import walk_files
 from lvt_core.openmmlab.commands import load_config
@@ -31,6 +32,7 @@ def test_pairs_behind_links_are_taken_once(linked: Path) -> None:
 
 
 def test_masks_behind_links_are_there(linked: Path, config: Path) -> None:
+    init_default_scope("mmseg")  # another test may have left mmdetection's
     check_data(load_config(config), ("train_dataloader",))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from mmengine.registry import DefaultScope, init_default_scope
 from mmseg.apis import inference_model, init_model
 from PIL import Image
 from timm.data import create_transform
@@ -232,3 +233,10 @@ def test_the_size_of_tests_comes_from_the_settings(steps: list[dict[str, Any]], 
 def test_another_resizing_is_rejected(step: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="a.pth: its run resized photos by .*not supported; pass --size"):
         read_preparation({"test_pipeline": [step]}, Aligned(), file="a.pth")
+
+
+def test_a_panoptic_network_leaves_the_callers_scope(files: dict[str, Path]) -> None:
+    """Names in configs of mmsegmentation must be found after a network of mmdetection was opened."""
+    init_default_scope("mmseg")
+    load(files, "panoptic")
+    assert DefaultScope.get_current_instance().scope_name == "mmseg"
