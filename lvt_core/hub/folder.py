@@ -1,7 +1,7 @@
 """Hub folders: ``config.json``, ``model.safetensors`` and ``README.md``, in timm's layout.
 
 lvt_core.hub.save_pretrained(checkpoint, "folder")
-timm.create_model("local-dir:folder")                   # a classifier
+timm.create_model("local-dir:folder", pretrained=True)  # a classifier; without pretrained: random weights
 lvt_core.SegFormer.from_pretrained("folder")            # a segmentor
 """
 
@@ -41,7 +41,8 @@ DENSE_SIZE = (512, 512)
 CLASSIFIER_LOADING = """import lvt_core  # registers the architectures with timm
 import timm
 
-model = timm.create_model("local-dir:{title}")"""
+model = timm.create_model("local-dir:{title}", pretrained=True)  # on the hub: "hf-hub:USER/{title}"
+model.eval()"""
 SEGMENTOR_LOADING = """import lvt_core
 
 model = lvt_core.SegFormer.from_pretrained("{title}")"""
