@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from lvt_core.errors import UserError
 
 UNKNOWN = "unknown"
 
@@ -15,11 +18,21 @@ class Origin:
         license: Licence of the weights, in the hub's words, such as ``apache-2.0``.
         data: Data set of the training.
         metric: Result with its name, such as ``top-1 74.8 %``.
+
+    Raises:
+        UserError: The licence is not one word, as the hub's names are.
     """
 
     license: str = UNKNOWN
     data: str = UNKNOWN
     metric: str = UNKNOWN
+
+    def __post_init__(self) -> None:
+        """Check the licence, which stands in YAML."""
+        if not re.fullmatch(r"[A-Za-z][\w.+-]*", self.license, re.ASCII):
+            raise UserError(
+                f"--license {self.license!r}: must be one word; give the hub's name, such as apache-2.0"
+            )
 
 
 @dataclass(frozen=True)
@@ -70,8 +83,8 @@ tags:
 | | |
 |---|---|
 | Licence of the weights | {origin.license} |
-| Training data | {origin.data} |
-| Result | {origin.metric} |
+| Training data | {_cell(origin.data)} |
+| Result | {_cell(origin.metric)} |
 | Parameters | {cost.params:,} |
 {macs}
 ## Load it
@@ -81,3 +94,8 @@ tags:
 print(lvt_core.load("{title}").predict("photo.jpg"))
 ```
 """
+
+
+def _cell(text: str) -> str:
+    """Return text as one line that a table's cell can hold."""
+    return " ".join(text.split()).replace("|", "\\|") or UNKNOWN

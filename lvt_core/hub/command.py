@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from lvt_core.errors import UserError
 from lvt_core.hub.card import UNKNOWN, Origin
 from lvt_core.hub.folder import push_to_hub, save_pretrained
 
@@ -32,6 +33,8 @@ def run_hub(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: The checkpoint or the folder is wrong, or the upload fails.
     """
+    if arguments.private and not arguments.push:
+        raise UserError("--private: only applies with --push; add --push USER/NAME")
     origin = Origin(arguments.license, arguments.data_name, arguments.metric)
     name = save_pretrained(arguments.checkpoint, arguments.folder, origin=origin, use_ema=arguments.use_ema)
     print(f"{arguments.folder}: {name}; README.md is the model card")
