@@ -18,6 +18,7 @@ from lvt_core.predict.settings import find, test_steps
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SEGMENTOR, PANOPTIC = "segformer_lvt", "panoptic_fpn_lvt"  # architectures in a config.json
+ARCHITECTURES = ("lvt", "lvt_cls", SEGMENTOR, PANOPTIC)
 
 
 def write_classifier(work: Path, opened: Opened) -> None:

@@ -15,14 +15,16 @@ from typing import Any
 
 import torch
 
-from lvt_core.checkpoint import Weights, facts_of, load_content, read_checkpoint, weights_of
+from lvt_core.checkpoint import CheckpointError, Weights, facts_of, load_weights, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
+from lvt_core.checkpoint.fit import fit
 from lvt_core.complexity import complexity
 from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.files import new_folder, read_file, require_writable_folder
 from lvt_core.hub.card import Cost, Origin, model_card
 from lvt_core.hub.files import (
+    ARCHITECTURES,
     CONFIG,
     PANOPTIC,
     SEGMENTOR,
@@ -31,7 +33,7 @@ from lvt_core.hub.files import (
     write_panoptic,
     write_segmentor,
 )
-from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
+from lvt_core.predict.open_model import Opened, is_panoptic, open_weights, require_bounded
 from lvt_core.predict.settings import find, run_settings
 from lvt_core.segformer import SegFormer
 
@@ -173,14 +175,24 @@ def from_pretrained(name: str | Path, **options: Any) -> SegFormer:
     """
     folder = Path(name) if Path(name).is_dir() else _download(str(name), options)
     config = _read_config(folder / CONFIG)
+    loaded = weights_of(read_checkpoint(folder / WEIGHTS), str(folder / WEIGHTS))
     try:
         arguments = {**config["model_args"], "num_classes": config["num_classes"]}
-        width = {key: arguments.pop(key) for key in ("embed_dim",) if key in arguments}
-        model = SegFormer(LVTConfig(**arguments), **width)
+        require_bounded(arguments, loaded)
+        with torch.device("meta"):  # a few bytes can describe a large network: it must fit before it is made
+            fit(loaded, _segmentor(arguments))
+        model = _segmentor(arguments)
+    except CheckpointError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / CONFIG}: {error}") from error
-    load_content(model, read_checkpoint(folder / WEIGHTS), name=str(folder / WEIGHTS))
+    load_weights(model, loaded)
     return model.eval()
+
+
+def _segmentor(arguments: Mapping[str, Any]) -> SegFormer:
+    width = {key: arguments[key] for key in ("embed_dim",) if key in arguments}
+    return SegFormer(LVTConfig(**{key: arguments[key] for key in arguments if key not in width}), **width)
 
 
 def push_to_hub(folder: str | Path, repository: str, *, private: bool = False) -> str:
@@ -208,24 +220,47 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool = False) -
 
 
 def _require_replaceable(folder: Path) -> None:
-    """Reject a folder with other files than those of a hub folder.
+    """Reject a folder that cannot become a hub folder, or that contains anything but an earlier one of ours.
 
     Raises:
-        UserError: The folder must not be replaced.
+        UserError: The folder is the current one or around it, a link, or a file, or contains files that
+            `lvt hub` did not write.
     """
     try:
-        if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {*FILES}):
-            raise UserError(f"{folder}: already exists, and not only as a hub folder; choose another")
+        if folder.is_symlink():
+            raise UserError(f"{folder}: is a link; name the folder itself, or another one")
+        if Path.cwd().is_relative_to(folder.resolve()):
+            raise UserError(f"{folder}: contains the current folder; name another one")
+        if folder.exists() and not _is_replaceable(folder):
+            raise UserError(f"{folder}: already exists, and not only as a hub folder of LVT; choose another")
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error})") from error
 
 
-def _read_config(file: Path) -> Mapping[str, Any]:
+def _is_replaceable(folder: Path) -> bool:
+    """Whether a path is an empty folder, or one with an LVT's config and no files but ours."""
+    if not folder.is_dir():
+        return False
+    paths = list(folder.iterdir())
+    if any(path.name not in FILES or path.is_symlink() or not path.is_file() for path in paths):
+        return False
+    try:
+        return not paths or _read_json(folder / CONFIG).get("architecture") in ARCHITECTURES
+    except UserError:
+        return False
+
+
+def _read_json(file: Path) -> Mapping[str, Any]:
     try:
         config = json.loads(read_file(file, most=2**24))
     except (ValueError, RecursionError) as error:  # also the error of a file that is missing
         raise UserError(f"{file}: cannot be read ({error})") from error
-    if not isinstance(config, dict) or config.get("architecture") != SEGMENTOR:
+    return config if isinstance(config, dict) else {}
+
+
+def _read_config(file: Path) -> Mapping[str, Any]:
+    config = _read_json(file)
+    if config.get("architecture") != SEGMENTOR:
         raise UserError(f"{file}: does not describe a {SEGMENTOR}; lvt_core.load opens other networks")
     return config
 

@@ -124,14 +124,23 @@ def _require_fit(name: str, kwargs: Mapping[str, Any], loaded: Weights) -> None:
     Raises:
         UserError: The weights do not fit.
     """
+    require_bounded(kwargs, loaded)
+    with torch.device("meta"):
+        model = _build(name, dict(kwargs))
+    fit(loaded, model)
+
+
+def require_bounded(kwargs: Mapping[str, Any], loaded: Weights) -> None:
+    """Reject architectures with more blocks, recursions or rates than weights can have.
+
+    Raises:
+        UserError: There are more.
+    """
     for key, most in (("depths", len(loaded.state_dict)), ("num_recursions", MOST), ("atrous_rates", MOST)):
         values = kwargs.get(key) or ()
         values = values if isinstance(values, (list, tuple)) else (values,)
         if len(values) > MOST or any(is_whole(value, most + 1) for value in values):
             raise UserError(f"{loaded.name}: {key} must be at most {most}")
-    with torch.device("meta"):
-        model = _build(name, dict(kwargs))
-    fit(loaded, model)
 
 
 def _keywords(name: str) -> tuple[str, ...]:
