@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lvt_core.errors import UserError
 
+ARCHIVE = b"PK\x03\x04"  # by which PyTorch recognises an archive
 MOST_DIMENSIONS = 32
 MOST_VIEWS = 10  # bytes of all tensors for each stored byte; tied weights share their storage
 FREE = 1 << 24  # bytes of tensors that need no storage
@@ -24,13 +25,16 @@ def require_stored(path: Path) -> None:
     `torch.save` writes neither.
 
     Raises:
-        UserError: The archive would need more memory than the file has bytes.
+        UserError: The archive is damaged, or would need more memory than the file has bytes.
     """
+    with open(path, "rb") as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:
+            return  # PyTorch's older format, which has no archive
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # PyTorch reports it
-        return
+    except Exception as error:  # PyTorch's own reader might open what this one cannot look into
+        raise UserError(f"{path}: not a readable checkpoint; it is damaged or cut off") from error
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise UserError(f"{path}: rejected, because it is compressed; write it with torch.save")
     if sum(member.file_size for member in members) > path.stat().st_size:

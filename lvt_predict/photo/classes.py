@@ -76,12 +76,6 @@ def classes_of(
     )
 
 
-def num_things(count: int) -> int | None:
-    """Return how many of COCO's classes are things; ``None`` for another number of classes."""
-    published = _published("panoptic")[1]
-    return published["things"] if len(published["classes"]) == count else None
-
-
 def distinct_colors(count: int) -> list[list[int]]:
     """Return distinct colours, always the same for a count."""
     hue = (np.arange(count) * 0.61803) % 1  # the golden ratio keeps neighbours apart

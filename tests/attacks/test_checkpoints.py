@@ -62,6 +62,17 @@ def zipped_again(value: Any) -> Callable[[Path], object]:
     return write
 
 
+def of_a_future_version(file: Path) -> None:
+    """Write an archive with compressed members that PyTorch reads, but Python's `zipfile` rejects."""
+    zipped_again({"a": torch.zeros(2**28 // 4)})(file)
+    content = bytearray(file.read_bytes())
+    place = content.find(b"PK\1\2")
+    while place >= 0:
+        content[place + 6] = 99  # version that is needed to read the member
+        place = content.find(b"PK\1\2", place + 4)
+    file.write_bytes(content)
+
+
 def overlapping(file: Path) -> None:
     """Write an archive whose members share their bytes: many names stand for one member."""
     file.write_bytes(pickle_archive({"a": torch.zeros(1 << 20)}))
@@ -125,6 +136,7 @@ PICKLES: dict[str, Callable[[Path], object]] = {
     "a negative size": saved({"a": Rebuilt((-1,), (1,))}),
     "many views of one storage": saved(dict.fromkeys(map(str, range(1000)), torch.zeros(2**20))),
     "compressed members": zipped_again({"a": torch.zeros(2**28 // 4)}),
+    "compressed members of a future version": of_a_future_version,
     "overlapping members": overlapping,
     "a large storage in the old format": old_storage(8 * GIGA),
     "a huge storage in the old format": old_storage(2**45),
