@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lvt_core.errors import UserError
 
-ARCHIVE = b"PK\x03\x04"  # by which PyTorch recognises an archive
+ARCHIVE = b"PK\x03\x04"  # the first bytes of an archive
 MOST_DIMENSIONS = 32
 MOST_VIEWS = 10  # bytes of all tensors for each stored byte; tied weights share their storage
 FREE = 1 << 24  # bytes of tensors that need no storage
