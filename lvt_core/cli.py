@@ -10,6 +10,7 @@ import timm
 
 from lvt_core import __version__
 from lvt_core.checkpoint import convert_checkpoint, load_checkpoint
+from lvt_core.checkpoint.arguments import add_use_ema
 from lvt_core.complexity import complexity
 from lvt_core.doctor.command import add_doctor, run_doctor
 from lvt_core.errors import CommandParser, UserError, run_command
@@ -51,11 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     convert.add_argument(
         "--backbone", action="store_true", help="only the backbone, from which dense tasks start"
     )
-    convert.add_argument(
-        "--use-ema",
-        action=argparse.BooleanOptionalAction,
-        help="take the moving average of the weights; default: if the checkpoint has one",
-    )
+    add_use_ema(convert)
 
     add_explain(commands.add_parser("explain", help="show what the attention looks at in a photo, as a page"))
     add_hub(commands.add_parser("hub", help="write a checkpoint as a folder of the hub, with a model card"))

@@ -128,7 +128,11 @@ def turn(image: Image.Image, orientation: int) -> Image.Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    return image.transpose(steps[orientation]) if orientation in steps else image
+    if orientation not in steps:
+        return image
+    turned = image.transpose(steps[orientation])
+    turned.info = {}  # the orientation does not hold any more: nobody must turn the picture again
+    return turned
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

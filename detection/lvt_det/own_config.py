@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lvt_core.openmmlab.own_data import write_config
-from lvt_predict.photo.drawing import class_colors
+from lvt_predict.photo.classes import distinct_colors
 
 BASE = Path(__file__).resolve().parent / "configs/lvt/panoptic_fpn_lvt_fpn_1x_coco.py"
 
@@ -72,7 +72,7 @@ def write_own_config(path: Path, data: OwnData) -> None:
     values = {
         "things": list(data.things),
         "stuff": list(data.stuff),
-        "palette": class_colors(len(data.things) + len(data.stuff)).tolist(),
+        "palette": distinct_colors(len(data.things) + len(data.stuff)),
         "train": vars(data.train),
         "val": vars(data.val),
         "short_side": data.short_side,

@@ -12,7 +12,7 @@ from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text
 from lvt_core.openmmlab.own_data import check_options, hold_out, own_data_parser, read_names, train_and_test
 from lvt_core.panoptic.annotations import AnnotatedImage, read_categories, read_images
-from lvt_core.panoptic.quality import check_boxes, check_map, read_map
+from lvt_core.panoptic.checks import check_map_of, check_size_of
 from lvt_det.from_instances import write_panoptic
 from lvt_det.own_config import OwnData, Split, write_own_config
 from lvt_predict.pictures import read_picture
@@ -113,28 +113,9 @@ def check_split(split: Split, images: list[AnnotatedImage], source: str) -> None
         UserError: An image or a map cannot be read, or the two and the annotations disagree.
     """
     for image in images:
-        if image.map_name is None:
-            raise UserError(f"{split.annotations}: image {image.id} has no annotation")
-        path = Path(split.maps) / image.map_name
-        ids = read_map(path)
-        if ids.shape != (image.height, image.width):
-            raise UserError(
-                f"{path}: {ids.shape[1]} x {ids.shape[0]} pixels, but {split.annotations} says "
-                f"{image.width} x {image.height}"
-            )
-        check_map(ids, [segment.id for segment in image.segments], path)
-        boxes = {segment.id: segment.box for segment in image.segments}
-        check_boxes(ids, boxes, f"{source}: image {image.id}, {path.name}")
-        _check_picture(Path(split.images) / image.file_name, image, source)
-
-
-def _check_picture(path: Path, image: AnnotatedImage, source: str) -> None:
-    width, height = read_picture(path).size
-    if (height, width) != (image.height, image.width):
-        raise UserError(
-            f"{path}: {width} x {height} pixels as a viewer shows it, but {source} says "
-            f"{image.width} x {image.height}"
-        )
+        check_map_of(image, split.maps, source)
+        path = Path(split.images) / image.file_name
+        check_size_of(image, path, read_picture(path).size, source)
 
 
 def _panoptic(stuff_classes: str | None, given: tuple[str, ...], converted: Path) -> Split:

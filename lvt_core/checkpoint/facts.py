@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
+from lvt_core.checkpoint.hub_config import config_beside
 from lvt_predict.manifest import is_number, is_whole
-from lvt_predict.reading import read_file
 
 # Names in our options, in timm's arguments, and in the `hyper_parameters` of Lightning.
 MODEL_NAMES = ("model", "model_name", "arch", "architecture")
 MOST = 2**24  # bound of sides and of indices: a file must not make a list of any length
-MOST_BYTES = 2**24
 # Keywords of timm that name files or downloads, which a file must not choose.
 LOADING = {"checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
 CLASS_NAMES = ("classes", "class_names", "label_names", "CLASSES")
@@ -114,16 +112,10 @@ def _options(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _hub(file: str | Path | None) -> list[Mapping[str, Any]]:
-    """Return the facts beside a file of timm's hub."""
-    config = None if file is None else Path(file).with_name("config.json")
-    try:
-        content = json.loads(read_file(config, most=MOST_BYTES)) if config else {}
-    except (ValueError, RecursionError):  # also the error of a file that is missing
-        return []
-    if not isinstance(content, Mapping) or "architecture" not in content:
-        return []
-    nested = content.get("pretrained_cfg")
-    return [content, *([nested] if isinstance(nested, Mapping) else [])]
+    """Return the facts beside a file of a hub folder."""
+    config = {} if file is None else config_beside(file)
+    nested = config.get("pretrained_cfg")
+    return [config, *([nested] if isinstance(nested, Mapping) else [])]
 
 
 def _dataset_meta(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
 from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
@@ -63,6 +64,23 @@ def fit(weights: Weights, model: nn.Module, *, reset_head: bool = False) -> Fit:
         raise _misfit(weights.name, model, tuple(missing), tuple(unexpected), tuple(shapes))
     pairs = tuple((tensor, loaded[key]) for key, tensor in wanted.items() if key not in fresh)
     return Fit(pairs, tuple(dropped), tuple(fresh))
+
+
+def build_to_fit(make: Callable[[], nn.Module], weights: Weights) -> nn.Module:
+    """Build a network that a file describes, if the file's weights fit it; they are not copied.
+
+    A few bytes can describe a network that fills the memory, so it is first built without storage.
+
+    Args:
+        make: Function that builds the network.
+        weights: Weights of the file, in our names.
+
+    Raises:
+        CheckpointError: Keys are missing or unexpected, or shapes differ.
+    """
+    with torch.device("meta"):
+        fit(weights, make())
+    return make()
 
 
 def model_tensors(model: nn.Module) -> StateDict:

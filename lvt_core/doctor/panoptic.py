@@ -9,7 +9,7 @@ from lvt_core.doctor.pictures import Examined, examine, in_parallel, report_dupl
 from lvt_core.doctor.report import Report
 from lvt_core.errors import UserError
 from lvt_core.panoptic.annotations import AnnotatedImage, read_categories, read_images
-from lvt_core.panoptic.quality import check_boxes, check_map, read_map
+from lvt_core.panoptic.checks import check_map_of, check_size_of
 
 SPLITS = ("train2017", "val2017")
 
@@ -37,7 +37,7 @@ def examine_panoptic(root: Path, *, processes: int) -> Report:
         report.facts[f"{split}: classes"] = (
             f"{len(things)} things, {len(classes) - len(things)} kinds of stuff"
         )
-        tasks = [(root / split, file.with_suffix(""), image) for image in images]
+        tasks = [(root / split, file, image) for image in images]
         found = list(in_parallel(_examine_entry, tasks, processes=processes, title=split))
         examined[split] = [picture for picture, _ in found]
         report_pictures(report, split, examined[split])
@@ -51,29 +51,14 @@ def examine_panoptic(root: Path, *, processes: int) -> Report:
 
 def _examine_entry(entry: tuple[Path, Path, AnnotatedImage]) -> tuple[Examined, str]:
     """Read an image and its map; return the image, and what is wrong with the map."""
-    folder, maps, image = entry
+    folder, file, image = entry
     picture = examine(folder / image.file_name)
-    if image.map_name is None:
-        return picture, f"image {image.id} ({image.file_name}) has no annotation"
-    path = maps / image.map_name
     try:
-        ids = read_map(path)
-        if ids.shape != (image.height, image.width):
-            raise UserError(
-                f"{path}: {ids.shape[1]} x {ids.shape[0]} pixels, but the JSON file says "
-                f"{image.width} x {image.height}"
-            )
-        check_map(ids, [segment.id for segment in image.segments], path)
-        check_boxes(
-            ids, {segment.id: segment.box for segment in image.segments}, f"image {image.id}, {path.name}"
-        )
+        check_map_of(image, file.with_suffix(""), file)
+        if not picture.problem:
+            check_size_of(image, picture.path, (picture.width, picture.height), file)
     except UserError as error:
         return picture, str(error)
-    if not picture.problem and (picture.width, picture.height) != (image.width, image.height):
-        return picture, (
-            f"{picture.path}: {picture.width} x {picture.height} pixels, but the JSON file says "
-            f"{image.width} x {image.height}"
-        )
     return picture, ""
 
 

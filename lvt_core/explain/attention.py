@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lvt_core.layers import CSA, RASA, AtrousQuery
-from lvt_core.layers.fast.attention import attend
 from lvt_core.layers.fast.depthwise import dilated_depthwise_conv
+from lvt_core.layers.rasa import Recursion
 from lvt_core.layers.window_attention import NUM_TAPS, STRIDE, window_attention
 
 UNIFORM = 1 / NUM_TAPS
@@ -46,16 +46,12 @@ def rates_of(layer: RASA) -> tuple[int, ...]:
 
 
 def rate_queries(layer: RASA, x: Tensor) -> dict[int, Tensor]:
-    """Compute each rate's part of the query, ``SiLU(DW_r(W_q x))``: ``(B, H, W, C)`` to ``(B, C, H, W)``."""
+    """Compute each rate's part of the query, ``SiLU(DW_r(W_q x))``: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
     if not isinstance(layer.atrous, AtrousQuery):
         return {}
     q, weight = layer.q(x).permute(0, 3, 1, 2), layer.atrous.conv.weight
-    return {rate: F.silu(dilated_depthwise_conv(q, weight, rate)) for rate in layer.atrous.rates}
-
-
-def query_of(layer: RASA, x: Tensor) -> Tensor:
-    """Compute the query of a map: ``(B, H, W, C)`` to ``(B, C, H, W)``."""
-    return layer.atrous(layer.q(x).permute(0, 3, 1, 2))
+    parts = {rate: F.silu(dilated_depthwise_conv(q, weight, rate)) for rate in layer.atrous.rates}
+    return {rate: part.permute(0, 2, 3, 1) for rate, part in parts.items()}
 
 
 def attention_rows(layer: RASA, x: Tensor, pixels: Tensor) -> Tensor:
@@ -70,39 +66,34 @@ def attention_rows(layer: RASA, x: Tensor, pixels: Tensor) -> Tensor:
         ``(N, P, h, w)``; the weights of each head and pixel add up to 1.
     """
     reduced = layer.reduce(x)  # (1, h, w, C)
-    q = query_of(layer, x)[0].flatten(1)[:, pixels].T  # (P, C)
+    q = layer.query(x)[0].flatten(0, 1)[pixels]  # (P, C)
     k, _ = layer.kv(reduced)[0].flatten(0, 1).chunk(2, dim=-1)  # (S, C)
     q, k = _heads(layer, q), _heads(layer, k)  # (N, P, d), (N, S, d)
     weights = (q @ k.transpose(1, 2) * layer.head_dim**-0.5).softmax(dim=-1)  # (N, P, S)
     return weights.unflatten(2, reduced.shape[1:3])
 
 
-def step_with(layer: RASA, x: Tensor, q: Tensor) -> Tensor:
-    """Compute one step with another query ``(B, C, H, W)``: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
-    k, v = layer.kv(layer.reduce(x)).flatten(1, 2).chunk(2, dim=-1)  # (B, S, C) each
-    q = q.flatten(2).transpose(1, 2)  # (B, L, C)
-    mixed = attend(_heads(layer, q), _heads(layer, k), _heads(layer, v), drop=0.0)  # (B, N, L, d)
-    return layer.proj(mixed.transpose(1, 2).reshape(x.shape))
-
-
-def recurse(x: Tensor, step: Callable[[Tensor], Tensor], *, times: int) -> tuple[list[Tensor], Tensor]:
-    """Compute RASA's recursion.
+class RecordedRecursion(Recursion):
+    """RASA's recursion with any query; it keeps the input of each step.
 
     Args:
-        x: Input of the layer.
-        step: Function that computes one step ``f``.
-        times: Number of steps.
+        layer: Layer, whose keys, values and projection are used.
+        query: Function that computes a step's query, ``(B, H, W, C)`` to ``(B, H, W, C)``.
 
-    Returns:
-        Input of each step, and the result.
+    Attributes:
+        inputs: Input of each step that was computed, ``(B, H, W, C)``.
     """
-    inputs, y = [x], step(x)
-    if times > 1:
-        y = F.silu(y)
-    for _ in range(times - 1):
-        inputs.append(inputs[-1] + y)
-        y = F.silu(step(inputs[-1]))
-    return inputs, y
+
+    def __init__(self, layer: RASA, query: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(layer.num_recursions)
+        self.layer = layer
+        self.query = query
+        self.inputs: list[Tensor] = []
+
+    def step(self, x: Tensor) -> Tensor:
+        """Compute one step and keep its input: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        self.inputs.append(x)
+        return self.layer.mix(x, self.query(x))
 
 
 def _heads(layer: RASA, x: Tensor) -> Tensor:

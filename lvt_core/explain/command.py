@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from lvt_core.checkpoint.arguments import add_use_ema
 from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
 from lvt_core.explain.page import page
@@ -46,11 +47,7 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
         metavar="STAGE.BLOCK",
         help="blocks to draw, counted from 1, such as 2.1; default: the last one of each stage",
     )
-    parser.add_argument(
-        "--use-ema",
-        action=argparse.BooleanOptionalAction,
-        help="take the moving average of the weights; default: if the checkpoint has one",
-    )
+    add_use_ema(parser)
     parser.add_argument(
         "--save", type=Path, metavar="FILE.html", help="page to write; default: PHOTO-explained.html, here"
     )
@@ -70,7 +67,7 @@ def run_explain(arguments: argparse.Namespace) -> None:
     network: Any = predictor.network
     model = network.module
     places = _places(arguments.block, model.config)
-    photo = read_picture(arguments.photo)
+    photo = read_picture(arguments.photo, exif=predictor.exif)
     seen = prepare(photo, predictor.prepare, predictor.mean, predictor.std)
     with torch.inference_mode():
         classes = predictor.classes

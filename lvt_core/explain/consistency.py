@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lvt_core.config import LVTConfig
-from lvt_core.explain.attention import mix_uniformly, rate_queries, recurse, step_with
+from lvt_core.explain.attention import RecordedRecursion, mix_uniformly, rate_queries
 from lvt_core.explain.walk import Mixer, Network, local_logits, unchanged, walk
 from lvt_core.layers import CSA, RASA
 
@@ -80,7 +80,7 @@ def _one_rate(layer: nn.Module, x: Tensor, *, rate: int) -> Tensor:
     if not isinstance(layer, RASA):
         return layer(x)
     rasa = layer
-    return recurse(x, lambda x: step_with(rasa, x, rate_queries(rasa, x)[rate]), times=rasa.num_recursions)[1]
+    return RecordedRecursion(rasa, lambda x: rate_queries(rasa, x)[rate])(x)
 
 
 def _equal_weights(layer: nn.Module, x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class Scene:
         model: Network, in evaluation mode.
         seen: Input of the network.
         names: Name of each class.
-        palette: Colour of each class, if the checkpoint has them.
+        palette: Colour of each class.
         inputs: Input of the mixers at the drawn places.
         probabilities: Probabilities of the classes at each place, ``(K, h, w)``.
         prediction: Name and probability of a classifier's class of the photo; ``None`` for a SegFormer.
@@ -38,7 +38,7 @@ class Scene:
     model: Network
     seen: NetworkInput
     names: Sequence[str]
-    palette: Sequence[Sequence[int]] | None
+    palette: Sequence[Sequence[int]]
     inputs: dict[Place, Tensor]
     probabilities: Tensor
     prediction: tuple[str, float] | None
@@ -79,7 +79,7 @@ def look(
     at: tuple[int, int] | None,
     places: Sequence[Place],
     names: Sequence[str],
-    palette: Sequence[Sequence[int]] | None,
+    palette: Sequence[Sequence[int]],
 ) -> Scene:
     """Run the network on a photo, and choose the point.
 

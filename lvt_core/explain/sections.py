@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvt_core.explain.attention import attention_rows, rate_queries, recurse, window_weights
+from lvt_core.explain.attention import RecordedRecursion, attention_rows, rate_queries, window_weights
 from lvt_core.explain.consistency import Variant, compare_variants
 from lvt_core.explain.drawing import class_map, heat_map, mark, window_picture, window_zoom
 from lvt_core.explain.page import Figure, color_scale, figures, legend, paragraphs, table
 from lvt_core.explain.scene import STRIDES, Scene
 from lvt_core.explain.walk import Place
 from lvt_core.layers import CSA, RASA
-from lvt_predict.photo.drawing import class_colors
 
 MOST_NAMES = 12  # in a legend
 CSA_TEXT = (
@@ -104,9 +103,10 @@ def rasa_section(scene: Scene, places: Sequence[Place]) -> tuple[str, str]:
     for place in places:
         layer = _layer(scene, place)
         assert isinstance(layer, RASA)
-        inputs, _ = recurse(scene.inputs[place], layer.step, times=layer.num_recursions)
-        steps = [_step_figure(scene, layer, place, x, i) for i, x in enumerate(inputs, 1)]
-        body += figures(steps + _rate_figures(scene, layer, place, inputs[-1]), title=_title(place))
+        recursion = RecordedRecursion(layer, layer.query)
+        recursion(scene.inputs[place])
+        steps = [_step_figure(scene, layer, place, x, i) for i, x in enumerate(recursion.inputs, 1)]
+        body += figures(steps + _rate_figures(scene, layer, place, recursion.inputs[-1]), title=_title(place))
     return "RASA: from the point to the photo", body + color_scale(
         "0, or the smallest length", "the largest weight or length"
     )
@@ -129,7 +129,7 @@ def _step_figure(scene: Scene, layer: RASA, place: Place, x: Tensor, number: int
 
 
 def _rate_figures(scene: Scene, layer: RASA, place: Place, x: Tensor) -> list[Figure]:
-    norms = {rate: q[0].norm(dim=0).numpy() for rate, q in rate_queries(layer, x).items()}
+    norms = {rate: q[0].norm(dim=-1).numpy() for rate, q in rate_queries(layer, x).items()}
     if not norms:
         return []
     limits = (min(each.min() for each in norms.values()), max(each.max() for each in norms.values()))
@@ -180,10 +180,7 @@ def _colors_of(scene: Scene, variants: Sequence[Variant]) -> dict[int, tuple[int
     predicted = torch.cat([each.classes.flatten() for each in variants])
     labels, counts = predicted.unique(return_counts=True)
     labels = labels[counts.argsort(descending=True, stable=True)]
-    if scene.palette is not None:
-        return {int(label): tuple(scene.palette[int(label)]) for label in labels}
-    colors = class_colors(len(labels)).tolist()
-    return {int(label): tuple(color) for label, color in zip(labels, colors, strict=True)}
+    return {int(label): tuple(scene.palette[int(label)]) for label in labels}
 
 
 def _layer(scene: Scene, place: Place) -> CSA | RASA:

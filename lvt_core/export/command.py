@@ -34,7 +34,6 @@ from lvt_core.predict.open_model import Opened, open_model
 from lvt_core.predict.open_panoptic import PanopticNetwork, open_panoptic
 from lvt_core.predict.panoptic_parts import settings_of
 from lvt_core.segformer import SegFormer, SegFormerLabels
-from lvt_predict.photo.prepare import CROP_MODES
 
 logger = logging.getLogger(__name__)
 
@@ -213,12 +212,6 @@ def _preprocessing(network: Network, opened: Opened, channels: int) -> dict[str,
         fields |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
     if opened.name in CLASSIFIERS:
         stored = {key: opened.facts.pictures.get(key) for key in PICTURES}
-        if (mode := stored["crop_mode"]) not in (None, *CROP_MODES):
-            note = (
-                "note: %s: was validated with crop_mode %r; the exported folder and its gate crop the centre"
-            )
-            logger.warning(note, network.source, mode)
-            stored["crop_mode"] = None
         stored = {key: value for key, value in stored.items() if value is not None}
         return {"interpolation": "bicubic", **stored, **fields, "crop_pct": _crop_pct(network, opened)}
     if network.crop_pct is not None:

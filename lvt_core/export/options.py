@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lvt_core.checkpoint.arguments import add_use_ema
 from lvt_core.errors import UserError, key_value
 from lvt_core.export.argument_types import ANY, batch, count, part
 from lvt_core.export.job import BFLOAT16, PRECISIONS, Runtime
@@ -273,11 +274,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="segmentation: output each pixel's class instead of logits",
     )
-    parser.add_argument(
-        "--use-ema",
-        action=argparse.BooleanOptionalAction,
-        help="take the moving average of the weights; default: if the checkpoint has one",
-    )
+    add_use_ema(parser)
 
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:

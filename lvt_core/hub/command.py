@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from lvt_core.checkpoint.arguments import add_use_ema
 from lvt_core.errors import UserError
 from lvt_core.hub.card import UNKNOWN, Origin
 from lvt_core.hub.folder import push_to_hub, save_pretrained
@@ -20,11 +21,7 @@ def add_hub(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", default=UNKNOWN, help="result, such as 'top-1 74.8 %%'")
     parser.add_argument("--push", metavar="USER/NAME", help="also upload the folder to the hub")
     parser.add_argument("--private", action="store_true", help="with --push: only its owner sees it")
-    parser.add_argument(
-        "--use-ema",
-        action=argparse.BooleanOptionalAction,
-        help="take the moving average of the weights; default: if the checkpoint has one",
-    )
+    add_use_ema(parser)
 
 
 def run_hub(arguments: argparse.Namespace) -> None:

@@ -12,11 +12,11 @@ from timm.models import save_for_hf
 
 from lvt_core.checkpoint import Weights, save_checkpoint
 from lvt_core.checkpoint.facts import Facts
+from lvt_core.checkpoint.hub_config import CONFIG, WEIGHTS
 from lvt_core.config import LVTConfig
 from lvt_core.predict.open_model import Opened
 from lvt_core.predict.settings import find, test_steps
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SEGMENTOR, PANOPTIC = "segformer_lvt", "panoptic_fpn_lvt"  # architectures in a config.json
 ARCHITECTURES = ("lvt", "lvt_cls", SEGMENTOR, PANOPTIC)
 
@@ -24,12 +24,14 @@ ARCHITECTURES = ("lvt", "lvt_cls", SEGMENTOR, PANOPTIC)
 def write_classifier(work: Path, opened: Opened) -> None:
     """Write timm's own files."""
     model: Any = opened.model
-    pictures = {key: value for key, value in opened.facts.pictures.items() if key != "exif"}
-    labels = {"label_names": list(opened.classes)} if opened.classes else {}
+    pictures = dict(opened.facts.pictures)
+    own = {"exif": pictures.pop("exif")} if "exif" in pictures else {}  # no word of timm's
+    if opened.classes:
+        own["label_names"] = list(opened.classes)
     save_for_hf(
         model,
         str(work),
-        model_config={"num_classes": model.num_classes, **labels},
+        model_config={"num_classes": model.num_classes, **own},
         model_args=_changed(model.config),
         safe_serialization=True,
         data_config=pictures,

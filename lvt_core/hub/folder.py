@@ -7,7 +7,6 @@ lvt_core.SegFormer.from_pretrained("folder")            # a segmentor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,25 +14,22 @@ from typing import Any
 
 import torch
 
-from lvt_core.checkpoint import CheckpointError, Weights, facts_of, load_weights, read_checkpoint, weights_of
+from lvt_core.checkpoint import Weights, facts_of, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
-from lvt_core.checkpoint.fit import fit
+from lvt_core.checkpoint.hub_config import CONFIG, WEIGHTS, read_hub_config
 from lvt_core.complexity import complexity
-from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
-from lvt_core.files import new_folder, read_file, require_writable_folder
+from lvt_core.files import new_folder, require_writable_folder
 from lvt_core.hub.card import Cost, Origin, model_card
 from lvt_core.hub.files import (
     ARCHITECTURES,
-    CONFIG,
     PANOPTIC,
     SEGMENTOR,
-    WEIGHTS,
     write_classifier,
     write_panoptic,
     write_segmentor,
 )
-from lvt_core.predict.open_model import Opened, is_panoptic, open_weights, require_bounded
+from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
 from lvt_core.predict.settings import find, run_settings
 from lvt_core.segformer import SegFormer
 
@@ -174,25 +170,16 @@ def from_pretrained(name: str | Path, **options: Any) -> SegFormer:
         UserError: The folder has no segmentor, or the download fails.
     """
     folder = Path(name) if Path(name).is_dir() else _download(str(name), options)
-    config = _read_config(folder / CONFIG)
-    loaded = weights_of(read_checkpoint(folder / WEIGHTS), str(folder / WEIGHTS))
-    try:
-        arguments = {**config["model_args"], "num_classes": config["num_classes"]}
-        require_bounded(arguments, loaded)
-        with torch.device("meta"):  # a few bytes can describe a large network: it must fit before it is made
-            fit(loaded, _segmentor(arguments))
-        model = _segmentor(arguments)
-    except CheckpointError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / CONFIG}: {error}") from error
-    load_weights(model, loaded)
+    if read_hub_config(folder)["architecture"] != SEGMENTOR:
+        raise UserError(
+            f"{folder / CONFIG}: does not describe a {SEGMENTOR}; lvt_core.load opens other networks"
+        )
+    content = read_checkpoint(folder / WEIGHTS)
+    loaded = weights_of(content, str(folder / WEIGHTS))
+    model = open_weights(loaded, facts_of(content, folder / WEIGHTS)).model
+    if not isinstance(model, SegFormer):
+        raise UserError(f"{folder / WEIGHTS}: does not contain a SegFormer, which {CONFIG} names")
     return model.eval()
-
-
-def _segmentor(arguments: Mapping[str, Any]) -> SegFormer:
-    width = {key: arguments[key] for key in ("embed_dim",) if key in arguments}
-    return SegFormer(LVTConfig(**{key: arguments[key] for key in arguments if key not in width}), **width)
 
 
 def push_to_hub(folder: str | Path, repository: str, *, private: bool = False) -> str:
@@ -245,24 +232,9 @@ def _is_replaceable(folder: Path) -> bool:
     if any(path.name not in FILES or path.is_symlink() or not path.is_file() for path in paths):
         return False
     try:
-        return not paths or _read_json(folder / CONFIG).get("architecture") in ARCHITECTURES
+        return not paths or read_hub_config(folder)["architecture"] in ARCHITECTURES
     except UserError:
         return False
-
-
-def _read_json(file: Path) -> Mapping[str, Any]:
-    try:
-        config = json.loads(read_file(file, most=2**24))
-    except (ValueError, RecursionError) as error:  # also the error of a file that is missing
-        raise UserError(f"{file}: cannot be read ({error})") from error
-    return config if isinstance(config, dict) else {}
-
-
-def _read_config(file: Path) -> Mapping[str, Any]:
-    config = _read_json(file)
-    if config.get("architecture") != SEGMENTOR:
-        raise UserError(f"{file}: does not describe a {SEGMENTOR}; lvt_core.load opens other networks")
-    return config
 
 
 def _download(repository: str, options: Mapping[str, Any]) -> Path:

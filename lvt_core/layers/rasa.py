@@ -205,8 +205,15 @@ class RASA(Recursion):
 
     def step(self, x: Tensor) -> Tensor:
         """Compute one attention step ``f``: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        return self.mix(x, self.query(x))
+
+    def query(self, x: Tensor) -> Tensor:
+        """Compute each pixel's query: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
+        return self.atrous(self.q(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+    def mix(self, x: Tensor, q: Tensor) -> Tensor:
+        """Attend from queries ``(B, H, W, C)`` to the reduced map: ``(B, H, W, C)`` to ``(B, H, W, C)``."""
         B, H, W, C = x.shape
-        q = self.atrous(self.q(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (B, H, W, C)
         k, v = self.kv(self.reduce(x)).flatten(1, 2).chunk(2, dim=-1)  # (B, S, C) each
         q, k, v = self._split_heads(q.flatten(1, 2)), self._split_heads(k), self._split_heads(v)
         x = attend(q, k, v, drop=self.attn_drop if self.training else 0.0)  # (B, N, L, d)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from lvt_core.checkpoint.arguments import add_use_ema
 from lvt_core.errors import UserError
 from lvt_core.predict.load import Size, load
 from lvt_core.predict.network import AUTO
@@ -25,11 +26,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default=AUTO, help="cpu, cuda, ...; default: a GPU if there is one")
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16 where that is safe")
-    parser.add_argument(
-        "--use-ema",
-        action=argparse.BooleanOptionalAction,
-        help="take the moving average of the weights; default: if the checkpoint has one",
-    )
+    add_use_ema(parser)
 
 
 def run_predict(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,6 @@ result.save("out.png")
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +19,8 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lvt_core.checkpoint import Facts, Weights, facts_of, load_weights, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
-from lvt_core.checkpoint.fit import fit
+from lvt_core.checkpoint.fit import build_to_fit
+from lvt_core.checkpoint.hub_config import CONFIG, WEIGHTS, config_beside
 from lvt_core.errors import UserError
 from lvt_core.predict.network import AUTO, TorchNetwork, choose_device
 from lvt_core.predict.open_model import Opened, is_panoptic, open_weights
@@ -35,19 +35,16 @@ from lvt_predict.photo.classes import Classes, classes_of
 from lvt_predict.photo.exported import predictor_of
 from lvt_predict.photo.predictors import Classifier, PanopticPredictor, Predictor, Segmenter
 from lvt_predict.photo.prepare import (
-    CROP_MODES,
     Aligned,
     Crop,
     Inside,
     Proportional,
     Stretch,
+    fill_of,
 )
-from lvt_predict.reading import read_file
 
 SIDE = 224
-MOST_BYTES = 2**24
 BYTES = 255  # mmengine's configs have statistics of bytes
-HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.safetensors"
 PANOPTIC_CONFIG = "configs/lvt/panoptic_fpn_lvt_fpn_3x_coco.py"
 
 Size = tuple[int, int]
@@ -89,11 +86,11 @@ def load(
         return predictor_of(load_exported(path, trust=trust))
     _reject_options(path, trust=trust or None)
     if path.is_dir():
-        if not (path / HUB_CONFIG).is_file() or not (path / HUB_WEIGHTS).is_file():
+        if not (path / CONFIG).is_file() or not (path / WEIGHTS).is_file():
             raise UserError(
                 f"{path}: is a folder without {MANIFEST}; name a checkpoint or an exported folder"
             )
-        path = path / HUB_WEIGHTS
+        path = path / WEIGHTS
     content = read_checkpoint(path)
     loaded = weights_of(content, str(path), use_ema=use_ema)
     wrap = _Wrap(choose_device(device), amp)
@@ -107,7 +104,7 @@ def load(
     if opened.name == BACKBONE_ONLY:
         raise UserError(f"{path}: contains a backbone, which has no task; name a checkpoint with a head")
     if opened.name == SEGFORMER:
-        settings = run_settings(content) or read_hub_config(path)
+        settings = run_settings(content) or config_beside(path)
         return _segmenter(path, opened, settings, size, wrap)
     return _classifier(opened, size, wrap)
 
@@ -128,18 +125,19 @@ def _classifier(opened: Opened, size: Size | None, wrap: _Wrap) -> Classifier:
     notes = []
     if not pictures:
         notes.append("the checkpoint does not say how pictures were prepared: the published recipe is used")
-    if (mode := stored.get("crop_mode")) not in (None, *CROP_MODES):
-        notes.append(f"the checkpoint was validated with crop_mode {mode!r}; the centre is cropped instead")
-        stored["crop_mode"] = None
     crop = {key: stored[key] for key in ("crop_pct", "interpolation", "crop_mode") if stored.get(key)}
+    mean = stored.get("mean") or IMAGENET_DEFAULT_MEAN
     count: Any = model.num_classes
     classes = classes_of("classification", count, names=opened.classes)
     return Classifier(
         classes=classes,
-        prepare=Crop(size or tuple((stored.get("input_size") or (3, SIDE, SIDE))[1:]), **crop),
-        mean=stored.get("mean") or IMAGENET_DEFAULT_MEAN,
+        prepare=Crop(
+            size or tuple((stored.get("input_size") or (3, SIDE, SIDE))[1:]), fill=fill_of(mean), **crop
+        ),
+        mean=mean,
         std=stored.get("std") or IMAGENET_DEFAULT_STD,
         notes=_notes(classes, *notes),
+        exif=stored.get("exif", True),
         network=wrap(model),
     )
 
@@ -155,21 +153,19 @@ def _timm_model(loaded: Weights, facts: Facts) -> Opened:
     """
     if facts.model is None or not timm.is_model(facts.model.split(".")[0]):
         raise UserError(f"{loaded.name}: contains no LVT, and does not name a model of timm")
-    kwargs = dict(facts.model_kwargs)
+    name, kwargs = facts.model, dict(facts.model_kwargs)
     if facts.classes:
         kwargs["num_classes"] = len(facts.classes)
     try:
-        with torch.device("meta"):  # a few bytes can describe a network that fills the memory
-            fit(loaded, timm.create_model(facts.model, **kwargs))
-        model = timm.create_model(facts.model, **kwargs)
+        model = build_to_fit(lambda: timm.create_model(name, **kwargs), loaded)
     except UserError:
         raise
     except Exception as error:  # models assert, and look their keywords up
         reason = str(error).split("\n")[0] or type(error).__name__
-        raise UserError(f"{loaded.name}: {facts.model}: {reason}") from error
+        raise UserError(f"{loaded.name}: {name}: {reason}") from error
     load_weights(model, loaded)
-    names = [str(i) if name is None else name for i, name in enumerate(facts.classes or ())]
-    return Opened(facts.model, model, names or None, facts=facts)
+    names = [str(i) if each is None else each for i, each in enumerate(facts.classes or ())]
+    return Opened(name, model, names or None, facts=facts)
 
 
 def _segmenter(
@@ -202,7 +198,7 @@ def _segmenter(
 def _panoptic(
     path: Path, content: Mapping[str, Any], size: Size | None, config: str | Path | None, wrap: _Wrap
 ) -> PanopticPredictor:
-    settings = run_settings(content) or read_hub_config(path)
+    settings = run_settings(content) or config_beside(path)
     meta = find(content, "meta", "dataset_meta") or settings.get("dataset_meta")
     own = {**settings, "metainfo": meta if isinstance(meta, Mapping) else None}
     network = open_panoptic(config or published_panoptic_config(), path, settings=None if config else own)
@@ -237,15 +233,6 @@ def published_panoptic_config() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise UserError("panoptic networks need lvt_det: pip install 'lvt-core[dense]'")
     return Path(spec.submodule_search_locations[0]) / PANOPTIC_CONFIG
-
-
-def read_hub_config(path: Path) -> Mapping[str, Any]:
-    """Read the ``config.json`` beside the weights of a hub folder; empty if there is none."""
-    try:
-        config = json.loads(read_file(path.with_name(HUB_CONFIG), most=MOST_BYTES))
-    except (ValueError, RecursionError):  # also the error of a file that is missing
-        return {}
-    return config if path.name == HUB_WEIGHTS and isinstance(config, dict) else {}
 
 
 def _statistic(values: Any) -> Sequence[float] | None:

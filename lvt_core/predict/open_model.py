@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
-import torch
 from torch import nn
 
 from lvt_core.backbone import LVT
 from lvt_core.checkpoint import Facts, Weights, facts_of, load_weights, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, POOLED, SEGFORMER, TOKENS, depths_of, kind_of
-from lvt_core.checkpoint.fit import fit
+from lvt_core.checkpoint.fit import build_to_fit
 from lvt_core.checkpoint.read import SUFFIXES
 from lvt_core.config import LVTConfig
 from lvt_core.errors import UserError
@@ -96,6 +95,8 @@ def open_weights(loaded: Weights, facts: Facts, *, model_kwargs: Mapping[str, An
     kwargs, source, weights = dict(model_kwargs or {}), loaded.name, loaded.state_dict
     name, num_classes = kind_of(weights)
     stored = {key: value for key, value in facts.model_kwargs.items() if key in _keywords(name)}
+    if unknown := sorted(facts.model_kwargs.keys() - stored.keys()):
+        logger.warning("note: %s: %s does not support its arguments %s", source, name, ", ".join(unknown))
     stored = {"num_classes": num_classes, "depths": depths_of(weights), **stored}
     if name == SEGFORMER and FUSE in weights:
         stored["embed_dim"] = weights[FUSE].shape[0]
@@ -104,8 +105,9 @@ def open_weights(loaded: Weights, facts: Facts, *, model_kwargs: Mapping[str, An
             logger.warning(
                 "note: --model-kwargs %s=%s overrides %s's %s", key, kwargs[key], source, stored[key]
             )
-    _require_fit(name, {**stored, **kwargs}, loaded)
-    model = _build(name, {**stored, **kwargs})
+    arguments = {**stored, **kwargs}
+    _require_bounded(arguments, loaded)
+    model = build_to_fit(lambda: _build(name, dict(arguments)), loaded)
     load_weights(model, loaded)
     classes = [str(i) if each is None else each for i, each in enumerate(facts.classes or ())]
     return Opened(
@@ -118,19 +120,7 @@ def open_weights(loaded: Weights, facts: Facts, *, model_kwargs: Mapping[str, An
     )
 
 
-def _require_fit(name: str, kwargs: Mapping[str, Any], loaded: Weights) -> None:
-    """Reject weights that do not fit, before a network takes memory: a few bytes can describe a large one.
-
-    Raises:
-        UserError: The weights do not fit.
-    """
-    require_bounded(kwargs, loaded)
-    with torch.device("meta"):
-        model = _build(name, dict(kwargs))
-    fit(loaded, model)
-
-
-def require_bounded(kwargs: Mapping[str, Any], loaded: Weights) -> None:
+def _require_bounded(kwargs: Mapping[str, Any], loaded: Weights) -> None:
     """Reject architectures with more blocks, recursions or rates than weights can have.
 
     Raises:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from lvt_core.checkpoint import load_content, weights_of
-from lvt_core.checkpoint.fit import fit
+from lvt_core.checkpoint.fit import build_to_fit
 from lvt_core.checkpoint.read import mmengine_globals, read_checkpoint
 from lvt_core.errors import UserError
 from lvt_core.frameworks import require_installed
@@ -73,10 +72,10 @@ def open_panoptic(
         without_pretrained(_section(cfg, "model", config))
         with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(scope):
             warnings.simplefilter("ignore")  # losses, which only training uses, announce their defaults
-            if content:  # a few bytes can describe a network that fills the memory
-                with torch.device("meta"):
-                    fit(weights_of(content, str(checkpoint)), MODELS.build(cfg.model))
-            model = MODELS.build(cfg.model)
+            if content:
+                model = build_to_fit(lambda: MODELS.build(cfg.model), weights_of(content, str(checkpoint)))
+            else:
+                model = MODELS.build(cfg.model)
     except UserError:
         raise
     except Exception as error:  # any class is called with anything

@@ -52,7 +52,9 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=positive, default=1, metavar="N", help="pictures at a time; default: 1"
     )
     parser.add_argument(
-        "--no-exif", action="store_true", help="read pictures as stored, not as turned by EXIF"
+        "--exif",
+        action=argparse.BooleanOptionalAction,
+        help="turn pictures as EXIF says, or read them as stored; default: as in training",
     )
     parser.add_argument(
         "--trust", action="store_true", help="open an exported .pt2 program, which can run any code"
@@ -100,7 +102,7 @@ def _predict(
     for i, item in enumerate(items):
         try:
             if isinstance(item, Item):
-                photos[i] = item.read(exif=not arguments.no_exif)
+                photos[i] = item.read(exif=predictor.exif if arguments.exif is None else arguments.exif)
             else:
                 outputs.add_film(item, (predictor.predict(frame) for frame in item.frames()))
         except UserError as error:
@@ -118,7 +120,8 @@ def _results(
 ) -> Iterator[tuple[int, Result | UserError]]:
     """Predict a batch; if it fails, each photo of its own, so that one does not spoil the others."""
     try:
-        results = list(predictor.predict_all(list(photos.values()), batch_size=max(len(photos), 1)))
+        batch = list(photos.values())
+        results = list(predictor.predict_all(batch, batch_size=max(len(batch), 1), exif=False))
         yield from zip(photos, results, strict=True)
     except UserError as error:
         if len(photos) == 1:

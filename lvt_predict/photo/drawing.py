@@ -7,18 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lvt_predict.photo.classes import distinct_colors
-
 VEIL = 0.65  # how much of a class's colour lies over the image
 WRONG = (230, 30, 40)
 SHADES = (1.0, 0.7, 1.3, 0.85, 1.15, 0.55)  # brightness of the instances of one class
 GAP, SMALLEST_TEXT, NARROWEST = 6, 12, 240  # pixels
 BAR = (190, 215, 240)
-
-
-def class_colors(count: int) -> np.ndarray:
-    """Return distinct colours, always the same for a count, uint8 ``(count, 3)``."""
-    return np.array(distinct_colors(count), np.uint8).reshape(count, 3)
 
 
 def segments_over_photo(

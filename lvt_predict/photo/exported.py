@@ -21,6 +21,7 @@ from lvt_predict.photo.prepare import (
     Inside,
     Preparation,
     Stretch,
+    fill_of,
 )
 
 CLASSIFIERS, SEGMENTORS = ("lvt_cls", "lvt_pooled"), ("segformer",)
@@ -45,6 +46,7 @@ PREPROCESSING = {
     "crop_mode": Rule(lambda value: value in CROP_MODES, f"one of {', '.join(CROP_MODES)}"),
     "size": Rule(lambda value: is_list(value, is_whole, 2), "a height and a width"),
     "sides": Rule(lambda value: is_list(value, is_whole, 2), "the longest side and the longest short side"),
+    "exif": Rule(lambda value: isinstance(value, bool), "true or false"),
 }
 
 
@@ -56,7 +58,9 @@ def predictor_of(model: ExportedModel | PanopticModel) -> Predictor:
     """
     manifest, file = model.manifest, model.folder / MANIFEST
     known = _checked(file, manifest, OPTIONAL)
-    fields: dict[str, Any] = {"mean": manifest["mean"], "std": manifest["std"]}
+    preparation = _checked_preparation(file, manifest)
+    fields: dict[str, Any] = {key: manifest[key] for key in ("mean", "std")}
+    fields["exif"] = preparation.get("exif", True)
     if isinstance(model, PanopticModel):
         size = (manifest["input"][2], manifest["input"][3])
         count = manifest["num_things"] + manifest["num_stuff"]
@@ -71,13 +75,16 @@ def predictor_of(model: ExportedModel | PanopticModel) -> Predictor:
     count = known.get("num_classes") or len(known.get("classes") or ()) or _count(model, outputs)
     classes = _classes(file, task, count, known)
     fields |= {"classes": classes, "notes": _notes(classes), "network": model}
-    prepare = _preparation(file, task, manifest)
+    prepare = _preparation(task, manifest, preparation)
     return (Classifier if task == "classification" else Segmenter)(prepare=prepare, **fields)
 
 
-def _preparation(file: Path, task: str, manifest: Mapping[str, Any]) -> Preparation:
+def _checked_preparation(file: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     stored = manifest.get("preprocessing")
-    known = _checked(file, stored if isinstance(stored, dict) else {}, PREPROCESSING)
+    return _checked(file, stored if isinstance(stored, dict) else {}, PREPROCESSING)
+
+
+def _preparation(task: str, manifest: Mapping[str, Any], known: Mapping[str, Any]) -> Preparation:
     height, width = manifest["input"][2:]
     size = None if isinstance(height, list) else (height, width)
     if task == "classification":
@@ -86,6 +93,7 @@ def _preparation(file: Path, task: str, manifest: Mapping[str, Any]) -> Preparat
             known.get("crop_pct", CROP_PCT),
             known.get("interpolation", "bicubic"),
             known.get("crop_mode", "center"),
+            fill_of(manifest["mean"]),
         )
     return Stretch(size) if size else Aligned(*known.get("sides", ()))
 

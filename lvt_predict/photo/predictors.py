@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -40,6 +40,7 @@ class Predictor(ABC):
         mean: Pixel mean in 0..1.
         std: Pixel deviation in 0..1.
         notes: Sentences that say what the network does not say of itself, and what is assumed.
+        exif: Pictures were turned as their EXIF data say in the network's training.
     """
 
     classes: Classes
@@ -47,14 +48,15 @@ class Predictor(ABC):
     mean: Sequence[float]
     std: Sequence[float]
     notes: Sequence[str]
+    exif: bool = field(default=True, kw_only=True)
 
-    def predict(self, photo: Any, *, exif: bool = True) -> Result:
+    def predict(self, photo: Any, *, exif: bool | None = None) -> Result:
         """Predict one photo.
 
         Args:
             photo: Path, open binary file, PIL image, array ``(H, W, 3)`` or ``(H, W)`` of uint8, or tensor
                 ``(3, H, W)`` of uint8. Colours are RGB.
-            exif: Turn a picture as its EXIF data say.
+            exif: Turn a picture as its EXIF data say; ``None`` for the way of the network's training.
 
         Raises:
             UserError: The photo cannot be read, or the network does not support it.
@@ -63,19 +65,20 @@ class Predictor(ABC):
         return result
 
     def predict_all(
-        self, photos: Sequence[Any], *, batch_size: int = 1, exif: bool = True
+        self, photos: Sequence[Any], *, batch_size: int = 1, exif: bool | None = None
     ) -> Iterator[Result]:
         """Predict photos in their order; neighbours of equal prepared sizes share a batch.
 
         Args:
             photos: Photos, as `predict` takes them.
             batch_size: Most photos of a batch.
-            exif: Turn pictures as their EXIF data say.
+            exif: Turn pictures as their EXIF data say; ``None`` for the way of the network's training.
 
         Raises:
             UserError: A photo cannot be read, or the network does not support it.
         """
-        opened = [open_photo(photo, exif=exif) for photo in photos]
+        turned = self.exif if exif is None else exif
+        opened = [open_photo(photo, exif=turned) for photo in photos]
         pairs = [(photo, self.prepare(photo)) for photo in opened]
         for _, group in groupby(pairs, key=lambda pair: pair[1].shape):
             same = list(group)

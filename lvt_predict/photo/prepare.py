@@ -7,7 +7,7 @@ follows. Needs Pillow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 CROP_PCT = 0.96  # the published classifier's
 DIVISOR = 32  # the network's largest stride
-CROP_MODES = ("center", "squash")
+CROP_MODES = ("center", "squash", "border")
+IMAGENET_FILL = (124, 116, 104)  # ImageNet's mean colour
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
 Preparation = Callable[["Image.Image"], np.ndarray]
@@ -35,7 +36,9 @@ class Crop:
         size: Height and width of the crop.
         crop_pct: Part of the resized photo, by its side, that the crop keeps.
         interpolation: Resampling, out of `INTERPOLATIONS`, always antialiased.
-        crop_mode: ``'center'`` keeps the photo's proportions; ``'squash'`` resizes it to a rectangle.
+        crop_mode: ``'center'`` keeps the photo's proportions; ``'squash'`` resizes it to a rectangle;
+            ``'border'`` shows the whole photo, in proportion, between borders.
+        fill: Colour of the borders; `fill_of` computes it.
 
     Raises:
         UserError: The interpolation or the mode is unknown.
@@ -45,14 +48,15 @@ class Crop:
     crop_pct: float = CROP_PCT
     interpolation: str = "bicubic"
     crop_mode: str = "center"
+    fill: tuple[int, ...] = IMAGENET_FILL
 
     def __post_init__(self) -> None:
         if self.interpolation not in INTERPOLATIONS:
             allowed = ", ".join(INTERPOLATIONS)
             raise UserError(f"interpolation {self.interpolation!r}: must be one of {allowed}")
         if self.crop_mode not in CROP_MODES:
-            allowed = " or ".join(CROP_MODES)
-            raise UserError(f"crop_mode {self.crop_mode!r}: is not supported here; must be {allowed}")
+            allowed = ", ".join(CROP_MODES)
+            raise UserError(f"crop_mode {self.crop_mode!r}: must be one of {allowed}")
 
     def __call__(self, photo: Image.Image) -> np.ndarray:
         from PIL import Image
@@ -61,7 +65,12 @@ class Crop:
         resampling = Image.Resampling[self.interpolation.upper()]
         if (width, height) != photo.size:
             photo = photo.resize((width, height), resampling)
-        return np.asarray(photo.crop(self._box(width, height)))
+        left, top, right, bottom = self._box(width, height)
+        if left >= 0 and top >= 0:
+            return np.asarray(photo.crop((left, top, right, bottom)))
+        shown = Image.new("RGB", self.size[::-1], self.fill)
+        shown.paste(photo, (-left, -top))
+        return np.asarray(shown)
 
     def part(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Return the part of a photo that the crop shows, in the photo's pixels: left, top, right, bottom."""
@@ -70,7 +79,7 @@ class Crop:
         return left * width / wide, top * height / high, right * width / wide, bottom * height / high
 
     def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        top, left = round((height - self.size[0]) / 2), round((width - self.size[1]) / 2)
+        left, top = _offset(width, self.size[1]), _offset(height, self.size[0])
         return left, top, left + self.size[1], top + self.size[0]
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
@@ -78,12 +87,22 @@ class Crop:
         down, across = (math.floor(side / self.crop_pct) for side in self.size)
         if self.crop_mode == "squash":
             return across, down
-        if down != across:
-            ratio = min(height / down, width / across)
-            return round(width / ratio), round(height / ratio)
+        if self.crop_mode == "border" or down != across:
+            ratio = (max if self.crop_mode == "border" else min)(height / down, width / across)
+            return max(1, round(width / ratio)), max(1, round(height / ratio))
         short, long = sorted((width, height))
         other = int(down * long / short)
         return (down, other) if width <= height else (other, down)
+
+
+def fill_of(mean: Sequence[float]) -> tuple[int, ...]:
+    """Return the colour of a pixel mean in 0..1: that of borders, which are zero after normalisation."""
+    return tuple(round(255 * value) for value in mean)
+
+
+def _offset(side: int, kept: int) -> int:
+    """Return where the kept part of a side begins; negative if the side lies inside a longer part."""
+    return -((kept - side) // 2) if side < kept else round((side - kept) / 2)
 
 
 @dataclass(frozen=True)

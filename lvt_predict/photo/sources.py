@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvt_predict.errors import UserError
+from lvt_predict.folders import visible_files
 from lvt_predict.model import missing
 from lvt_predict.pictures import SUFFIXES, read_picture
 
@@ -180,21 +180,13 @@ def _is_camera(source: str) -> bool:
 
 
 def _in_folder(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
-    """Yield the pictures and videos of a folder and those inside; links are followed, in no circle."""
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in files if not name.startswith(".")):
-            suffix = Path(name).suffix.lower()
-            if suffix in (*SUFFIXES, *VIDEOS):
-                yield Path(place, name).relative_to(folder)
-            else:
-                skipped[suffix or "no suffix"] += 1
+    """Yield the pictures and videos of a folder and those inside."""
+    for path in visible_files(folder):
+        suffix = path.suffix.lower()
+        if suffix in (*SUFFIXES, *VIDEOS):
+            yield path.relative_to(folder)
+        else:
+            skipped[suffix or "no suffix"] += 1
 
 
 def _fixed_part(pattern: str) -> Path:

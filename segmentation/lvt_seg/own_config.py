@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lvt_core.openmmlab.own_data import write_config
-from lvt_predict.photo.drawing import class_colors
+from lvt_predict.photo.classes import distinct_colors
 
 BASE = Path(__file__).resolve().parent / "configs/lvt/segformer.lvt.512x512.ade.160k.py"
 
@@ -71,7 +71,7 @@ def write_own_config(path: Path, data: OwnData) -> None:
     """
     values = {
         "classes": list(data.classes),
-        "palette": class_colors(len(data.classes)).tolist(),
+        "palette": distinct_colors(len(data.classes)),
         "first_class": data.first_class,
         "mask_values": list(data.mask_values) if data.mask_values else None,
         "train": vars(data.train),

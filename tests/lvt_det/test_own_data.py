@@ -137,4 +137,4 @@ def test_mistakes(tmp_path: Path, splits) -> None:
     edit_json(splits[0].annotations, lambda c: c["annotations"][1]["segments_info"].pop())
     assert "has pixels of segment 501" in sentence(own(splits, tmp_path / "work", ok=False))
     edit_json(splits[0].annotations, lambda c: c["annotations"].pop(1))
-    assert "image 8 has no annotation" in sentence(own(splits, tmp_path / "w2", ok=False))
+    assert "image 8 (p01.png) has no annotation" in sentence(own(splits, tmp_path / "w2", ok=False))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lvt_predict.errors import UserError
-from lvt_predict.pictures import EXIF_ORIENTATION, read_picture
+from lvt_predict.pictures import EXIF_ORIENTATION, read_picture, to_rgb
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8)
 GREY = PIXELS[..., 0]
@@ -89,6 +89,10 @@ def test_turns_a_picture_as_its_exif_data_say(number: int, suffix: str, tmp_path
     assert np.abs(pixels_of(path).astype(int) - upright).max() <= 2
     if suffix != "tif":  # its orientation is a part of the format, which Pillow always respects
         assert np.abs(pixels_of(path, exif=False).astype(int) - stored).max() <= 2
+    read = read_picture(path)
+    assert to_rgb(read).tobytes() == read.tobytes(), "turned twice"
+    with Image.open(path) as opened:
+        assert to_rgb(opened.copy()).tobytes() == read.tobytes()
 
 
 @pytest.mark.parametrize("number", range(1, 9))

@@ -112,12 +112,11 @@ class Images(Dataset):
         try:
             if not hasattr(self.dataset, "reader"):  # torchvision's data sets
                 return self.dataset[index]
-            files = getattr(self.dataset.reader, "samples", None)
-            if files is not None and isinstance(
-                files[index][0], str
-            ):  # a file of its own, not a member of an archive
-                return open_image(files[index][0]), files[index][1]
-            file, target, *_ = self.dataset.reader[index]
+            samples = getattr(self.dataset.reader, "samples", None)
+            if samples is not None and isinstance(samples[index][0], str):  # files, not members of an archive
+                file, target = samples[index]
+            else:
+                file, target, *_ = self.dataset.reader[index]
             return open_image(file), target
         except Exception as error:  # Pillow raises many kinds for damaged files
             raise UnreadableImage(str(error)) from error

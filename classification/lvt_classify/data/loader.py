@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
-from timm.data import create_transform, resolve_data_config
+from timm.data import resolve_data_config
 from timm.data.loader import PrefetchLoader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
@@ -27,6 +28,7 @@ from lvt_classify.runtime import Runtime
 from lvt_classify.token_labels.labels import Labels
 from lvt_classify.token_labels.sparse import number_classes
 from lvt_core.errors import UserError
+from lvt_predict.photo.prepare import Crop, fill_of
 
 
 class Loader:
@@ -231,14 +233,14 @@ def validation_loader(
     classes: ClassIndex | None = None,
 ) -> Loader:
     """Return a loader that reads every image once, on exactly one rank; `classes` as in `train_loader`."""
-    stages = create_transform(
-        config["input_size"],
-        interpolation=config["interpolation"],
-        crop_pct=config["crop_pct"],
-        crop_mode=config["crop_mode"],
-        use_prefetcher=True,
+    crop = Crop(
+        config["input_size"][1:],
+        config["crop_pct"],
+        config["interpolation"],
+        config["crop_mode"],
+        fill_of(config["mean"]),
     )
-    transform = Compose([partial(decoded, exif=options.exif), stages])
+    transform = Compose([partial(decoded, exif=options.exif), crop, _channels_first])
     if isinstance(dataset, IterableDataset):
         images = StreamedImages(
             dataset, transform, training=False, rank=runtime.rank, world=runtime.world, classes=classes
@@ -246,6 +248,11 @@ def validation_loader(
         return _loader(options, runtime, images, None, config, False)
     indices = range(runtime.rank, len(dataset), runtime.world)
     return _loader(options, runtime, Images(dataset, transform, classes=classes), indices, config, False)
+
+
+def _channels_first(pixels: np.ndarray) -> Tensor:
+    """Convert ``(H, W, 3)`` to a tensor ``(3, H, W)``, contiguous, so that collation is a plain copy."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def _loader(

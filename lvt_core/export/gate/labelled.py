@@ -25,7 +25,7 @@ from lvt_core.semantic.iou import count_pairs, iou
 from lvt_core.semantic.label_map import IGNORED, MAX_CLASSES, MaskValues, read_label_map
 from lvt_core.semantic.resized import Resizing, label_map
 from lvt_predict.images import normalize
-from lvt_predict.photo.prepare import CROP_PCT, Crop, Stretch
+from lvt_predict.photo.prepare import CROP_PCT, Crop, Stretch, fill_of
 from lvt_predict.pictures import SUFFIXES, read_picture
 
 CALIBRATION_IMAGES = 128
@@ -144,7 +144,7 @@ class ClassifiedImages(JudgedImages):
     ) -> None:
         super().__init__(root, size, **options)
         self.num_classes, self.class_to_idx, self.exif = num_classes, class_to_idx, exif
-        self.prepare = Crop(size, crop_pct, interpolation, crop_mode)
+        self.prepare = Crop(size, crop_pct, interpolation, crop_mode, fill_of(self.mean))
         self._judging = self._folder("val")
 
     def calibration(self) -> list[np.ndarray]:

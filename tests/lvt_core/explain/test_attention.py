@@ -6,13 +6,11 @@ import pytest
 import torch
 
 from lvt_core.explain.attention import (
+    RecordedRecursion,
     attention_rows,
     mix_uniformly,
     mix_windows,
-    query_of,
     rate_queries,
-    recurse,
-    step_with,
     window_weights,
 )
 from lvt_core.layers import CSA, RASA
@@ -73,8 +71,7 @@ def test_the_rates_add_up_to_the_query() -> None:
     with torch.inference_mode():
         parts = rate_queries(layer, x)
         assert list(parts) == [1, 3, 5]
-        torch.testing.assert_close(sum(parts.values()), query_of(layer, x))
-        torch.testing.assert_close(step_with(layer, x, query_of(layer, x)), layer.step(x))
+        torch.testing.assert_close(sum(parts.values()), layer.query(x))
         assert rate_queries(rasa(atrous_rates=None), x) == {}
 
 
@@ -82,6 +79,6 @@ def test_the_rates_add_up_to_the_query() -> None:
 def test_the_recursion_is_the_layers(times: int) -> None:
     layer, x = rasa(num_recursions=times), torch.randn(MAP)
     with torch.inference_mode():
-        inputs, result = recurse(x, layer.step, times=times)
-        assert len(inputs) == times
-        torch.testing.assert_close(result, layer(x), rtol=0, atol=0)
+        recursion = RecordedRecursion(layer, layer.query)
+        torch.testing.assert_close(recursion(x), layer(x), rtol=0, atol=0)
+        assert len(recursion.inputs) == times

@@ -17,8 +17,10 @@ from PIL import Image
 from timm.data import create_transform
 
 import lvt_core
+from lvt_core import cli
 from lvt_core.errors import UserError
 from lvt_core.export.panoptic.gate import predict_as_trained
+from lvt_core.hub import save_pretrained
 from lvt_core.predict.open_panoptic import open_panoptic
 from lvt_core.predict.preparation import read_preparation
 from lvt_predict.images import normalize
@@ -26,6 +28,7 @@ from lvt_predict.photo.predictors import PanopticPredictor, Predictor
 from lvt_predict.photo.prepare import Aligned, Crop, Inside, Proportional, Stretch, Unchanged, pad
 from lvt_predict.photo.results import Classification, Panoptic, Segmentation
 from tests.lvt_core.predict.conftest import NAMES, STUFF, THINGS
+from tests.small import SMALL, attending
 
 
 def load(files: dict[str, Path], name: str, **options: Any) -> Predictor:
@@ -240,3 +243,44 @@ def test_a_panoptic_network_leaves_the_callers_scope(files: dict[str, Path]) -> 
     init_default_scope("mmseg")
     load(files, "panoptic")
     assert DefaultScope.get_current_instance().scope_name == "mmseg"
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_pictures_are_turned_as_in_training(
+    trained: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hub folder and an export have the fact too; a command line has the last word."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    torch.manual_seed(0)
+    model = attending(timm.create_model("lvt_cls", **SMALL))
+    kwargs = {key: SMALL[key] for key in ("embed_dims", "num_heads", "depths")}
+    facts = {
+        "arch": "lvt_cls",
+        "model_kwargs": kwargs,
+        "data_config": {"input_size": (3, 64, 64), "exif": trained},
+    }
+    torch.save({"state_dict": model.state_dict(), **facts}, tmp_path / "a.pth")
+    save_pretrained(tmp_path / "a.pth", tmp_path / "hub")
+    cli.main(["export", str(tmp_path / "a.pth"), "--to", "onnx", "--output", str(tmp_path / "onnx")])
+    stored = lvt_core.load(tmp_path / "a.pth").predict(pixels).scores  # type: ignore[attr-defined]
+    turned = lvt_core.load(tmp_path / "a.pth").predict(np.rot90(pixels, -1).copy()).scores  # type: ignore[attr-defined]
+    for name in ("a.pth", "hub", "onnx"):
+        predictor = lvt_core.load(tmp_path / name)
+        for option, expected in (
+            (None, turned if trained else stored),
+            (not trained, stored if trained else turned),
+        ):
+            scores = predictor.predict(tmp_path / "a.png", exif=option).scores  # type: ignore[attr-defined]
+            np.testing.assert_allclose(scores, expected, rtol=1e-4)
+        for words, expected in (
+            ([], turned if trained else stored),
+            (["--exif"], turned),
+            (["--no-exif"], stored),
+        ):
+            capsys.readouterr()
+            cli.main(["predict", str(tmp_path / "a.png"), "--with", str(tmp_path / name), "--json", *words])
+            first = json.loads(capsys.readouterr().out)["classes"][0]
+            assert first["score"] == pytest.approx(float(expected.max()), abs=2e-6), (name, words)

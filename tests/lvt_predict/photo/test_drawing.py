@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from lvt_predict.photo.classes import distinct_colors
 from lvt_predict.photo.drawing import (
     GAP,
     SMALLEST_TEXT,
     WRONG,
-    class_colors,
     panoptic_picture,
     segmentation_picture,
 )
@@ -24,9 +24,9 @@ def panels(picture, width: int, height: int) -> list[np.ndarray]:
 
 
 def test_colors_differ_and_stay() -> None:
-    colors = class_colors(150)
-    assert len({tuple(c) for c in colors.tolist()}) == 150
-    np.testing.assert_array_equal(class_colors(10), colors[:10])
+    colors = distinct_colors(150)
+    assert len({tuple(c) for c in colors}) == 150
+    assert distinct_colors(10) == colors[:10]
 
 
 def test_errors_are_red_and_ignored_pixels_black() -> None:
@@ -37,9 +37,7 @@ def test_errors_are_red_and_ignored_pixels_black() -> None:
     truth[:5] = 255
     prediction = np.zeros((40, 60), np.int64)
     prediction[20:] = 1
-    picture = segmentation_picture(
-        image, prediction, truth, classes=CLASSES, palette=class_colors(3).tolist()
-    )
+    picture = segmentation_picture(image, prediction, truth, classes=CLASSES, palette=distinct_colors(3))
     shown, predicted, true, errors = panels(picture, 60, 40)
     np.testing.assert_array_equal(shown, image)
     counted = truth != 255
@@ -54,7 +52,7 @@ def test_errors_are_red_and_ignored_pixels_black() -> None:
 def test_without_truth_there_are_two_panels() -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     picture = segmentation_picture(
-        image, np.full((40, 60), 2), None, classes=CLASSES, palette=class_colors(3).tolist()
+        image, np.full((40, 60), 2), None, classes=CLASSES, palette=distinct_colors(3)
     )
     assert len(panels(picture, 60, 40)) == 2
 

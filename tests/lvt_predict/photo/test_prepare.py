@@ -19,6 +19,7 @@ from lvt_predict.photo.prepare import (
     Proportional,
     Stretch,
     Unchanged,
+    fill_of,
     fitting,
     pad,
 )
@@ -52,7 +53,7 @@ def test_the_crop_equals_timms(
         mean=MEAN, std=STD,
     )  # fmt: skip
     photo = noise(height, width)
-    ours = normalize(Crop(size, crop_pct, interpolation, mode)(photo)[None], MEAN, STD)
+    ours = normalize(Crop(size, crop_pct, interpolation, mode, fill_of(MEAN))(photo)[None], MEAN, STD)
     np.testing.assert_array_equal(ours[0], np.asarray(transform(photo)))
 
 
@@ -88,5 +89,5 @@ def test_padding_lies_right_and_below() -> None:
 def test_unknown_options_are_sentences() -> None:
     with pytest.raises(UserError, match="interpolation 'cubic': must be one of nearest, bilinear"):
         Crop((8, 8), interpolation="cubic")
-    with pytest.raises(UserError, match="crop_mode 'border': is not supported here; must be center"):
-        Crop((8, 8), crop_mode="border")
+    with pytest.raises(UserError, match="crop_mode 'mirror': must be one of center, squash, border"):
+        Crop((8, 8), crop_mode="mirror")
