@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lvt_predict.files import require_writable_folder, write_text, write_whole
+from lvt_predict.files import require_writable_file, require_writable_folder, write_text, write_whole
 from lvt_predict.folders import count_left_out, require_tree, visible_files, walk_files
 from lvt_predict.reading import open_regular, read_file
 
@@ -17,6 +17,7 @@ __all__ = [
     "open_regular",
     "read_file",
     "require_tree",
+    "require_writable_file",
     "require_writable_folder",
     "visible_files",
     "walk_files",

@@ -64,6 +64,17 @@ def require_writable_folder(path: str | Path) -> Path:
     return path
 
 
+def require_writable_file(path: str | Path) -> None:
+    """Check before any work that a file can be written; its folder is made if needed.
+
+    Raises:
+        UserError: The folder cannot be made or written, or the path is a folder.
+    """
+    require_writable_folder(Path(path).parent)
+    if Path(path).is_dir():
+        raise UserError(f"cannot write {path}: it is a folder")
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -11,8 +11,10 @@ their classes. Existing files are kept, so an interrupted run continues.
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,6 +38,7 @@ from lvt_classify.training.run_log import Progress
 from lvt_core.checkpoint import read_checkpoint
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder, write_whole
+from lvt_core.live_folder import live_folder
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +86,13 @@ def main() -> None:
 def generate(options: GenerateOptions, runtime: Runtime) -> None:
     """Label this process's share of the images that do not have a map yet."""
     root = require_writable_folder(options.labels)
+    with live_folder(root, ("*.pt", "*.json")) if runtime.is_main else nullcontext():
+        runtime.barrier()  # the first process has deleted unfinished maps
+        generate_in(root, options, runtime)
+
+
+def generate_in(root: Path, options: GenerateOptions, runtime: Runtime) -> None:
+    """Label this process's share of the images in a folder, which no other command writes."""
     dataset = open_dataset(options, options.split, training=False)
     if options.checkpoint:
         facts = read_facts(read_checkpoint(options.checkpoint), options.checkpoint)

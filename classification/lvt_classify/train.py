@@ -12,6 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,16 @@ from lvt_classify.training.build import build_scheduler, build_training
 from lvt_classify.training.engine import Training, average_statistics, evaluate, train_epoch
 from lvt_classify.training.resume import read_run, restore
 from lvt_classify.training.run_log import RunLog
-from lvt_classify.training.saver import Position, Saver, remove_leftovers, write_options
+from lvt_classify.training.saver import LAST, Position, Saver, write_options
 from lvt_classify.training.stop import Stopped, StopRequest
 from lvt_core.checkpoint import Facts, facts_of
 from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.errors import UserError, run_command
+from lvt_core.live_folder import live_folder
 
 logger = logging.getLogger(__name__)
+
+WRITTEN = ("*.pth.tar", "options.yaml", "summary.csv", "curves.png")
 
 
 def main() -> None:
@@ -89,6 +93,12 @@ def run(options: TrainOptions, runtime: Runtime, stop: Callable[[], bool]) -> No
         Stopped: The run was asked to stop, and has been saved.
     """
     folder = run_folder(options, runtime)
+    with live_folder(folder, WRITTEN) if runtime.is_main else nullcontext():
+        train_in(folder, options, runtime, stop)
+
+
+def train_in(folder: Path, options: TrainOptions, runtime: Runtime, stop: Callable[[], bool]) -> None:
+    """Run all of training in a folder, which no other run uses; arguments and errors as of `run`."""
     train_set = open_dataset(options, options.train_split, training=True)
     val_set = open_dataset(options, options.val_split, training=False)
     content = read_run(options.resume) if options.resume else {}
@@ -108,7 +118,8 @@ def run(options: TrainOptions, runtime: Runtime, stop: Callable[[], bool]) -> No
     saver = Saver(folder, training, run_facts(options, config, classes))
     log = None
     if runtime.is_main:
-        remove_leftovers(folder)
+        if options.resume and Path(options.resume).name == LAST:
+            saver.arrange(position)
         write_options(folder / "options.yaml", options)
         log = RunLog(folder, options, position.history)
         describe(options, runtime, training.model, len(train_set), len(val_set), epochs, folder)

@@ -36,7 +36,7 @@ from lvt_core.checkpoint import Facts
 from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.checkpoint.read import SUFFIXES, read_checkpoint, shorten
 from lvt_core.errors import UserError, run_command
-from lvt_core.files import write_text
+from lvt_core.files import require_writable_file, write_text
 from lvt_predict.model import needs_trust
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,9 @@ def main() -> None:
                 raise UserError(f"--predictions-file {options.predictions_file}: must end in .csv")
             if runtime.world > 1 or Path(options.checkpoint).is_dir():
                 raise UserError("--predictions-file: requires one process and one checkpoint")
+        for path in filter(None, (options.results_file, options.predictions_file)):
+            if runtime.is_main:
+                require_writable_file(path)
         if options.trust and "trust" not in given(options):
             raise UserError("--trust: must be given on the command line, not in a file")
         checkpoints = find_checkpoints(options.checkpoint, trust=options.trust)

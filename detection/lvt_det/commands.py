@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from lvt_core.errors import CommandParser, UserError
-from lvt_core.files import require_writable_folder
+from lvt_core.files import require_writable_file, require_writable_folder
 from lvt_core.openmmlab.commands import datasets_of, metric_of
 
 
@@ -57,7 +57,7 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
         metric.output = str(Path(args.out).resolve())
         metric.ann_file = str(Path(datasets[0].get("data_root") or ".") / datasets[0].ann_file)
     if args.results_file:
-        require_writable_folder(Path(args.results_file).parent)
+        require_writable_file(args.results_file)
         metric.results_file = args.results_file
     if args.show_dir:
         hook = {"type": "PanopticPicturesHook", "folder": args.show_dir}

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from lvt_core.errors import CommandParser, UserError
+from lvt_core.live_folder import live_folder
 from lvt_core.openmmlab.runner import mixed_precision, start_runner
 from lvt_core.openmmlab.tasks import Task, task_of
 
 AUTO = "auto"
+WRITTEN = ("*.pth", "*.json", "*.py")
 LAUNCHERS = ("none", "pytorch", "slurm")
 
 
@@ -185,7 +188,9 @@ def train(cfg: Config, args: Namespace) -> None:
         randomness["deterministic"] = True
     # Each process has its own dropout and augmentation.
     randomness.setdefault("diff_rank_seed", args.launcher != "none")
-    start_runner(cfg).train()
+    runner = start_runner(cfg)
+    with live_folder(cfg.work_dir, WRITTEN) if is_main_process() else contextlib.nullcontext():
+        runner.train()
 
 
 def test(cfg: Config, args: Namespace) -> dict[str, float]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from lvt_core.errors import CommandParser, UserError
-from lvt_core.files import require_writable_folder
+from lvt_core.files import require_writable_file, require_writable_folder
 from lvt_core.openmmlab.commands import datasets_of, metric_of
 from lvt_seg.checks import MASK_STEPS, image_folders
 from lvt_seg.segmentor import labels_only
@@ -40,7 +39,7 @@ def apply_test_options(cfg: Config, args: Namespace) -> None:
     if args.eval:
         metric.iou_metrics = args.eval
     if args.results_file:
-        require_writable_folder(Path(args.results_file).parent)
+        require_writable_file(args.results_file)
         metric.results_file = args.results_file
     if args.tta:
         if cfg.get("tta_pipeline") is None or cfg.get("tta_model") is None:

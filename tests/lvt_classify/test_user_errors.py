@@ -12,6 +12,7 @@ import timm
 import torch
 
 from tests.commands import TASK, run, sentence, train, train_command, write_folder
+from tests.holding import held
 
 
 @pytest.fixture
@@ -242,3 +243,23 @@ def test_classes_that_the_model_does_not_have(copy: Path, tmp_path: Path) -> Non
     for target in (3, -1):
         with pytest.raises(UserError, match=f"has the class {target}, but the model has 3 classes"):
             index(target)
+
+
+@pytest.mark.parametrize("option", ["--results-file", "--predictions-file"])
+def test_results_that_cannot_be_written_are_named_before_the_validation(
+    option: str, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text").touch()
+    (tmp_path / "a.csv").mkdir()
+    for path in (tmp_path / "text" / "a.csv", tmp_path / "a.csv"):
+        done = run("validate.py", folder, "--checkpoint", tmp_path / "a.pth", option, path, ok=False)
+        assert "cannot write" in sentence(done) and str(path.parent) in sentence(done)
+        assert "top-1" not in done.stdout
+
+
+def test_a_folder_has_one_run_at_a_time(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with held(tmp_path / "run") as holder:
+        message = sentence(run(*train_command(folder, tmp_path), ok=False))
+        assert f"{tmp_path / 'run'}: process {holder.pid} on " in message
+        assert "wait for its end, or name another folder" in message

@@ -15,6 +15,7 @@ from lvt_core.checkpoint.names import to_original
 from lvt_core.openmmlab.commands import load_config
 from lvt_seg.checks import load_mask_steps
 from tests.commands import sentence
+from tests.holding import held
 from tests.seg_commands import content, seg, tiny_file, train, weights
 
 
@@ -23,10 +24,15 @@ def test_train_resume_and_test(config: Path, tmp_path: Path) -> None:
     train(config, run_a)
     assert content(run_a / "iter_4.pth")["meta"]["iter"] == 4
     best = list(run_a.glob("best_mIoU_iter_*.pth"))
-    assert len(best) == 1 and not list(run_a.glob(".*"))
+    assert len(best) == 1 and [path.name for path in run_a.glob(".*")] == [".lock"]
 
     train(config, run_b, "--cfg-options", "train_cfg.max_iters=2")
+    with held(run_b) as holder:
+        message = sentence(train(config, run_b, "--resume", ok=False))
+        assert f"{run_b}: process {holder.pid} on " in message
+    (run_b / ".iter_2.pth.abcdefgh").touch()  # a killed run left it
     done = train(config, run_b, "--resume")
+    assert not (run_b / ".iter_2.pth.abcdefgh").exists()
     assert "resumed epoch: 0, iter: 2" in done.stdout + done.stderr
     for run_dir in (run_a, run_b):  # both optimizers have made four steps
         steps = content(run_dir / "iter_4.pth")["optimizer"]["state"]

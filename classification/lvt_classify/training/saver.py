@@ -81,27 +81,29 @@ class Saver:
 
     def rank(self, position: Position, score: float) -> None:
         """Save the run, and keep the checkpoint of the finished epoch if it is among the best few."""
-        epoch = position.epoch - 1
-        keep = self.training.options.checkpoint_hist
-        position.best = sorted([*position.best, (score, epoch)], key=lambda e: (-e[0], e[1]))
-        dropped = [e for _, e in position.best[keep:]]
-        position.best = [(value, number) for value, number in position.best[:keep]]
+        ranked = sorted([*position.best, (score, position.epoch - 1)], key=lambda e: (-e[0], e[1]))
+        position.best = ranked[: self.training.options.checkpoint_hist]
         self.save(position)
-        if epoch not in dropped:
-            _copy(self.folder / LAST, self._path(epoch))
-        for old in dropped:
-            self._path(old).unlink(missing_ok=True)
-        if position.best[0][1] == epoch:
-            _copy(self.folder / LAST, self.folder / BEST)
+        self.arrange(position)
 
-    def _path(self, epoch: int) -> Path:
-        return self.folder / f"checkpoint-{epoch}.pth.tar"
+    def arrange(self, position: Position) -> None:
+        """Bring the copies of the best epochs in line with the saved position.
 
+        A run that was killed between saving and copying does it when it continues.
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete unfinished files of a run that was killed while it wrote."""
-    for path in folder.glob(".*.pth.tar.*"):
-        path.unlink()
+        Args:
+            position: Position in the saved ``last.pth.tar``.
+        """
+        kept = [epoch for _, epoch in position.best]
+        for epoch in range(position.epoch):
+            path = self.folder / f"checkpoint-{epoch}.pth.tar"
+            if epoch not in kept:
+                path.unlink(missing_ok=True)
+            elif epoch == position.epoch - 1 and position.batch == 0:
+                _copy(self.folder / LAST, path)
+        best = self.folder / f"checkpoint-{kept[0]}.pth.tar" if kept else None
+        if best is not None and best.exists():
+            _copy(best, self.folder / BEST)
 
 
 def plain(options: Any) -> dict[str, Any]:
@@ -120,7 +122,9 @@ def write_options(path: Path, options: Any) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """Link a file under a second name, or copy it if the file system does not support links."""
-    temporary = target.with_name(f".{target.name}.new")
+    if target.exists() and os.path.samefile(source, target):
+        return  # renaming one link of a file to another one would do nothing
+    temporary = target.with_name(f".{target.name}.new_copy")  # `live_folder` deletes it after a kill
     temporary.unlink(missing_ok=True)
     try:
         os.link(source, temporary)

@@ -17,6 +17,7 @@ from tests.commands import TASK, run, train, train_command, weights
 
 
 def test_the_first_signal_asks_and_the_second_one_ends() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     with StopRequest() as stop:
         assert not stop()
         os.kill(os.getpid(), signal.SIGINT)
@@ -25,6 +26,7 @@ def test_the_first_signal_asks_and_the_second_one_ends() -> None:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.slow

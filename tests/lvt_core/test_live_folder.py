@@ -1,0 +1,35 @@
+"""One run at a time writes into a folder; a killed run leaves no lock and no unfinished files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lvt_core.errors import UserError
+from lvt_core.live_folder import live_folder
+from tests.holding import held
+
+
+def test_another_process_is_kept_out_until_the_first_one_dies(tmp_path: Path) -> None:
+    with held(tmp_path) as holder:
+        message = f"process {holder.pid} on .* writes into it; wait for its end"
+        with pytest.raises(UserError, match=message), live_folder(tmp_path, ("*.pth",)):
+            pass
+        holder.kill()
+        holder.wait()
+        with live_folder(tmp_path, ("*.pth",)):  # although its worker lives
+            assert f"process {os.getpid()}" in (tmp_path / ".lock").read_text()
+
+
+def test_only_unfinished_files_of_the_run_are_deleted(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    unfinished = [tmp_path / ".last.pth.abcd_123", tmp_path / "a" / ".b.pth.12345678"]
+    others = [tmp_path / "last.pth", tmp_path / ".last.pth.txt", tmp_path / ".b.csv.12345678"]
+    for path in (*unfinished, *others):
+        path.touch()
+    with live_folder(tmp_path, ("*.pth",)):
+        assert not any(path.exists() for path in unfinished) and all(path.exists() for path in others)
+    with live_folder(tmp_path, ()):  # a second time in one process
+        pass
