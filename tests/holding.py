@@ -12,7 +12,7 @@ from pathlib import Path
 
 HOLD = """
 import os, sys, time
-from lvt_core.live_folder import live_folder
+from lvt_core.runs.live_folder import live_folder
 with live_folder(sys.argv[1], ()):
     if os.fork() == 0:  # a worker, which outlives its killed run
         print("ready", os.getpid(), flush=True)

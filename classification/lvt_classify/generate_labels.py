@@ -38,7 +38,7 @@ from lvt_classify.training.run_log import Progress
 from lvt_core.checkpoint import read_checkpoint
 from lvt_core.errors import UserError, run_command
 from lvt_core.files import require_writable_folder, write_whole
-from lvt_core.live_folder import live_folder
+from lvt_core.runs.live_folder import live_folder
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from lvt_classify.options.groups import DeviceOptions
 from lvt_core.errors import UserError
+from lvt_core.runs.ranks import require_same_facts
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,21 @@ class Runtime:
         """Wait for all processes."""
         if self.world > 1:
             dist.barrier()
+
+    def require_same(self, facts: Mapping[str, Any]) -> None:
+        """Reject processes that differ in what all must share: they would wait for each other for ever.
+
+        Args:
+            facts: Values by their names for readers, in the same order in all processes.
+
+        Raises:
+            UserError: A process has another value than the first one.
+        """
+        if self.world == 1:
+            return
+        everywhere: list[Any] = [None] * self.world
+        dist.all_gather_object(everywhere, dict(facts))
+        require_same_facts(everywhere)
 
     def close(self) -> None:
         """Leave the process group."""

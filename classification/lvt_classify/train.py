@@ -8,6 +8,8 @@ python -m lvt_classify.train DATA …                                           
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import logging
 import sys
 import time
@@ -38,12 +40,12 @@ from lvt_classify.training.build import build_scheduler, build_training
 from lvt_classify.training.engine import Training, average_statistics, evaluate, train_epoch
 from lvt_classify.training.resume import read_run, restore
 from lvt_classify.training.run_log import RunLog
-from lvt_classify.training.saver import LAST, Position, Saver, write_options
+from lvt_classify.training.saver import LAST, Position, Saver, plain, write_options
 from lvt_classify.training.stop import Stopped, StopRequest
 from lvt_core.checkpoint import Facts, facts_of
 from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.errors import UserError, run_command
-from lvt_core.live_folder import live_folder
+from lvt_core.runs.live_folder import live_folder
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ def train_in(folder: Path, options: TrainOptions, runtime: Runtime, stop: Callab
     content = read_run(options.resume) if options.resume else {}
     classes, val_classes = run_classes(options, content, train_set, val_set)
     options = dataclasses.replace(options, num_classes=classes.num_classes)
+    runtime.require_same(shared_facts(options, train_set, val_set, classes))
     training = build_training(options, runtime, classes)
     config = data_config(options, training.model)
     label_root = training.task.label_root
@@ -143,6 +146,18 @@ def train_in(folder: Path, options: TrainOptions, runtime: Runtime, stop: Callab
             score, best = position.best[0]
             logger.info("best: %s %.4g at epoch %d", best_column(options), abs(score), best)
         logger.info("written to %s", folder)
+
+
+def shared_facts(options: TrainOptions, train_set: Any, val_set: Any, classes: ClassIndex) -> dict[str, Any]:
+    """Return what all processes of a run must have in common."""
+    names = json.dumps(classes.class_to_idx).encode()
+    own = {"data_dir", "workers", "output"}  # folders may differ from machine to machine
+    return {
+        "images of the training split": len(train_set),
+        "images of the validation split": len(val_set),
+        "classes with the hash": hashlib.sha256(names).hexdigest()[:12],
+        **{f"--{name.replace('_', '-')}": value for name, value in plain(options).items() if name not in own},
+    }
 
 
 def run_classes(

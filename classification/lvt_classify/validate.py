@@ -93,6 +93,7 @@ def main() -> None:
 def validate(options: ValidateOptions, runtime: Runtime, checkpoint: str) -> dict[str, Any]:
     """Validate one checkpoint; return its record."""
     dataset = open_dataset(options, options.val_split, training=False)
+    runtime.require_same({"images": len(dataset), "--batch-size": options.batch_size})
     if checkpoint.endswith(PROGRAM):
         opened = open_program(options, runtime, checkpoint)
     else:

@@ -20,9 +20,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from lvt_core.errors import CommandParser, UserError
-from lvt_core.live_folder import live_folder
 from lvt_core.openmmlab.runner import mixed_precision, start_runner
 from lvt_core.openmmlab.tasks import Task, task_of
+from lvt_core.runs.live_folder import live_folder
 
 AUTO = "auto"
 WRITTEN = ("*.pth", "*.json", "*.py")

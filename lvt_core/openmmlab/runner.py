@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.dist import broadcast
+from mmengine.dist import all_gather_object, broadcast
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
@@ -25,6 +25,7 @@ from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.finite import FiniteHook
 from lvt_core.openmmlab.storage import write_files_whole
+from lvt_core.runs.ranks import require_same_facts
 
 
 class StrictRunner(Runner):
@@ -112,6 +113,26 @@ class SameBuffersHook(Hook):
             broadcast(buffer, src=0)
 
 
+@HOOKS.register_module()
+class SameDataHook(Hook):
+    """A hook that compares the data of all processes before training, which would else wait for ever."""
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare.
+
+        Raises:
+            UserError: A process has other data than the first one.
+        """
+        loops = {"training": runner.train_loop, "validation": runner.val_loop}
+        facts: dict[str, Any] = {}
+        for name, loop in loops.items():
+            if loop is not None:
+                dataset = loop.dataloader.dataset
+                facts[f"images for {name}"] = len(dataset)
+                facts[f"classes for {name}"] = dataset.metainfo.get("classes")
+        require_same_facts(all_gather_object(facts))
+
+
 def start_runner(cfg: Config) -> StrictRunner:
     """Build the runner, on the CPU if there is no GPU.
 
@@ -126,7 +147,11 @@ def start_runner(cfg: Config) -> StrictRunner:
         _adapt_to_cpu(cfg)
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), {"type": FiniteHook.__name__}]
     if cfg.get("launcher", "none") != "none":
-        cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "SameBuffersHook"}]
+        cfg.custom_hooks = [
+            *cfg.get("custom_hooks", []),
+            {"type": "SameBuffersHook"},
+            {"type": "SameDataHook"},
+        ]
     try:
         return StrictRunner.from_cfg(cfg)
     except KeyError as error:

@@ -6,7 +6,10 @@ import csv
 import json
 import os
 import runpy
+import shutil
+import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,3 +107,32 @@ def test_two_processes_validate_the_statistics_that_they_save(folder: Path, tmp_
     )
     (result,) = json.loads(results.read_text())
     assert result["loss"] == pytest.approx(row["eval_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("command", ["main.py", "validate.py"])
+def test_processes_with_other_data_are_named(command: str, folder: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    for split in ("train", "val"):
+        next((other / split / "class_1").iterdir()).unlink()
+    with socket.create_server(("localhost", 0)) as server:
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(server.getsockname()[1])}
+    words = train_command if command == "main.py" else validate_command
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, *map(str, words(data, tmp_path / "out"))],
+            cwd=TASK,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for rank, data in enumerate((folder, other))
+    ]
+    for rank in ranks:
+        error = rank.communicate(timeout=120)[1]
+        assert rank.returncode == 2 and "error: process 1 has images" in error, error
+        assert "all processes need the same data and options" in error
+
+
+def validate_command(folder: Path, output: Path) -> list[object]:
+    return ["validate.py", folder, "--model", "lvt_cls", "--img-size", 32, "--num-classes", 3, "--workers", 0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +95,32 @@ def test_two_jobs_run_on_one_machine(config: Path, tmp_path: Path) -> None:
         for name in ("a", "b")
     ]
     assert [job.wait(timeout=300) for job in jobs] == [0, 0]
+
+
+@pytest.mark.slow
+def test_processes_with_other_data_are_named(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path, other, ignore=shutil.ignore_patterns("other"))
+    own = (other / "own.py").read_text()
+    (other / "own.py").write_text(
+        own.replace(f"{tmp_path}/images", f"{other}/images").replace(f"{tmp_path}/masks", f"{other}/masks")
+    )
+    for kind in ("images", "masks"):
+        (other / kind / "train" / "p00.png").unlink()
+    with socket.create_server(("localhost", 0)) as server:
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(server.getsockname()[1])}
+    words = ["tools/train.py", "--work-dir", tmp_path / "run", "--launcher", "pytorch"]
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, *map(str, words), str(folder / config.name)],
+            cwd=TASK,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for rank, folder in enumerate((config.parent, other))
+    ]
+    for rank in ranks:
+        error = rank.communicate(timeout=300)[1]
+        assert rank.returncode == 2 and "error: process 1 has images for training" in error, error[-3000:]

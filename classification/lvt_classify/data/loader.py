@@ -87,6 +87,11 @@ class Loader:
             return -(-len(self.dataset) // cast(int, self.loader.batch_size))
         return len(self.loader)
 
+    @property
+    def declared(self) -> int | None:
+        """Number of samples of all processes that a stream says it has, if it says so."""
+        return self.dataset.declared if isinstance(self.dataset, StreamedImages) else None
+
     def set_position(self, epoch: int, first_step: int) -> None:
         """Choose the epoch, and how many of its first steps to skip because they are done."""
         if isinstance(self.dataset, StreamedImages):

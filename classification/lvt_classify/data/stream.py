@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
+from timm.data.readers import reader_wds
 from timm.data.readers.reader_wds import ReaderWds
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -55,7 +56,9 @@ class StreamedImages(IterableDataset):
         self.classes = classes
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers outlive an epoch
         self.shards: int | None = None
+        self.declared: int | None = None  # samples of all processes that the split says it has
         if isinstance(dataset.reader, ReaderWds):
+            self.declared = dataset.reader.split_info.num_samples or None
             self.shards = _share_shards(dataset.reader, training=training, rank=rank, world=world)
         elif world > 1 and not training:
             raise UserError(
@@ -99,6 +102,7 @@ class StreamedImages(IterableDataset):
 
     def _read(self) -> Iterator[tuple[Any, int] | UserError]:
         """Yield images with their classes; at last what stops the reader, if something does."""
+        reader_wds.log_and_continue = _reraise  # timm would leave out what is damaged
         try:
             yield from self.dataset
         except Exception as error:  # damaged shards and unknown labels make readers raise nearly anything
@@ -106,6 +110,10 @@ class StreamedImages(IterableDataset):
             if isinstance(error, KeyError):
                 reason = f"it has the class {reason}, which has no index"
             yield UserError(f"--dataset: the stream cannot be read to its end: {reason}")
+
+
+def _reraise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _share_shards(reader: ReaderWds, *, training: bool, rank: int, world: int) -> int:

@@ -215,6 +215,9 @@ def evaluate(
 
     Returns:
         ``loss, top1, top5, samples`` over all ranks, and this rank's ``images_per_second``.
+
+    Raises:
+        UserError: A stream has another number of samples than it says.
     """
     counter = AccuracyCounter(runtime.device)
     progress = Progress(title, len(loader), log_interval, runtime.is_main)  # type: ignore[arg-type]
@@ -235,4 +238,11 @@ def evaluate(
     if runtime.device.type == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start
-    return counter.result(runtime) | {"images_per_second": seen / seconds}
+    result = counter.result(runtime)
+    declared = getattr(loader, "declared", None)
+    if declared not in (None, result["samples"]):
+        raise UserError(
+            f"--dataset: {result['samples']} samples were read, but the stream says that it has {declared}: "
+            "a shard is cut off, or the number is wrong"
+        )
+    return result | {"images_per_second": seen / seconds}

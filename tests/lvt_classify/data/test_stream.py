@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -20,6 +21,7 @@ from lvt_classify.data.stream import StreamedImages
 from lvt_classify.options.groups import TrainOptions, option_names
 from lvt_classify.options.parser import parse_options
 from lvt_classify.runtime import Runtime
+from lvt_classify.training.engine import evaluate
 from lvt_core.errors import UserError
 from tests.commands import run, run_ranks, sentence, train_command, weights
 
@@ -144,6 +146,36 @@ def test_names_a_missing_package(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("timm.data.readers.reader_wds.wds", None)
     done = run(*train_command(tmp_path, tmp_path, "--dataset", "wds/x"), ok=False)
     assert "webdataset" in sentence(done)
+
+
+def damaged(path: Path, shards: Path, kind: str) -> Path:
+    """Copy the shards, and damage the first one."""
+    shutil.copytree(shards, path)
+    file = path / "train-0000.tar"
+    if kind == "cut off in a picture":
+        file.write_bytes(file.read_bytes()[:2700])
+    elif kind == "cut off between members":
+        file.write_bytes(file.read_bytes()[:2048])
+    else:
+        with tarfile.open(file, "a") as tar:  # a picture without a class
+            info = tarfile.TarInfo("0099.png")
+            info.size = 4
+            tar.addfile(info, io.BytesIO(b"abcd"))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["cut off in a picture", "cut off between members", "no class"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_shard_ends_in_a_sentence(kind: str, workers: int, shards: Path, tmp_path: Path) -> None:
+    folder = damaged(tmp_path / "data", shards, kind)
+    with pytest.raises(UserError, match="the stream cannot be read to its end|samples were read, but"):
+        evaluate(
+            lambda images: torch.zeros(len(images), SAMPLES),
+            stream(folder, "-j", str(workers), training=False),
+            Runtime(torch.device("cpu"), 0, 1, None),
+            title="eval",
+            log_interval=100,
+        )
 
 
 def test_classes_that_a_map_or_the_model_lacks_end_in_a_sentence(shards: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lvt_core.errors import UserError
-from lvt_core.live_folder import live_folder
+from lvt_core.runs.live_folder import live_folder
 from tests.holding import held
 
 

@@ -1,0 +1,1 @@
+"""Rules that the trainings of all tasks share: one run in a folder, equal data in all processes."""
