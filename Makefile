@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
+TOOLS_VENV := .venv-tools
+TOOLS := $(TOOLS_VENV)/.ready
 PINS := pyproject.toml lvt_predict/pyproject.toml constraints.txt
 CODE := .ci lvt_core lvt_predict classification segmentation detection configs demo benchmarks tests setup.py hubconf.py
 PRODUCT := lvt_core lvt_predict classification segmentation detection demo benchmarks
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test test-all check lint bench format clean
+.PHONY: demo test test-all check lint soak audit sbom bench format clean
 .NOTPARALLEL:
 
 $(BIN)/python:
@@ -50,6 +52,25 @@ lint: $(READY)
 	$(BIN)/pylint --disable=all --enable=similarities --min-similarity-lines=8 --ignore-imports=yes \
 		--ignore-signatures=yes --ignore=work_dirs,out,build --recursive=y $(PRODUCT)
 
+# Kill the trainings of the three tasks a few hundred times (half an hour on two cores).
+soak: $(READY)
+	$(BIN)/python -m tests.soak.run --json benchmarks/results/soak_cpu.json
+
+# Ask for known vulnerabilities of the locked versions. It fails, too, if their database cannot be asked.
+audit: $(TOOLS)
+	$(TOOLS_VENV)/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+
+# List the locked versions in CycloneDX's format.
+sbom: $(TOOLS)
+	@mkdir -p dist
+	$(TOOLS_VENV)/bin/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml \
+		--output-reproducible --of JSON --output-file dist/sbom.json
+
+$(TOOLS): Makefile
+	$(PYTHON) -m venv $(TOOLS_VENV)
+	$(TOOLS_VENV)/bin/python -m pip install --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@touch $@
+
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run --json benchmarks/results/run_cpu.json
 
@@ -58,4 +79,4 @@ format: $(READY)
 	$(BIN)/ruff format $(CODE)
 
 clean:
-	rm -rf $(VENV) demo/out
+	rm -rf $(VENV) $(TOOLS_VENV) demo/out
