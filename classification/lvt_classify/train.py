@@ -41,11 +41,11 @@ from lvt_classify.training.engine import Training, average_statistics, evaluate,
 from lvt_classify.training.resume import read_run, restore
 from lvt_classify.training.run_log import RunLog
 from lvt_classify.training.saver import LAST, Position, Saver, plain, write_options
-from lvt_classify.training.stop import Stopped, StopRequest
 from lvt_core.checkpoint import Facts, facts_of
 from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.errors import UserError, run_command
 from lvt_core.runs.live_folder import live_folder
+from lvt_core.runs.stop import Stopped, StopRequest
 
 logger = logging.getLogger(__name__)
 

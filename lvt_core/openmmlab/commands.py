@@ -21,8 +21,10 @@ from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from lvt_core.errors import CommandParser, UserError
 from lvt_core.openmmlab.runner import mixed_precision, start_runner
+from lvt_core.openmmlab.stop import StopHook
 from lvt_core.openmmlab.tasks import Task, task_of
 from lvt_core.runs.live_folder import live_folder
+from lvt_core.runs.stop import Stopped, StopRequest
 
 AUTO = "auto"
 WRITTEN = ("*.pth", "*.json", "*.py")
@@ -175,6 +177,7 @@ def train(cfg: Config, args: Namespace) -> None:
 
     Raises:
         UserError: The options do not fit together, or name something that does not exist.
+        SystemExit: A signal has ended the run.
     """
     if args.amp:
         mixed_precision(cfg)
@@ -188,9 +191,19 @@ def train(cfg: Config, args: Namespace) -> None:
         randomness["deterministic"] = True
     # Each process has its own dropout and augmentation.
     randomness.setdefault("diff_rank_seed", args.launcher != "none")
-    runner = start_runner(cfg)
-    with live_folder(cfg.work_dir, WRITTEN) if is_main_process() else contextlib.nullcontext():
-        runner.train()
+    with StopRequest() as stop:
+        try:
+            runner = start_runner(cfg)
+            if is_main_process():  # the others go on until its end breaks their connection
+                runner.register_hook(StopHook(stop))
+            with live_folder(cfg.work_dir, WRITTEN) if is_main_process() else contextlib.nullcontext():
+                runner.train()
+        except Exception as error:
+            if not stop() or isinstance(error, UserError):
+                raise
+            if isinstance(error, Stopped):
+                print(error, flush=True)
+            sys.exit(stop.status)
 
 
 def test(cfg: Config, args: Namespace) -> dict[str, float]:

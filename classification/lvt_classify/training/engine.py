@@ -22,9 +22,9 @@ from lvt_classify.training.metrics import AccuracyCounter
 from lvt_classify.training.precision import float32_head, head_layers
 from lvt_classify.training.quantization import join_ranges
 from lvt_classify.training.run_log import Progress
-from lvt_classify.training.stop import Stopped
 from lvt_classify.training.tasks import TrainingTask
 from lvt_core.errors import UserError
+from lvt_core.runs.stop import Stopped
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lvt_classify.training.stop import StopRequest
+from lvt_core.runs.stop import StopRequest
 from tests.commands import TASK, run, train, train_command, weights
 
 
