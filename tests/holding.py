@@ -25,7 +25,8 @@ def held(folder: Path) -> Iterator[subprocess.Popen]:
     """Give a process that holds a folder, and that has a worker; both end with the block."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    worker = int(process.stdout.readline().split()[1])
+    ready = next(line for line in process.stdout if line.startswith("ready"))  # imports might print, too
+    worker = int(ready.split()[1])
     try:
         yield process
         os.kill(worker, 0)  # it lives
