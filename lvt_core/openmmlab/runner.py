@@ -24,6 +24,7 @@ from lvt_core.checkpoint.read import CheckpointError, mmengine_globals, read_che
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
 from lvt_core.openmmlab.finite import FiniteHook
+from lvt_core.openmmlab.missed import MissedValidationHook
 from lvt_core.openmmlab.storage import write_files_whole
 from lvt_core.runs.ranks import require_same_facts
 
@@ -146,6 +147,8 @@ def start_runner(cfg: Config) -> StrictRunner:
     if _device_type() == "cpu":
         _adapt_to_cpu(cfg)
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), {"type": FiniteHook.__name__}]
+    if cfg.get("resume"):
+        cfg.custom_hooks.append({"type": MissedValidationHook.__name__})
     if cfg.get("launcher", "none") != "none":
         cfg.custom_hooks = [
             *cfg.get("custom_hooks", []),

@@ -57,3 +57,18 @@ def test_a_stopped_run_can_be_continued(task: str, number: int, status: int, tmp
     rest = process.communicate(timeout=240)[0]
     assert process.returncode == 0, rest
     assert len(list(run.glob(trainer.final))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_a_run_that_was_killed_in_its_last_validation_has_a_best_checkpoint(
+    task: str, tmp_path: Path
+) -> None:
+    trainer, run = TRAINERS[task], tmp_path / "run"
+    (tmp_path / "data").mkdir()
+    words = [word.replace("RUN", str(run)) for word in trainer.prepare(tmp_path / "data")]
+    command, options = [sys.executable, *words], {"cwd": ROOT / task, "capture_output": True, "text": True}
+    subprocess.run([*command, "--no-validate"], check=True, **options)  # type: ignore[call-overload]
+    assert not list(run.glob(trainer.best)) and list(run.glob(trainer.final))
+    subprocess.run(command, check=True, **options)  # type: ignore[call-overload]
+    assert len(list(run.glob(trainer.best))) == 1
