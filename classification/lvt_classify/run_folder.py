@@ -1,14 +1,18 @@
-"""The folder of a training run, new or continued."""
+"""The folder of a training run, new or continued; and what all processes of the run have in common."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from lvt_classify.data.classes import ClassIndex
 from lvt_classify.options.groups import TrainOptions
 from lvt_classify.runtime import Runtime
-from lvt_classify.training.saver import LAST
+from lvt_classify.training.saver import LAST, plain
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
 
@@ -54,3 +58,15 @@ def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
             )
         require_writable_folder(folder)
     return folder
+
+
+def shared_facts(options: TrainOptions, train_set: Any, val_set: Any, classes: ClassIndex) -> dict[str, Any]:
+    """Return what all processes of a run must have in common."""
+    names = json.dumps(classes.class_to_idx).encode()
+    own = {"data_dir", "workers", "output"}  # folders may differ from machine to machine
+    return {
+        "images of the training split": len(train_set),
+        "images of the validation split": len(val_set),
+        "classes with the hash": hashlib.sha256(names).hexdigest()[:12],
+        **{f"--{name.replace('_', '-')}": value for name, value in plain(options).items() if name not in own},
+    }

@@ -8,8 +8,6 @@ python -m lvt_classify.train DATA …                                           
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import logging
 import sys
 import time
@@ -33,14 +31,14 @@ from lvt_classify.data.loader import Loader, data_config, train_loader, validati
 from lvt_classify.options.checks import check_train_options
 from lvt_classify.options.groups import TrainOptions, option_names
 from lvt_classify.options.parser import parse_options
-from lvt_classify.run_folder import resolve_resume, run_folder
+from lvt_classify.run_folder import resolve_resume, run_folder, shared_facts
 from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.token_labels.teacher import check_teacher_classes
 from lvt_classify.training.build import build_scheduler, build_training
 from lvt_classify.training.engine import Training, average_statistics, evaluate, train_epoch
 from lvt_classify.training.resume import read_run, restore
 from lvt_classify.training.run_log import RunLog
-from lvt_classify.training.saver import LAST, Position, Saver, plain, write_options
+from lvt_classify.training.saver import LAST, Position, Saver, write_options
 from lvt_core.checkpoint import Facts, facts_of
 from lvt_core.checkpoint.facts import names_by_index
 from lvt_core.errors import UserError, run_command
@@ -146,18 +144,6 @@ def train_in(folder: Path, options: TrainOptions, runtime: Runtime, stop: Callab
             score, best = position.best[0]
             logger.info("best: %s %.4g at epoch %d", best_column(options), abs(score), best)
         logger.info("written to %s", folder)
-
-
-def shared_facts(options: TrainOptions, train_set: Any, val_set: Any, classes: ClassIndex) -> dict[str, Any]:
-    """Return what all processes of a run must have in common."""
-    names = json.dumps(classes.class_to_idx).encode()
-    own = {"data_dir", "workers", "output"}  # folders may differ from machine to machine
-    return {
-        "images of the training split": len(train_set),
-        "images of the validation split": len(val_set),
-        "classes with the hash": hashlib.sha256(names).hexdigest()[:12],
-        **{f"--{name.replace('_', '-')}": value for name, value in plain(options).items() if name not in own},
-    }
 
 
 def run_classes(
