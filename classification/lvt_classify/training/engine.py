@@ -240,7 +240,7 @@ def evaluate(
     seconds = time.perf_counter() - start
     result = counter.result(runtime)
     declared = getattr(loader, "declared", None)
-    if declared not in (None, result["samples"]):
+    if declared is not None and declared != result["samples"]:
         raise UserError(
             f"--dataset: {result['samples']} samples were read, but the stream says that it has {declared}: "
             "a shard is cut off, or the number is wrong"
