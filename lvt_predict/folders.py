@@ -18,7 +18,7 @@ def walk_files(folder: str | Path) -> Iterator[Path]:
     Raises:
         UserError: A folder cannot be read.
     """
-    yield from _walk(Path(folder), frozenset((os.path.realpath(folder),)), Counter())
+    yield from _walk(Path(folder), frozenset((os.path.realpath(folder),)), Counter(), hidden=True, once=False)
 
 
 def require_tree(folder: str | Path) -> None:
@@ -50,11 +50,18 @@ def count_left_out(folder: str | Path, suffixes: Sequence[str]) -> Counter[str]:
     return Counter(kind or "without a suffix" for kind in kinds if kind not in suffixes)
 
 
-def visible_files(folder: str | Path) -> Iterator[Path]:
-    """Yield the files whose names, and those of their folders, do not begin with a dot."""
-    for path in walk_files(folder):
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
+def visible_files(folder: str | Path, *, once: bool = False) -> Iterator[Path]:
+    """Yield the files whose names, and those of their folders, do not begin with a dot, as `walk_files` does.
+
+    Args:
+        folder: Folder.
+        once: Yield the files of a folder once, even if several links lead to it.
+
+    Raises:
+        UserError: A folder cannot be read.
+    """
+    real = os.path.realpath(folder)
+    yield from _walk(Path(folder), frozenset((real,)), Counter(), hidden=False, once=once)
 
 
 def _count(real: str, paths: Counter[str]) -> None:
@@ -63,14 +70,18 @@ def _count(real: str, paths: Counter[str]) -> None:
         raise UserError(f"{real}: links lead to this folder on more than {MOST_PATHS} paths; remove some")
 
 
-def _walk(folder: Path, above: frozenset[str], paths: Counter[str]) -> Iterator[Path]:
+def _walk(
+    folder: Path, above: frozenset[str], paths: Counter[str], *, hidden: bool, once: bool
+) -> Iterator[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"{folder}: cannot be read as a folder ({error.strerror or error})") from error
     for path in entries:
+        if path.name.startswith(".") and not hidden:
+            continue
         if not path.is_dir():
             yield path
-        elif (real := os.path.realpath(path)) not in above:
+        elif (real := os.path.realpath(path)) not in above and not (once and paths[real]):
             _count(real, paths)
-            yield from _walk(path, above | {real}, paths)
+            yield from _walk(path, above | {real}, paths, hidden=hidden, once=once)

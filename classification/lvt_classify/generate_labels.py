@@ -11,7 +11,6 @@ their classes. Existing files are kept, so an interrupted run continues.
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-from lvt_classify.data.classes import index_classes, write_label_classes
+from lvt_classify.data.classes import CLASSES, index_classes, write_label_classes
 from lvt_classify.data.dataset import Images, open_dataset
 from lvt_classify.data.decode import decoded
 from lvt_classify.data.loader import Loader
@@ -86,7 +85,7 @@ def main() -> None:
 def generate(options: GenerateOptions, runtime: Runtime) -> None:
     """Label this process's share of the images that do not have a map yet."""
     root = require_writable_folder(options.labels)
-    with live_folder(root, ("*.pt", "*.json")) if runtime.is_main else nullcontext():
+    with live_folder(root, ("**/*.pt", CLASSES), owner=runtime.is_main):
         runtime.barrier()  # the first process has deleted unfinished maps
         generate_in(root, options, runtime)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder
 
 AUTO = "auto"
+# Options that may differ from machine to machine: paths, and workers.
+OWN = (
+    "data_dir", "output", "resume", "finetune", "class_map", "token_label_data", "teacher_checkpoint",
+    "workers",
+)  # fmt: skip
 
 
 def resolve_resume(options: TrainOptions) -> TrainOptions:
@@ -60,13 +66,25 @@ def run_folder(options: TrainOptions, runtime: Runtime) -> Path:
     return folder
 
 
-def shared_facts(options: TrainOptions, train_set: Any, val_set: Any, classes: ClassIndex) -> dict[str, Any]:
-    """Return what all processes of a run must have in common."""
+def shared_facts(
+    options: TrainOptions, train_set: Any, val_set: Any, classes: ClassIndex, content: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what all processes of a run must have in common.
+
+    Args:
+        options: Options of the run.
+        train_set: Training data.
+        val_set: Validation data.
+        classes: Classes of the run.
+        content: Checkpoint of the resumed run; empty for a new run.
+    """
     names = json.dumps(classes.class_to_idx).encode()
-    own = {"data_dir", "workers", "output"}  # folders may differ from machine to machine
+    position = content.get("position", {})
+    values = {name: value for name, value in plain(options).items() if name not in OWN}
     return {
         "images of the training split": len(train_set),
         "images of the validation split": len(val_set),
         "classes with the hash": hashlib.sha256(names).hexdigest()[:12],
-        **{f"--{name.replace('_', '-')}": value for name, value in plain(options).items() if name not in own},
+        "the epoch and batch to continue from": (position.get("epoch", 0), position.get("batch", 0)),
+        **{f"--{name.replace('_', '-')}": value for name, value in values.items()},
     }

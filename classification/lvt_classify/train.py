@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,7 @@ from lvt_classify.run_folder import resolve_resume, run_folder, shared_facts
 from lvt_classify.runtime import Runtime, start_runtime
 from lvt_classify.token_labels.teacher import check_teacher_classes
 from lvt_classify.training.build import build_scheduler, build_training
-from lvt_classify.training.engine import Training, average_statistics, evaluate, train_epoch
+from lvt_classify.training.engine import SAVED, Training, average_statistics, evaluate, train_epoch
 from lvt_classify.training.resume import read_run, restore
 from lvt_classify.training.run_log import RunLog
 from lvt_classify.training.saver import LAST, Position, Saver, write_options
@@ -58,27 +56,9 @@ def main() -> None:
         logger.warning("note: %s", note)
     try:
         with StopRequest() as stop:
-            run_until(stop, options, runtime)
+            run(options, runtime, stop if runtime.is_main else lambda: False)
     finally:
         runtime.close()
-
-
-def run_until(stop: StopRequest, options: TrainOptions, runtime: Runtime) -> None:
-    """Run all of training; a signal ends it with the run saved and the exit status of the signal.
-
-    The first process saves. The others go on until its end breaks their connection.
-
-    Raises:
-        SystemExit: A signal has ended the run.
-    """
-    try:
-        run(options, runtime, stop if runtime.is_main else lambda: False)
-    except Exception as error:
-        if not stop() or isinstance(error, UserError):
-            raise
-        if isinstance(error, Stopped):
-            logger.info("stopped by %s: the run is saved; --resume its last.pth.tar continues it", stop.name)
-        sys.exit(stop.status)
 
 
 def run(options: TrainOptions, runtime: Runtime, stop: Callable[[], bool]) -> None:
@@ -93,7 +73,7 @@ def run(options: TrainOptions, runtime: Runtime, stop: Callable[[], bool]) -> No
         Stopped: The run was asked to stop, and has been saved.
     """
     folder = run_folder(options, runtime)
-    with live_folder(folder, WRITTEN) if runtime.is_main else nullcontext():
+    with live_folder(folder, WRITTEN, owner=runtime.is_main):
         train_in(folder, options, runtime, stop)
 
 
@@ -104,7 +84,7 @@ def train_in(folder: Path, options: TrainOptions, runtime: Runtime, stop: Callab
     content = read_run(options.resume) if options.resume else {}
     classes, val_classes = run_classes(options, content, train_set, val_set)
     options = dataclasses.replace(options, num_classes=classes.num_classes)
-    runtime.require_same(shared_facts(options, train_set, val_set, classes))
+    runtime.require_same(shared_facts(options, train_set, val_set, classes, content))
     training = build_training(options, runtime, classes)
     config = data_config(options, training.model)
     label_root = training.task.label_root
@@ -120,7 +100,7 @@ def train_in(folder: Path, options: TrainOptions, runtime: Runtime, stop: Callab
     log = None
     if runtime.is_main:
         if options.resume and Path(options.resume).name == LAST:
-            saver.arrange(position)
+            saver.arrange(position, continued=True)
         write_options(folder / "options.yaml", options)
         log = RunLog(folder, options, position.history)
         describe(options, runtime, training.model, len(train_set), len(val_set), epochs, folder)
@@ -136,7 +116,7 @@ def train_in(folder: Path, options: TrainOptions, runtime: Runtime, stop: Callab
             sign = -1.0 if options.eval_metric == "loss" else 1.0
             saver.rank(position, sign * row[best_column(options)])
         if stop() and position.epoch < epochs:
-            raise Stopped
+            raise Stopped(SAVED)
         runtime.barrier()
     if log is not None:
         log.close()

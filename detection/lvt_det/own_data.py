@@ -13,6 +13,7 @@ from lvt_core.files import require_writable_folder, write_text
 from lvt_core.openmmlab.own_data import check_options, hold_out, own_data_parser, read_names, train_and_test
 from lvt_core.panoptic.annotations import AnnotatedImage, read_categories, read_images
 from lvt_core.panoptic.checks import check_map_of, check_size_of
+from lvt_core.runs.live_folder import live_folder
 from lvt_det.from_instances import write_panoptic
 from lvt_det.own_config import OwnData, Split, write_own_config
 from lvt_predict.pictures import read_picture
@@ -28,6 +29,12 @@ def run_own_data(description: str) -> None:
     """
     args = _parse(description)
     work_dir = require_writable_folder(args.work_dir).resolve()
+    with live_folder(work_dir, ("config.py", "data/*.json")):
+        train_on(args, work_dir)
+
+
+def train_on(args: Namespace, work_dir: Path) -> None:
+    """Do all that `run_own_data` does in a folder, which no other run uses; errors as there."""
     train, val, things, stuff = splits(args, work_dir / "data")
     images = {}
     for split in (train, val):

@@ -19,7 +19,7 @@ from lvt_core.explain.prepare import prepare
 from lvt_core.explain.scene import Scene, look
 from lvt_core.explain.sections import consistency_section, csa_section, prediction_section, rasa_section
 from lvt_core.explain.walk import Place
-from lvt_core.files import write_text
+from lvt_core.files import require_writable_file, write_text
 from lvt_core.predict.load import load
 from lvt_core.predict.network import TorchNetwork
 from lvt_core.predict.open_model import MODELS
@@ -73,10 +73,7 @@ def run_explain(arguments: argparse.Namespace) -> None:
         classes = predictor.classes
         scene = look(model, seen, at=at, places=places, names=classes.names, palette=classes.palette)
         html = _page(scene, places, photo=arguments.photo, network=arguments.network)
-    try:
-        write_text(save, html)
-    except UserError as error:
-        raise UserError(f"--save {save}: {error}; pass a file in a folder that you can write") from error
+    write_text(save, html)
     x, y = seen.to_photo(*scene.at)
     print(f"{save}: what {arguments.network} looks at in {arguments.photo}, from the point {x},{y}")
 
@@ -133,13 +130,15 @@ def _page_file(save: Path | None, photo: Path) -> Path:
     """Return the file to write.
 
     Raises:
-        UserError: The name is not an HTML file's, or belongs to a folder.
+        UserError: The name is not an HTML file's, or the file cannot be written.
     """
     save = save or Path(f"{photo.stem}-explained.html")
     if save.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--save {save}: must end in .html; name the page to write")
-    if save.is_dir():
-        raise UserError(f"--save {save}: is a folder; name the page to write")
+    try:
+        require_writable_file(save)
+    except UserError as error:
+        raise UserError(f"--save {save}: {error}; pass a file in a folder that you can write") from error
     return save
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 
 from lvt_core.checkpoint import Weights, facts_of, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
+from lvt_core.checkpoint.facts import with_tuples
 from lvt_core.checkpoint.hub_config import CONFIG, WEIGHTS, read_hub_config
 from lvt_core.complexity import complexity
 from lvt_core.errors import UserError
@@ -170,13 +172,19 @@ def from_pretrained(name: str | Path, **options: Any) -> SegFormer:
         UserError: The folder has no segmentor, or the download fails.
     """
     folder = Path(name) if Path(name).is_dir() else _download(str(name), options)
-    if read_hub_config(folder)["architecture"] != SEGMENTOR:
+    config = read_hub_config(folder)
+    if config["architecture"] != SEGMENTOR:
         raise UserError(
             f"{folder / CONFIG}: does not describe a {SEGMENTOR}; lvt_core.load opens other networks"
         )
     content = read_checkpoint(folder / WEIGHTS)
     loaded = weights_of(content, str(folder / WEIGHTS))
-    model = open_weights(loaded, facts_of(content, folder / WEIGHTS)).model
+    facts = facts_of(content, folder / WEIGHTS)
+    own = config.get("model_args")
+    kwargs = with_tuples(own) if isinstance(own, dict) else {}
+    model = open_weights(
+        loaded, replace(facts, model_kwargs={}), model_kwargs=kwargs, place=f"{folder / CONFIG}: model_args"
+    ).model
     if not isinstance(model, SegFormer):
         raise UserError(f"{folder / WEIGHTS}: does not contain a SegFormer, which {CONFIG} names")
     return model.eval()

@@ -24,10 +24,10 @@ from lvt_core.openmmlab.runner import mixed_precision, start_runner
 from lvt_core.openmmlab.stop import StopHook
 from lvt_core.openmmlab.tasks import Task, task_of
 from lvt_core.runs.live_folder import live_folder
-from lvt_core.runs.stop import Stopped, StopRequest
+from lvt_core.runs.stop import StopRequest
 
 AUTO = "auto"
-WRITTEN = ("*.pth", "*.json", "*.py")
+WRITTEN = ("*.pth", "last_checkpoint")
 LAUNCHERS = ("none", "pytorch", "slurm")
 
 
@@ -192,18 +192,11 @@ def train(cfg: Config, args: Namespace) -> None:
     # Each process has its own dropout and augmentation.
     randomness.setdefault("diff_rank_seed", args.launcher != "none")
     with StopRequest() as stop:
-        try:
-            runner = start_runner(cfg)
-            if is_main_process():  # the others go on until its end breaks their connection
-                runner.register_hook(StopHook(stop))
-            with live_folder(cfg.work_dir, WRITTEN) if is_main_process() else contextlib.nullcontext():
-                runner.train()
-        except Exception as error:
-            if not stop() or isinstance(error, UserError):
-                raise
-            if isinstance(error, Stopped):
-                print(error, flush=True)
-            sys.exit(stop.status)
+        runner = start_runner(cfg)
+        if is_main_process():
+            runner.register_hook(StopHook(stop))
+        with live_folder(cfg.work_dir, WRITTEN, owner=is_main_process()):
+            runner.train()
 
 
 def test(cfg: Config, args: Namespace) -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 
 @HOOKS.register_module()
@@ -22,8 +22,10 @@ class MissedValidationHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Validate, if the schedule has a validation at the place of the checkpoint."""
         loop: Any = runner.train_loop
-        by_epoch = loop.__class__.__name__.startswith("Epoch")
-        place, last = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
+        if isinstance(loop, EpochBasedTrainLoop):
+            place, last = loop.epoch, loop.max_epochs
+        else:
+            place, last = loop.iter, loop.max_iters
         due = place >= loop.val_begin and (place % loop.val_interval == 0 or place == last)
         if runner.val_loop is not None and place > 0 and due:
             runner.val_loop.run()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from lvt_core.files import write_text
 from lvt_core.runs.stop import Stopped, StopRequest
@@ -36,11 +36,11 @@ class StopHook(Hook):
         """
         if not self.stop():
             return
-        if runner.train_loop.__class__.__name__.startswith("Epoch"):
-            state = "--resume continues it from its last whole epoch"
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            state = "--resume continues the run from its last whole epoch"
         else:
             name = f"iter_{runner.iter + 1}.pth"
             runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
             write_text(Path(runner.work_dir, "last_checkpoint"), str(Path(runner.work_dir, name)))
-            state = f"{name} is saved, and --resume continues it"
-        raise Stopped(f"stopped by {self.stop.name} after iteration {runner.iter + 1}: {state}")
+            state = f"{name} is saved; --resume continues the run"
+        raise Stopped(f"after iteration {runner.iter + 1}, {state}")

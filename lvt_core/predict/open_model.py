@@ -81,13 +81,20 @@ def is_panoptic(loaded: Weights) -> bool:
     return any(key.startswith(DETECTION) for key in loaded.state_dict)
 
 
-def open_weights(loaded: Weights, facts: Facts, *, model_kwargs: Mapping[str, Any] | None = None) -> Opened:
+def open_weights(
+    loaded: Weights,
+    facts: Facts,
+    *,
+    model_kwargs: Mapping[str, Any] | None = None,
+    place: str = "--model-kwargs",
+) -> Opened:
     """Build the network of weights that were read from a checkpoint.
 
     Args:
         loaded: Weights.
         facts: Facts of the checkpoint's run.
         model_kwargs: As in `open_model`.
+        place: Where the `model_kwargs` come from, for messages.
 
     Raises:
         UserError: The weights belong to another network.
@@ -102,12 +109,10 @@ def open_weights(loaded: Weights, facts: Facts, *, model_kwargs: Mapping[str, An
         stored["embed_dim"] = weights[FUSE].shape[0]
     for key in kwargs.keys() & stored.keys():
         if kwargs[key] != stored[key]:
-            logger.warning(
-                "note: --model-kwargs %s=%s overrides %s's %s", key, kwargs[key], source, stored[key]
-            )
+            logger.warning("note: %s %s=%s overrides %s's %s", place, key, kwargs[key], source, stored[key])
     arguments = {**stored, **kwargs}
     _require_bounded(arguments, loaded)
-    model = build_to_fit(lambda: _build(name, dict(arguments)), loaded)
+    model = build_to_fit(lambda: _build(name, dict(arguments), place), loaded)
     load_weights(model, loaded)
     classes = [str(i) if each is None else each for i, each in enumerate(facts.classes or ())]
     return Opened(
@@ -139,10 +144,10 @@ def _keywords(name: str) -> tuple[str, ...]:
     return (*LVTConfig.field_names(), *own.get(name, ()))
 
 
-def _build(name: str, kwargs: dict[str, Any]) -> nn.Module:
+def _build(name: str, kwargs: dict[str, Any], place: str = "--model-kwargs") -> nn.Module:
     known = _keywords(name)
     if other := sorted(kwargs.keys() - set(known)):
-        raise UserError(f"--model-kwargs {other[0]}: {name} supports {', '.join(known)}")
+        raise UserError(f"{place} {other[0]}: {name} supports {', '.join(known)}")
     try:
         if name == SEGFORMER:
             width = {key: kwargs.pop(key) for key in ("embed_dim",) if key in kwargs}
@@ -151,4 +156,4 @@ def _build(name: str, kwargs: dict[str, Any]) -> nn.Module:
             return LVT(LVTConfig(**kwargs))
         return timm.create_model("lvt" if name == POOLED else name, **kwargs)
     except (TypeError, ValueError) as error:
-        raise UserError(f"--model-kwargs: {error}") from error
+        raise UserError(f"{place}: {error}") from error

@@ -180,8 +180,8 @@ def _is_camera(source: str) -> bool:
 
 
 def _in_folder(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
-    """Yield the pictures and videos of a folder and those inside."""
-    for path in visible_files(folder):
+    """Yield the pictures and videos of a folder and those inside, each folder once."""
+    for path in visible_files(folder, once=True):
         suffix = path.suffix.lower()
         if suffix in (*SUFFIXES, *VIDEOS):
             yield path.relative_to(folder)

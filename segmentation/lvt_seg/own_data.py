@@ -8,6 +8,7 @@ from pathlib import Path
 from lvt_core.errors import UserError
 from lvt_core.files import require_writable_folder, write_text
 from lvt_core.openmmlab.own_data import check_options, hold_out, own_data_parser, read_names, train_and_test
+from lvt_core.runs.live_folder import live_folder
 from lvt_core.semantic.label_map import MAX_CLASSES, MaskValues
 from lvt_seg.census import check_pairs
 from lvt_seg.datasets import match_pairs
@@ -23,8 +24,14 @@ def run_own_data(description: str) -> None:
         UserError: An option or the data are wrong.
     """
     args = _parse(description)
-    classes = read_names(args.classes, "CLASSES", at_least=2, at_most=MAX_CLASSES)
     work_dir = require_writable_folder(args.work_dir).resolve()
+    with live_folder(work_dir, ("config.py", "*.json", "*.txt")):
+        train_on(args, work_dir)
+
+
+def train_on(args: Namespace, work_dir: Path) -> None:
+    """Do all that `run_own_data` does in a folder, which no other run uses; errors as there."""
+    classes = read_names(args.classes, "CLASSES", at_least=2, at_most=MAX_CLASSES)
     config = work_dir / "config.py"
     train, val = splits(args, work_dir)
     check_pairs(

@@ -202,7 +202,8 @@ def test_pickles(name: str, tmp_path: Path) -> None:
 def test_values_that_are_not_stored(name: str, tmp_path: Path) -> None:
     file = tmp_path / "a.pth"
     PICKLES[name](file)
-    with rejected("a.pth: (rejected, because|not a readable checkpoint)"):
+    reason = "not a readable checkpoint" if "future version" in name else "rejected, because"
+    with rejected(f"a.pth: {reason}"):
         read_checkpoint(file)
 
 

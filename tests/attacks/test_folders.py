@@ -174,8 +174,7 @@ def test_links_in_circles(tmp_path: Path) -> None:
             count_left_out(tmp_path, (".png",))
         with pytest.raises(UserError, match="link to a folder above"):
             require_tree(tmp_path)
-        with pytest.raises(UserError, match="on more than 100 paths"):
-            find_items([str(tmp_path)])
+        assert len(find_items([str(tmp_path)])[0]) == 10
 
 
 @pytest.mark.parametrize("target", ["..", "."])

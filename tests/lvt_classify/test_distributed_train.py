@@ -7,9 +7,7 @@ import json
 import os
 import runpy
 import shutil
-import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import torch
 
 import lvt_classify
 from tests.commands import TASK, run, run_ranks, train, train_command, weights
+from tests.processes import errors_of_ranks
 
 SCRIPT = Path(lvt_classify.__file__).parent / "distributed_train.sh"
 
@@ -114,23 +113,9 @@ def test_processes_with_other_data_are_named(command: str, folder: Path, tmp_pat
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     for split in ("train", "val"):
         next((other / split / "class_1").iterdir()).unlink()
-    with socket.create_server(("localhost", 0)) as server:
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(server.getsockname()[1])}
     words = train_command if command == "main.py" else validate_command
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, *map(str, words(data, tmp_path / "out"))],
-            cwd=TASK,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        for rank, data in enumerate((folder, other))
-    ]
-    for rank in ranks:
-        error = rank.communicate(timeout=120)[1]
-        assert rank.returncode == 2 and "error: process 1 has images" in error, error
+    for error in errors_of_ranks([words(data, tmp_path / "out") for data in (folder, other)], TASK):
+        assert "error: process 1 has images" in error
         assert "all processes need the same data and options" in error
 
 

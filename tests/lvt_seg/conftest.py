@@ -36,31 +36,41 @@ def write_pairs(images: Path, masks: Path, count: int, *, size: tuple[int, int] 
         Image.fromarray(mask).save(masks / f"p{i:02d}.png")
 
 
+def write_data(folder: Path) -> None:
+    """Write ``images/{train,val}`` and ``masks/{train,val}``: 8 and 3 pairs."""
+    for split, count in (("train", 8), ("val", 3)):
+        write_pairs(folder / "images" / split, folder / "masks" / split, count)
+
+
+def write_tiny_config(folder: Path, *, max_iters: int) -> Path:
+    """Write a config for the data in a folder and a tiny network; return its file."""
+    own = OwnData(
+        classes=CLASSES,
+        first_class=1,
+        train=Split(str(folder / "images/train"), str(folder / "masks/train")),
+        val=Split(str(folder / "images/val"), str(folder / "masks/val")),
+        crop_size=(64, 64),
+        short_side=64,
+        max_iters=max_iters,
+        batch_size=2,
+        lr=1e-3,
+        workers=0,
+        pretrained=None,
+    )
+    write_own_config(folder / "own.py", own)
+    path = folder / "tiny.py"
+    path.write_text(f'_base_ = "own.py"\n{TINY_MODEL}')
+    return path
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """``images/{train,val}`` and ``masks/{train,val}``: 8 and 3 pairs."""
-    for split, count in (("train", 8), ("val", 3)):
-        write_pairs(tmp_path / "images" / split, tmp_path / "masks" / split, count)
+    """Return a folder with data."""
+    write_data(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def config(data: Path) -> Path:
     """Return a config for the data, a tiny network, 4 steps."""
-    own = OwnData(
-        classes=CLASSES,
-        first_class=1,
-        train=Split(str(data / "images/train"), str(data / "masks/train")),
-        val=Split(str(data / "images/val"), str(data / "masks/val")),
-        crop_size=(64, 64),
-        short_side=64,
-        max_iters=4,
-        batch_size=2,
-        lr=1e-3,
-        workers=0,
-        pretrained=None,
-    )
-    write_own_config(data / "own.py", own)
-    path = data / "tiny.py"
-    path.write_text(f'_base_ = "own.py"\n{TINY_MODEL}')
-    return path
+    return write_tiny_config(data, max_iters=4)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from lvt_core import LVTConfig, SegFormer, save_checkpoint
 from lvt_core.checkpoint.read import read_checkpoint
 from tests.commands import ROOT, run
+from tests.processes import errors_of_ranks
 from tests.seg_commands import TASK
 
 # Nothing random and no batch statistics: synchronised batch norm exists on GPUs only.
@@ -107,20 +107,6 @@ def test_processes_with_other_data_are_named(config: Path, tmp_path: Path) -> No
     )
     for kind in ("images", "masks"):
         (other / kind / "train" / "p00.png").unlink()
-    with socket.create_server(("localhost", 0)) as server:
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(server.getsockname()[1])}
     words = ["tools/train.py", "--work-dir", tmp_path / "run", "--launcher", "pytorch"]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, *map(str, words), str(folder / config.name)],
-            cwd=TASK,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        for rank, folder in enumerate((config.parent, other))
-    ]
-    for rank in ranks:
-        error = rank.communicate(timeout=300)[1]
-        assert rank.returncode == 2 and "error: process 1 has images for training" in error, error[-3000:]
+    for error in errors_of_ranks([[*words, folder / config.name] for folder in (config.parent, other)], TASK):
+        assert "error: process 1 has images for training" in error

@@ -1,4 +1,4 @@
-"""Run a script, and kill the process before its N-th change of a file: python -m … N SCRIPT ARGUMENTS."""
+"""Kill a script before its N-th change of a file: python kill_before.py N SCRIPT ARGUMENTS."""
 
 from __future__ import annotations
 

@@ -23,22 +23,11 @@ from pathlib import Path
 import torch
 
 from lvt_core.checkpoint.read import CheckpointError
-from tests.soak.trainers import ROOT, TRAINERS, Trainer, read_run
+from tests.commands import ROOT
+from tests.processes import start
+from tests.soak.trainers import TRAINERS, Trainer, read_run
 
 KILLS_OF_A_CHAIN = 4
-
-
-def start(words: list[str], task: str) -> subprocess.Popen:
-    """Start a command in the folder of its task."""
-    return subprocess.Popen(
-        [sys.executable, *words],
-        cwd=ROOT / task,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def steps_begin(process: subprocess.Popen, text: str) -> bool:
@@ -56,10 +45,10 @@ def kill(trainer: Trainer, words: list[str], seconds: float, kind: str, rng: ran
     """Run a training until it is killed; return what happened: the kind, ``ended`` or ``failed``."""
     if kind == "before a change of a file":
         script = [str(ROOT / "tests" / "soak" / "kill_before.py"), str(rng.randrange(40)), *words]
-        process = start(script, trainer.task)
+        process = start(script, ROOT / trainer.task)
         process.communicate()
         return _ending(process, kind, signal.SIGKILL)
-    process = start(words, trainer.task)
+    process = start(words, ROOT / trainer.task)
     number = signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL
     if steps_begin(process, trainer.started):
         time.sleep(rng.uniform(0, seconds / 3))
@@ -104,7 +93,7 @@ def chain(
             found["could not be continued"] += happened == "failed"
             if happened != kind:
                 break
-        process = start(command, trainer.task)
+        process = start(command, ROOT / trainer.task)
         output = process.communicate()[0]
         if process.returncode:
             found["could not be continued"] += 1
@@ -126,7 +115,7 @@ def soak(trainer: Trainer, chains: dict[str, int], *, processes: int, seed: int)
     with tempfile.TemporaryDirectory() as folder:
         words = trainer.prepare(Path(folder))
         whole = Path(folder, "run")
-        process = start([word.replace("RUN", str(whole)) for word in words], trainer.task)
+        process = start([word.replace("RUN", str(whole)) for word in words], ROOT / trainer.task)
         assert steps_begin(process, trainer.started), f"{trainer.task}: the training did not begin"
         begin = time.perf_counter()
         assert process.wait() == 0, f"{trainer.task}: the training failed"

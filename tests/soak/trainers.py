@@ -11,8 +11,6 @@ import torch
 from lvt_core.checkpoint.read import read_checkpoint
 from tests.commands import SMALL, write_folder
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @dataclass(frozen=True)
 class Trainer:
@@ -74,53 +72,17 @@ def classification(folder: Path) -> list[str]:
 
 def segmentation(folder: Path) -> list[str]:
     """Write pairs of images and masks, and the config."""
-    from lvt_seg.own_config import OwnData, Split, write_own_config
-    from tests.lvt_seg.conftest import CLASSES, TINY_MODEL, write_pairs
+    from tests.lvt_seg.conftest import write_data, write_tiny_config
 
-    splits = {}
-    for split, count in (("train", 8), ("val", 3)):
-        images, masks = folder / "images" / split, folder / "masks" / split
-        write_pairs(images, masks, count)
-        splits[split] = Split(str(images), str(masks))
-    own = OwnData(
-        classes=CLASSES,
-        first_class=1,
-        **splits,
-        crop_size=(64, 64),
-        short_side=64,
-        max_iters=48,
-        batch_size=2,
-        lr=1e-3,
-        workers=0,
-        pretrained=None,
-    )
-    write_own_config(folder / "own.py", own)
-    (folder / "tiny.py").write_text(f'_base_ = "own.py"\n{TINY_MODEL}')
-    return dense_words(folder / "tiny.py")
+    write_data(folder)
+    return dense_words(write_tiny_config(folder, max_iters=48))
 
 
 def detection(folder: Path) -> list[str]:
     """Write images, maps, annotations and the config."""
-    from lvt_det.own_config import OwnData, write_own_config
-    from tests.det_commands import TINY_MODEL, write_panoptic_data
+    from tests.lvt_det.conftest import write_splits, write_tiny_config
 
-    own = OwnData(
-        things=("square", "box"),
-        stuff=("grass", "sky"),
-        train=write_panoptic_data(folder, "train", 4),
-        val=write_panoptic_data(folder, "val", 3),
-        short_side=64,
-        long_side=107,
-        stuff_area_limit=80,
-        epochs=10,
-        batch_size=2,
-        lr=1e-3,
-        workers=0,
-        pretrained=None,
-    )
-    write_own_config(folder / "own.py", own)
-    (folder / "tiny.py").write_text(f'_base_ = "own.py"\n{TINY_MODEL}')
-    return dense_words(folder / "tiny.py")
+    return dense_words(write_tiny_config(folder, write_splits(folder), epochs=10))
 
 
 def dense_words(config: Path) -> list[str]:

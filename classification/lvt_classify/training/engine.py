@@ -26,6 +26,8 @@ from lvt_classify.training.tasks import TrainingTask
 from lvt_core.errors import UserError
 from lvt_core.runs.stop import Stopped
 
+SAVED = "the run is saved; --resume its last.pth.tar continues it"
+
 
 @dataclass
 class Training:
@@ -144,7 +146,7 @@ def train_epoch(
             save(number + 1)
         if stop() and number + 1 < batches:
             save(number + 1)
-            raise Stopped
+            raise Stopped(SAVED)
     if due is not None:
         due.show(progress, epoch)
     progress.close()

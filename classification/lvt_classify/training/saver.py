@@ -86,13 +86,12 @@ class Saver:
         self.save(position)
         self.arrange(position)
 
-    def arrange(self, position: Position) -> None:
+    def arrange(self, position: Position, *, continued: bool = False) -> None:
         """Bring the copies of the best epochs in line with the saved position.
-
-        A run that was killed between saving and copying does it when it continues.
 
         Args:
             position: Position in the saved ``last.pth.tar``.
+            continued: The run might have been killed between saving and copying.
         """
         kept = [epoch for _, epoch in position.best]
         for epoch in range(position.epoch):
@@ -101,9 +100,10 @@ class Saver:
                 path.unlink(missing_ok=True)
             elif epoch == position.epoch - 1 and position.batch == 0:
                 _copy(self.folder / LAST, path)
-        best = self.folder / f"checkpoint-{kept[0]}.pth.tar" if kept else None
-        if best is not None and best.exists():
-            _copy(best, self.folder / BEST)
+        if kept and (continued or kept[0] == position.epoch - 1):
+            best = self.folder / f"checkpoint-{kept[0]}.pth.tar"
+            if best.exists():
+                _copy(best, self.folder / BEST)
 
 
 def plain(options: Any) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_copies_of_the_best_epochs_survive_a_kill_before_any_operation(
                 saver.rank(position, score)
             except Killed:
                 left[0] = 10**6
-                saver.arrange(position)
+                saver.arrange(position, continued=True)
         return position
 
     expected = train(tmp_path / "whole")

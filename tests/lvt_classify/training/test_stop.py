@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import torch
 
 from lvt_core.runs.stop import StopRequest
 from tests.commands import TASK, run, train, train_command, weights
+from tests.processes import stopped
 
 
 def test_the_first_signal_asks_and_the_second_one_ends() -> None:
@@ -30,26 +29,14 @@ def test_the_first_signal_asks_and_the_second_one_ends() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_continues_as_if_nothing_had_happened(
-    folder: Path, tmp_path: Path, number: int, status: int
+    folder: Path, tmp_path: Path, number: int
 ) -> None:
     options = ("--epochs", 6, "--model-ema", "--log-interval", 1)
     whole = train(folder, tmp_path / "whole", *options)
-    command = [str(word) for word in train_command(folder, tmp_path / "parts", *options)]
-    process = subprocess.Popen(
-        [sys.executable, *command], cwd=TASK, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    seen = ""
-    while "epoch 1" not in seen:
-        line = process.stdout.readline()
-        assert line, seen
-        seen += line
-    process.send_signal(number)
-    rest = process.communicate(timeout=120)[0]
-    assert process.returncode == status, seen + rest
-    assert f"stopped by {signal.Signals(number).name}: the run is saved" in rest
+    command = train_command(folder, tmp_path / "parts", *options)
+    assert "the run is saved" in stopped(command, TASK, after="epoch 1", number=number)
     last = tmp_path / "parts" / "run" / "last.pth.tar"
     assert torch.load(last, weights_only=True)["position"]["epoch"] < 6
     run(*train_command(folder, tmp_path / "parts", *options, "--resume", "auto"))

@@ -126,7 +126,10 @@ def test_the_point_is_the_most_certain_token(classifier: str, photo: Path, here:
         (["--block", "5.1"], r"--block 5.1: does not exist; the network has 1.1, 2.1, 3.1, 4.1$"),
         (["--save", "page.png"], r"--save page.png: must end in .html"),
         (["--save", "file/page.html"], r"--save file/page.html: cannot write .*; pass a file"),
-        (["--save", "folder.html"], r"--save folder.html: is a folder"),
+        (
+            ["--save", "folder.html"],
+            r"--save folder.html: cannot write .*: it is a folder; pass a file",
+        ),
         (["--with", "lvt_cls"], r"--with lvt_cls: names an untrained network; pass a checkpoint$"),
         (["--with", "none.pth"], r"none.pth: no such checkpoint"),
     ],

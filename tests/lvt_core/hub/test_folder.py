@@ -251,6 +251,8 @@ def test_options_of_the_card_cannot_break_it(tmp_path: Path) -> None:
         ({"depths": [1, 1, 1, 10**9]}, "depths must be at most"),
         ({"num_recursions": 10**9}, "num_recursions must be at most 1000"),
         ({"embed_dims": [16, 16, 32, 10**7]}, "model.safetensors does not fit SegFormer"),
+        ({"embed_dim": -1}, "config.json: model_args: embed_dim=-1: must be an integer"),
+        ({"colour": 1}, "config.json: model_args colour: segformer supports "),
     ],
 )
 def test_a_config_of_another_network_is_rejected(changes: Any, message: str, tmp_path: Path) -> None:
@@ -262,13 +264,15 @@ def test_a_config_of_another_network_is_rejected(changes: Any, message: str, tmp
         from_pretrained(tmp_path / "hub")
 
 
-def test_an_unknown_argument_of_a_config_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    SegFormer(LVTConfig(**SMALL), embed_dim=16).save_pretrained(str(tmp_path))
-    config = json.loads((tmp_path / "config.json").read_text())
-    config["model_args"]["colour"] = 1
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    SegFormer.from_pretrained(tmp_path)
-    assert "segformer does not support its arguments colour" in caplog.text
+def test_unknown_arguments_of_a_checkpoint_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = checkpoint(tmp_path / "a.pth", "lvt_cls")
+    content = torch.load(file, weights_only=True)
+    content["model_kwargs"]["colour"] = 1
+    torch.save(content, file)
+    lvt_core.load(file)
+    assert "lvt_cls does not support its arguments colour" in caplog.text
 
 
 def test_the_moving_average_is_written_unless_the_user_declines(tmp_path: Path) -> None:

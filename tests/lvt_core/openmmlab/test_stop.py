@@ -2,73 +2,57 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.soak.trainers import ROOT, TRAINERS, read_run
+from tests.commands import ROOT
+from tests.processes import start, stopped
+from tests.soak.trainers import TRAINERS, read_run
+
+
+def prepared(task: str, folder: Path) -> tuple[list[str], Path]:
+    """Return the command of a training, and the folder of its run."""
+    (folder / "data").mkdir()
+    words = TRAINERS[task].prepare(folder / "data")
+    return [word.replace("RUN", str(folder / "run")) for word in words], folder / "run"
+
+
+def finish(words: list[str], task: str) -> None:
+    """Run a command to its end."""
+    process = start(words, ROOT / task)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("task", "number", "status"),
-    [
-        ("segmentation", signal.SIGTERM, 143),
-        ("segmentation", signal.SIGINT, 130),
-        ("detection", signal.SIGTERM, 143),
-    ],
-)
-def test_a_stopped_run_can_be_continued(task: str, number: int, status: int, tmp_path: Path) -> None:
-    trainer, run = TRAINERS[task], tmp_path / "run"
-    (tmp_path / "data").mkdir()
-    words = [word.replace("RUN", str(run)) for word in trainer.prepare(tmp_path / "data")]
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_schedule_of_iterations_is_saved(number: int, tmp_path: Path) -> None:
+    words, run = prepared("segmentation", tmp_path)
+    rest = stopped(words, ROOT / "segmentation", after="Iter(train) [ 2/", number=number)
+    (saved,) = run.glob("iter_*.pth")
+    assert f"{saved.name} is saved; --resume continues the run" in rest and saved.name != "iter_48.pth"
+    assert read_run(saved)["meta"]["iter"] == int(saved.stem.split("_")[1])
+    finish(words, "segmentation")
+    assert (run / "iter_48.pth").exists()
 
-    def start() -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, *words],
-            cwd=ROOT / task,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
 
-    process, seen = start(), ""
-    assert process.stdout is not None
-    first = "Iter(train) [ 2/" if task == "segmentation" else "Epoch(train)  [2]"
-    while first not in seen:
-        line = process.stdout.readline()
-        assert line, seen
-        seen += line
-    process.send_signal(number)
-    rest = process.communicate(timeout=120)[0]
-    assert process.returncode == status, seen + rest
-    assert f"stopped by {signal.Signals(number).name} after iteration" in rest and "Traceback" not in rest
-    assert trainer.position(run) > (0, 0)
-    if task == "segmentation":
-        (saved,) = run.glob("iter_*.pth")
-        assert f"{saved.name} is saved" in rest and saved.name != "iter_48.pth"
-        assert read_run(saved)["meta"]["iter"] == int(saved.stem.split("_")[1])
-    process = start()
-    rest = process.communicate(timeout=240)[0]
-    assert process.returncode == 0, rest
-    assert len(list(run.glob(trainer.final))) == 1
+@pytest.mark.slow
+def test_a_stopped_schedule_of_epochs_continues_from_its_last_whole_one(tmp_path: Path) -> None:
+    words, run = prepared("detection", tmp_path)
+    rest = stopped(words, ROOT / "detection", after="Epoch(train)  [2]", number=signal.SIGTERM)
+    assert "--resume continues the run from its last whole epoch" in rest
+    assert TRAINERS["detection"].position(run) > (0, 0)
+    finish(words, "detection")
+    assert (run / "epoch_10.pth").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
-def test_a_run_that_was_killed_in_its_last_validation_has_a_best_checkpoint(
-    task: str, tmp_path: Path
-) -> None:
-    trainer, run = TRAINERS[task], tmp_path / "run"
-    (tmp_path / "data").mkdir()
-    words = [word.replace("RUN", str(run)) for word in trainer.prepare(tmp_path / "data")]
-    command, options = [sys.executable, *words], {"cwd": ROOT / task, "capture_output": True, "text": True}
-    subprocess.run([*command, "--no-validate"], check=True, **options)  # type: ignore[call-overload]
-    assert not list(run.glob(trainer.best)) and list(run.glob(trainer.final))
-    subprocess.run(command, check=True, **options)  # type: ignore[call-overload]
-    assert len(list(run.glob(trainer.best))) == 1
+def test_a_run_killed_in_its_last_validation_gets_its_best_checkpoint(task: str, tmp_path: Path) -> None:
+    words, run = prepared(task, tmp_path)
+    finish([*words, "--no-validate"], task)
+    assert not list(run.glob(TRAINERS[task].best)) and list(run.glob(TRAINERS[task].final))
+    finish(words, task)
+    assert len(list(run.glob(TRAINERS[task].best))) == 1
