@@ -71,10 +71,10 @@ class NetworkInput:
 
     def _columns(self) -> tuple[int, int]:
         """Return the first and the last column of the photo whose centre the network sees."""
-        return math.ceil(self.part[0] - 0.5), math.ceil(self.part[2] - 0.5) - 1
+        return _whole_pixels(self.part[0], self.part[2], self.photo_size[0])
 
     def _rows(self) -> tuple[int, int]:
-        return math.ceil(self.part[1] - 0.5), math.ceil(self.part[3] - 0.5) - 1
+        return _whole_pixels(self.part[1], self.part[3], self.photo_size[1])
 
 
 def prepare(
@@ -94,6 +94,11 @@ def prepare(
         part = preparation.part(photo.width, photo.height)
     images = torch.from_numpy(normalize(pixels[None], mean, std))
     return NetworkInput(images, Image.fromarray(pixels), photo.size, part)
+
+
+def _whole_pixels(first: float, last: float, side: int) -> tuple[int, int]:
+    """Return the first and the last pixel whose centre lies in a part of a side; borders have no pixels."""
+    return max(math.ceil(first - 0.5), 0), min(math.ceil(last - 0.5), side) - 1
 
 
 def _clip(value: int, first: int, last: int) -> int:

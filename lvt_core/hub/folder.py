@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lvt_core.checkpoint import Weights, facts_of, read_checkpoint, weights_of
+from lvt_core.checkpoint import Facts, Weights, facts_of, read_checkpoint, weights_of
 from lvt_core.checkpoint.architecture import BACKBONE_ONLY, SEGFORMER
 from lvt_core.checkpoint.facts import with_tuples
 from lvt_core.checkpoint.hub_config import CONFIG, WEIGHTS, read_hub_config
@@ -177,14 +176,11 @@ def from_pretrained(name: str | Path, **options: Any) -> SegFormer:
         raise UserError(
             f"{folder / CONFIG}: does not describe a {SEGMENTOR}; lvt_core.load opens other networks"
         )
-    content = read_checkpoint(folder / WEIGHTS)
-    loaded = weights_of(content, str(folder / WEIGHTS))
-    facts = facts_of(content, folder / WEIGHTS)
+    loaded = weights_of(read_checkpoint(folder / WEIGHTS), str(folder / WEIGHTS))
     own = config.get("model_args")
     kwargs = with_tuples(own) if isinstance(own, dict) else {}
-    model = open_weights(
-        loaded, replace(facts, model_kwargs={}), model_kwargs=kwargs, place=f"{folder / CONFIG}: model_args"
-    ).model
+    kwargs |= {key: config[key] for key in ("num_classes",) if key in config}
+    model = open_weights(loaded, Facts(), model_kwargs=kwargs, place=f"{folder / CONFIG}: model_args").model
     if not isinstance(model, SegFormer):
         raise UserError(f"{folder / WEIGHTS}: does not contain a SegFormer, which {CONFIG} names")
     return model.eval()

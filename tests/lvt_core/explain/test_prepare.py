@@ -47,7 +47,7 @@ def test_a_dense_network_sees_all(photo: tuple[int, int], size: tuple[int, int])
     assert seen.part == (0, 0, *photo)
 
 
-@pytest.mark.parametrize("preparation", [CLASSIFIER, Aligned()])
+@pytest.mark.parametrize("preparation", [CLASSIFIER, Aligned(), Crop((224, 224), crop_mode="border")])
 def test_points_come_back(preparation: Preparation) -> None:
     seen = prepare(gradient(317, 211), preparation)
     for point in ((60, 5), (158, 105), (250, 200)):
@@ -55,6 +55,14 @@ def test_points_come_back(preparation: Preparation) -> None:
         assert seen.to_photo(x, y) == point
         red, green, _ = np.array(seen.picture)[int(y), int(x)]
         assert (red, green) == pytest.approx((point[0] * 255 / 317, point[1] * 255 / 211), abs=3)
+
+
+def test_a_point_of_the_border_is_the_nearest_one_of_the_photo() -> None:
+    seen = prepare(gradient(300, 100), Crop((224, 224), 1.0, crop_mode="border"))
+    assert seen.to_photo(0, 0) == (0, 0) and seen.to_photo(223, 223) == (298, 99)
+    with pytest.raises(UserError, match="lies outside of the photo of 300 x 100 pixels"):
+        seen.from_photo(0, 100)
+    assert seen.from_photo(0, 0)[1] > 70  # below the border
 
 
 def test_points_outside_are_sentences() -> None:

@@ -253,12 +253,13 @@ def test_options_of_the_card_cannot_break_it(tmp_path: Path) -> None:
         ({"embed_dims": [16, 16, 32, 10**7]}, "model.safetensors does not fit SegFormer"),
         ({"embed_dim": -1}, "config.json: model_args: embed_dim=-1: must be an integer"),
         ({"colour": 1}, "config.json: model_args colour: segformer supports "),
+        ({"num_classes": 4}, "model.safetensors does not fit SegFormer"),
     ],
 )
 def test_a_config_of_another_network_is_rejected(changes: Any, message: str, tmp_path: Path) -> None:
     SegFormer(LVTConfig(**SMALL), embed_dim=16).save_pretrained(str(tmp_path / "hub"))
     config = json.loads((tmp_path / "hub" / "config.json").read_text())
-    config["model_args"].update(changes)
+    (config if "num_classes" in changes else config["model_args"]).update(changes)
     (tmp_path / "hub" / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=message):
         from_pretrained(tmp_path / "hub")
